@@ -1,0 +1,64 @@
+# Every target does all the set-up that it needs: Python 3.11+ and make are enough.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= auto
+ONCE   ?=
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# Pure modules: values in, values out. Their branches are covered wholly.
+PURE = relay/delivery/plan.py,relay/delivery/storm.py,relay/message/*,relay/model.py,relay/queue/rows.py,\
+relay/queue/states.py,relay/report/dsn.py,relay/report/fields.py,relay/report/notices.py,\
+relay/report/operator.py,relay/report/words.py,relay/smsc/multipart.py,relay/smsc/outcomes.py,\
+relay/smsc/reading.py,relay/smsc/wire.py,relay/smtp/policy.py,relay/smtp/protocol.py
+NOT_PURE = relay/message/reader*.py
+
+.PHONY: help demo test check lint types imports coverage bench lock clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.run: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run requirements-test.txt pyproject.toml
+	$(PIP) --require-hashes -r requirements-test.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/.run ## show a mail's whole journey; ONCE=1 ends after it
+	@$(BIN)/python -m relay demo $(if $(ONCE),--once)
+
+test: $(VENV)/.test ## run the tests
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: lint types imports coverage ## all that must hold before a change lands
+
+lint: $(VENV)/.test ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(VENV)/.test ## who may import whom
+	$(BIN)/lint-imports --no-logo
+
+coverage: $(VENV)/.test ## the tests, with branch coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(JOBS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=90
+	$(BIN)/coverage report --fail-under=100 --include='$(PURE)' --omit='$(NOT_PURE)'
+
+bench: $(VENV)/.test ## the benchmarks, printed with this machine's figures
+	$(BIN)/python tests/bench/run.py
+
+lock: ## resolve the locked versions anew (needs uv)
+	sh tools/lock
+
+clean: ## remove what was made here
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

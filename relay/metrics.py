@@ -1,0 +1,23 @@
+"""Every metric, in one registry; docs/operations.md says what each asks of an operator."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+MAILS = Counter("relay_mails", "Mails answered 250.", registry=REGISTRY)
+REPEATED = Counter("relay_mails_repeated", "Mails that repeated one taken before.", registry=REGISTRY)
+REFUSED = Counter("relay_refused", "Refusals at MAIL, RCPT and DATA.", ["status"], registry=REGISTRY)
+ORDERS = Counter("relay_orders", "Orders made of mails.", ["channel"], registry=REGISTRY)
+MOVES = Counter("relay_order_moves", "Orders that came to a state.", ["account", "state"], registry=REGISTRY)
+CALLS = Counter("relay_calls", "Calls to the provider.", ["account", "kind", "result"], registry=REGISTRY)
+CALL_SECONDS = Histogram(
+    "relay_call_seconds", "How long calls to the provider took.", ["account", "kind"], registry=REGISTRY
+)
+IN_FLIGHT = Gauge("relay_calls_in_flight", "Calls under way.", ["account"], registry=REGISTRY)
+RESTING = Gauge("relay_account_resting", "1 while an account rests.", ["account"], registry=REGISTRY)
+QUEUE = Gauge("relay_queue_orders", "Orders in each unfinished state.", ["state"], registry=REGISTRY)
+OLDEST = Gauge("relay_queue_oldest_seconds", "How long the oldest due order waits.", registry=REGISTRY)
+REPORTS = Counter("relay_reports", "Reports handed over.", ["verdict"], registry=REGISTRY)
+CONNECTIONS = Gauge("relay_smtp_connections", "Open SMTP connections.", registry=REGISTRY)

@@ -1,0 +1,257 @@
+"""The nouns of the relay: values that the rooms hand to each other.
+
+Absent text is ``""``; ``None`` means *not yet*. Times are UTC milliseconds, lengths of time
+are milliseconds as well, sizes are octets. Nothing here does anything: the values are made
+where their facts are known and handed on unchanged.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+
+# -- time ---------------------------------------------------------------------------------
+
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+# -- identity -----------------------------------------------------------------------------
+
+_EPOCH = 1_735_689_600_000  # 2025-01-01, so that 41 bits of milliseconds last until 2094
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u to misread
+
+
+class Ids:
+    """Makes 63-bit keys that grow with time: 41 bits of milliseconds, 10 of node, 12 of count.
+
+    Keys are made before the row is written, so that a batch of rows is plain data and the
+    provider's id of a request is stored before the call that bears it.
+    """
+
+    def __init__(self, node: int) -> None:
+        self._node = node & 0x3FF
+        self._last = 0
+        self._count = 0
+
+    def new(self, now: int) -> int:
+        """A key that this maker has not made before, even where the clock jumps back."""
+        now = max(now - _EPOCH, self._last)
+        if now > self._last:
+            self._count = 0
+        self._last = now
+        key = (now << 22) | (self._node << 12) | self._count
+        self._count += 1
+        if self._count == 1 << 12:
+            self._last, self._count = now + 1, 0
+        return key
+
+
+def show(key: int) -> str:
+    """The key as people see it: thirteen letters and digits."""
+    return "".join(_ALPHABET[(key >> shift) & 31] for shift in range(60, -1, -5))
+
+
+def unshow(text: str) -> int:
+    """The key that `show` printed; raises ValueError for anything else."""
+    if len(text) != 13:
+        raise ValueError("an id has thirteen letters and digits")
+    key = 0
+    for letter in text.lower():
+        key = key << 5 | _ALPHABET.index(letter)
+    return key
+
+
+# -- what the mail asked for --------------------------------------------------------------
+
+
+class Notify(StrEnum):
+    """When a recipient's sender wants to hear (RFC 3461 section 4.1)."""
+
+    NEVER = "never"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DELAY = "delay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One RCPT of a transaction: the address as given and what DSN parameters came with it.
+
+    `notify` is empty where the client left the choice to us.
+    """
+
+    address: str
+    orcpt: str = ""
+    notify: frozenset[Notify] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What SMTP said before DATA. `sender` is "" for the null sender."""
+
+    sender: str
+    recipients: tuple[Recipient, ...] = ()
+    ret: str = ""  # "", "full" or "hdrs" (RFC 3461 4.3)
+    envid: str = ""  # still in xtext, as it came (RFC 3461 4.4)
+    utf8: bool = False
+    declared_size: int = 0
+    peer: str = ""
+    helo: str = ""
+    source: str = ""  # the entry of `senders` that let it in
+    verified: bool = False  # the sender's address may be trusted with a report
+
+
+class Auto(StrEnum):
+    """Who wrote a mail, as far as its headers tell (RFC 3834)."""
+
+    PERSON = "person"  # no sign of a machine
+    GENERATED = "generated"  # cron, a monitor: wants to reach the phone, gets its bounce
+    REPLIED = "replied"  # a vacation notice, an auto-reply: never answered, never a message
+    REPORT = "report"  # a bounce or another multipart/report: likewise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """An attachment, decoded. `data` or, where it was large, `path` holds its octets."""
+
+    name: str
+    type: str  # sniffed from the octets, "application/octet-stream" where unknown
+    size: int
+    data: bytes = b""
+    path: str = ""
+    cid: str = ""  # Content-ID without its brackets
+    inline: bool = False  # an HTML body shows it by its cid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A mail as it was read: texts decoded, files in order, nothing decided yet.
+
+    In `plain` and `html` a `mark` stands where a file stood (model.mark).
+    """
+
+    subject: str = ""
+    from_: str = ""  # the bare address of the From header
+    to: str = ""
+    message_id: str = ""
+    date: str = ""
+    headers: tuple[tuple[str, str], ...] = ()  # decoded, unfolded, in order
+    head: bytes = b""  # the raw header block, for reports
+    plain: str = ""
+    html: str = ""
+    files: tuple[File, ...] = ()
+    auto: Auto = Auto.PERSON
+    received: int = 0  # how many Received headers, against loops
+    digest: str = ""  # of headers and body, trace headers aside: tells a repeat (RFC 1047)
+    notes: tuple[str, ...] = ()  # what could not be read, in sentences for the report
+
+    def header(self, name: str) -> str:
+        """The first header of this name, "" where there is none."""
+        name = name.lower()
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+_MARK_OPEN, _MARK_CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text may hold them
+
+
+def mark(number: int) -> str:
+    """What stands in a text where file `number` (from 0) stood."""
+    return f"{_MARK_OPEN}{number}{_MARK_CLOSE}"
+
+
+MARK = f"{_MARK_OPEN}([0-9]+){_MARK_CLOSE}"  # the pattern of a mark, the number its group
+
+
+# -- what is sent -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What orders of one mail share: text, parameters, files.
+
+    `text` is exactly what goes out as `mes`, comment included; `params` are parameters of
+    send.php under their own names, channel flags included.
+    """
+
+    channel: str
+    text: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[int, ...] = ()  # numbers of the letter's files, in the request's order
+    alphabet: str = ""  # "gsm7" or "ucs2" where the channel counts parts
+    parts: int = 0
+    notes: tuple[str, ...] = ()  # what was cut, dropped or changed, for the report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where an order goes: a number as +E.164, a group (g777) or a mail address."""
+
+    to: str
+    hidden: bool = False  # a member of an alias: its number is not shown to the sender
+
+
+class Kind(StrEnum):
+    """What became of an order, or of a question about it."""
+
+    ACCEPTED = "accepted"  # the provider has it
+    LATER = "later"  # not now, try again: the provider has not got it
+    REFUSED = "refused"  # never
+    UNSURE = "unsure"  # the call broke off: it may or may not have it
+    ABSENT = "absent"  # asked, and the provider knows nothing of it
+    DELIVERED = "delivered"  # on the handset
+    EXPIRED = "expired"  # its time passed before it got through
+    UNKNOWN = "unknown"  # nobody can say
+    NOTHING = "nothing"  # news that moves nothing
+
+
+class Rest(StrEnum):
+    """Why an account must rest after an answer."""
+
+    NONE = ""
+    LOGIN = "login"
+    MONEY = "money"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an order: made once where it is known, stored, printed by all.
+
+    `status` is the enhanced status (RFC 3463) and is never empty, nor is `reason`, a
+    sentence for people. `code` and `text` are the provider's own.
+    """
+
+    kind: Kind
+    status: str
+    reason: str
+    code: str = ""
+    text: str = ""
+    rest: Rest = Rest.NONE
+    cost: str = ""
+    parts: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.status or not self.reason:
+            raise ValueError("an outcome needs a status and a reason")
+
+
+def phone_masked(phone: str) -> str:
+    """A number for logs: its last four digits; other recipients by their first letter."""
+    if phone[:1] == "+" or phone[:1].isdigit():
+        return "*" * max(0, len(phone) - 4) + phone[-4:]
+    name, at, domain = phone.partition("@")
+    return f"{name[:1]}***{at}{domain}"
+
+
+def stable_digest(*fields: bytes) -> str:
+    """A digest of fields that no other cut of the same octets shares."""
+    hasher = sha256()
+    for each in fields:
+        hasher.update(len(each).to_bytes(8, "big"))
+        hasher.update(each)
+    return base64.b32encode(hasher.digest()).decode().rstrip("=").lower()

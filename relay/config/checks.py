@@ -1,0 +1,225 @@
+"""What several values tell together, and what this version cannot do yet.
+
+Works on the raw values, beside the shape: a fault in one setting does not hide another's. What
+protects somebody and is not built yet refuses to start, the rest only warns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from relay.config import units
+from relay.config.document import Document, Location
+from relay.config.setting import EACH, settings
+from relay.config.shape import Config
+
+BUILT_CHANNELS = ("sms", "flash", "mail", "call")
+
+_CONDITIONS = ("networks", "users", "users_file", "require")  # the ones that cannot just be claimed
+
+_DEFAULTS = {one.pattern: one.default for one in settings(Config)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotBuilt:
+    """A setting that is read but does nothing yet, unless it says what happens anyway."""
+
+    pattern: tuple[str, ...]
+    says: str
+    refuses: bool = False
+    harmless: Callable[[object], bool] | None = None  # by default: equal to the default, or empty
+
+
+def _refuses(*pattern: str, write: str) -> NotBuilt:
+    return NotBuilt(pattern=pattern, says=f"is not built yet in this version; {write}", refuses=True)
+
+
+def _warns(*pattern: str, so: str) -> NotBuilt:
+    return NotBuilt(pattern=pattern, says=f"is not built yet in this version: {so}")
+
+
+NOT_BUILT = (
+    # -- these protect: without them the relay would be more open than its owner thinks
+    _refuses("listeners", EACH, "tls", write="write none, and keep the listener on a network that you trust"),
+    _refuses("listeners", EACH, "auth", write="write none, and let clients in by senders[].networks"),
+    _refuses("listeners", EACH, "profile", write="write strict"),
+    _refuses("listeners", EACH, "proxy_protocol", write="remove it, and let clients connect directly"),
+    _refuses("tls", write="remove it, and keep listeners on a network that you trust"),
+    _refuses("senders", EACH, "users", write="remove it, and let clients in by networks"),
+    _refuses("senders", EACH, "users_file", write="remove it, and let clients in by networks"),
+    _refuses("senders", EACH, "require", write="remove it, and let clients in by networks"),
+    _refuses("routes", EACH, "countries", write="remove it, and limit countries at the provider"),
+    _refuses("caps", write="remove it, and set limits at the provider"),
+    _refuses("web", "users", write="remove it; the dashboard is not served without it"),
+    NotBuilt(
+        pattern=("store",),
+        says="PostgreSQL comes with a later version; write sqlite:///relay.db, or remove it",
+        refuses=True,
+        harmless=lambda value: not str(value).startswith("postgresql:"),
+    ),
+    # -- these do not
+    _warns("workers", so="one process delivers"),
+    _warns("listeners", EACH, "answer", so="DATA is answered once the mail is on disk"),
+    _warns("routes", EACH, "condense", so="texts stay as they are"),
+    _warns("routes", EACH, "gateway", so="send@ this domain is an address like any other"),
+    _warns("routes", EACH, "quiet", "hours", so="messages go out at any hour"),
+    _warns("routes", EACH, "escalate", so="nobody else is called"),
+    _warns("aliases", EACH, "escalate", so="nobody else is called"),
+    _warns("inbox", "default", so="replies from phones are not fetched"),
+    _warns("web", "callback_secret", so="callbacks are not taken"),
+    _warns("web", "public_url", so="callbacks are not taken"),
+    _warns("reports", "dkim", so="reports are not signed"),
+    NotBuilt(
+        pattern=("routes", EACH, "channel"),
+        says="is not built yet in this version: its recipients get 550 5.3.3",
+        harmless=lambda value: value in BUILT_CHANNELS,
+    ),
+    NotBuilt(
+        pattern=("routes", EACH, "accounts"),
+        says="only the first account is used in this version",
+        harmless=lambda value: not isinstance(value, list) or len(value) < 2,
+    ),
+)
+"""Settings whose work comes with a later version."""
+
+
+def select(values: object, pattern: tuple[str, ...], at: Location = ()) -> Iterator[tuple[Location, object]]:
+    """Every value that a pattern of settings means, with its place."""
+    if not pattern:
+        yield at, values
+    elif isinstance(values, dict):
+        for key in values if pattern[0] == EACH else [pattern[0]]:
+            if key in values:
+                yield from select(values[key], pattern[1:], (*at, key))
+    elif isinstance(values, list) and pattern[0] == EACH:
+        for number, value in enumerate(values):
+            yield from select(value, pattern[1:], (*at, number))
+
+
+def check(document: Document) -> None:
+    """Note what is wrong between values, and what their owner should know."""
+    _senders(document)
+    _listeners(document)
+    _credentials(document)
+    _reports(document)
+    _forwards(document)
+    _not_built(document)
+    _cautions(document)
+
+
+def _not_built(document: Document) -> None:
+    for one in NOT_BUILT:
+        for place, value in select(document.values, one.pattern):
+            if place in document.faulty or _harmless(one, value):
+                continue
+            if one.refuses:
+                document.fault(place, one.says)
+            else:
+                document.warn(place, one.says)
+
+
+def _harmless(one: NotBuilt, value: object) -> bool:
+    if one.harmless is not None:
+        return one.harmless(value)
+    default = _DEFAULTS.get(one.pattern, _DEFAULTS.get((*one.pattern, EACH)))
+    return value == default or value in ("", [], {}, None)
+
+
+# -- between values -------------------------------------------------------------------------
+
+
+def _once(document: Document, pattern: tuple[str, ...], what: str, *, none: str = "") -> None:
+    seen: set[str] = set()
+    for place, value in select(document.values, pattern):
+        key = str(value).lower()
+        if key in seen and key != none and not key.endswith(":0"):
+            document.fault(place, f"{what}; change one of them")
+        seen.add(key)
+
+
+def _senders(document: Document) -> None:
+    _once(document, ("senders", EACH, "name"), "another entry has this name")
+    for place, sender in select(document.values, ("senders", EACH)):
+        conditions = (*_CONDITIONS, "from")
+        if not isinstance(sender, dict) or any((*place, each) in document.faulty for each in conditions):
+            continue
+        if not any(sender.get(each) for each in conditions):
+            document.fault(place, "this entry would let everybody in; add networks, as in [127.0.0.0/8]")
+
+
+def _listeners(document: Document) -> None:
+    _once(document, ("listeners", EACH, "address"), "another listener has this address")
+
+
+def _credentials(document: Document) -> None:
+    """An account needs exactly one of an API key and a login with its password."""
+    for place, account in select(document.values, ("accounts", EACH)):
+        if (
+            not isinstance(account, dict)
+            or account.get("url") == "sandbox"
+            or (*place, "url") in document.faulty
+        ):
+            continue
+        key, login, psw = ("apikey" in account, "login" in account, "psw" in account)
+        if key and (login or psw):
+            document.fault((*place, "login" if login else "psw"), "stands beside apikey; keep one of them")
+        elif login != psw:
+            document.fault(place, f"{'psw' if login else 'login'} is missing; a login needs both")
+        elif not key and not login:
+            document.fault(place, "the provider needs apikey, or login and psw; or write url: sandbox")
+
+
+def _reports(document: Document) -> None:
+    reports = document.values.get("reports")
+    if isinstance(reports, dict) and "smtp" in reports and "maildir" in reports:
+        document.fault(("reports", "maildir"), "stands beside smtp; keep one of them")
+
+
+def _forwards(document: Document) -> None:
+    for place, route in select(document.values, ("routes", EACH)):
+        if not isinstance(route, dict) or "channel" not in route:
+            continue
+        if route["channel"] == "forward" and "smtp" not in route:
+            document.fault(
+                (*place, "smtp"), "is missing; a forward route needs its smarthost, smtp: {host: …}"
+            )
+        elif route["channel"] != "forward" and "smtp" in route:
+            document.fault((*place, "smtp"), "is for channel: forward; remove it")
+
+
+# -- allowed, but perhaps not meant ---------------------------------------------------------
+
+
+def _cautions(document: Document) -> None:
+    if not document.values.get("senders"):
+        document.warn(("senders",), "nobody may send; add an entry, with networks")
+    for place, sender in select(document.values, ("senders", EACH)):
+        if isinstance(sender, dict) and not any(sender.get(each) for each in _CONDITIONS):
+            document.warn(place, "anybody can write such an address; add networks")
+    for place, network in select(document.values, ("senders", EACH, "networks", EACH)):
+        if str(network).endswith("/0"):
+            document.warn(place, "the whole Internet may send at your cost; write your networks")
+    for place, url in select(document.values, ("accounts", EACH, "url")):
+        if isinstance(url, str) and url.startswith("http://") and not _inside(url):
+            document.warn(place, "login and texts travel in clear; write https://")
+    _unreachable(document)
+
+
+def _inside(url: str) -> bool:
+    try:
+        return units.private(urlsplit(url).hostname or "")
+    except ValueError:
+        return True  # no URL at all, which is a fault already
+
+
+def _unreachable(document: Document) -> None:
+    seen: dict[str, Location] = {}
+    for place, value in select(document.values, ("routes", EACH, "match")):
+        pattern = str(value).lower()
+        earlier = seen.get(pattern) or seen.get("*") or seen.get("*@*")
+        if earlier:
+            line = document.place(earlier)[0]
+            document.warn(place, f"the route on line {line} takes all of this; put this one before it")
+        seen.setdefault(pattern, place)

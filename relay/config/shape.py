@@ -1,0 +1,312 @@
+"""The shape of the configuration: every setting, its default as it is written in the file, its help.
+
+This is the one place where a setting is declared. The documents are made from it, the example is
+held against it, and `prepare`, `checks` and `page` find their way through it by `settings`. What a
+route says stands in `routing`. Here is judged what a value alone can tell; what several values
+tell together is in `checks`, and what only a room can tell is the business of `app`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from relay.config import units
+from relay.config.routing import AliasOrMembers, Route, Smarthost
+from relay.config.setting import NONE, Shape, setting
+from relay.config.units import (
+    AliasName,
+    Duration,
+    FilePath,
+    Flag,
+    Hostname,
+    Line,
+    Listen,
+    ListenOrNot,
+    Mailbox,
+    MailboxOrNot,
+    Name,
+    Network,
+    Pattern,
+    Provider,
+    Secret,
+    Size,
+    Store,
+    Whole,
+)
+
+Times = Annotated[tuple[Annotated[Duration, AfterValidator(units.positive)], ...], Field(min_length=1)]
+Positive = Annotated[Duration, AfterValidator(units.positive)]
+
+
+def _wide_enough(value: int) -> int:
+    if value < 60_000:
+        raise ValueError("write 60s or more; the provider refuses the same text to a phone within a minute")
+    return value
+
+
+class Listener(Shape):
+    """A door that mail comes in by."""
+
+    address: Listen = setting(
+        help="Where to listen: host:port, [v6]:port or unix:/path; port 0 is any free one."
+    )
+    protocol: Literal["smtp", "lmtp"] = setting("smtp", help="smtp, or lmtp, which answers each recipient.")
+    tls: Literal["none", "starttls", "required", "implicit"] = setting(
+        "none",
+        help="none, starttls (offered), required (nothing without it), implicit (from the first byte).",
+    )
+    auth: Literal["none", "optional", "required"] = setting(
+        "none", help="Whether clients may, or must, log in."
+    )
+    profile: Literal["strict", "legacy"] = setting(
+        "strict", help="legacy is lenient with old devices; for private networks only."
+    )
+    proxy_protocol: tuple[Network, ...] = setting([], help="Networks whose PROXY header is believed.")
+    max_size: Size = setting("40MB", help="The largest mail taken, told to clients as SIZE.")
+    answer: Literal["queued", "outcome"] = setting(
+        "queued", help="When to answer DATA: once the mail is on disk, or with the provider's outcome."
+    )
+    answer_timeout: Positive = setting("20s", help="How long answer: outcome waits before it says queued.")
+
+    @property
+    def socket(self) -> str:
+        """The path of a unix socket, "" where the door is a TCP one."""
+        return self.address.removeprefix("unix:") if self.address.startswith("unix:") else ""
+
+    @property
+    def host(self) -> str:
+        """The host to bind, "" where the door is a unix socket."""
+        return "" if self.socket else units.split(self.address)[0]
+
+    @property
+    def port(self) -> int:
+        """The port to bind, 0 for any free one."""
+        return 0 if self.socket else units.split(self.address)[1]
+
+
+class Tls(Shape):
+    """The certificate of the listeners."""
+
+    certificate: FilePath = setting(help="The certificate with its chain, a PEM file.")
+    key: FilePath = setting(help="Its private key, a PEM file.")
+
+
+class Sender(Shape):
+    """Somebody who may send; all conditions given must hold."""
+
+    name: Name = setting(help="What this entry is called in logs, metrics and caps.")
+    networks: Annotated[tuple[Network, ...], Field(min_length=1)] | None = setting(
+        None, help="The client's address is in one of these networks."
+    )
+    users: dict[str, Secret] = setting(
+        {}, help="The client has logged in as one of these: a name and its hash."
+    )
+    users_file: FilePath | None = setting(None, help="The same from an htpasswd file.")
+    from_: Annotated[tuple[Pattern, ...], Field(min_length=1)] | None = setting(
+        None, alias="from", help="The envelope sender fits one of these patterns."
+    )
+    require: Literal["", "spf", "dkim", "dmarc"] = setting(
+        "", help="The sender's domain vouches for the mail."
+    )
+
+
+class Account(Shape):
+    """An account at the provider."""
+
+    url: Provider = setting(
+        "https://smsc.ru", help="The provider, scheme and host; or sandbox, the built-in one."
+    )
+    apikey: Secret = setting(NONE, help="The API key; or login and psw.")
+    login: Secret = setting(NONE, help="The login, with psw.")
+    psw: Secret = setting(NONE, help="The password, with login.")
+    slots: Annotated[Whole, Field(ge=1, le=14)] = setting(
+        14, help="Calls at once, 1 to 14; the provider bans a login at 15."
+    )
+
+
+class Dkim(Shape):
+    """How reports are signed."""
+
+    domain: Line = setting("", help="The signing domain.")
+    selector: Line = setting("", help="The selector of its key.")
+    key: Line = setting("", help="The private key, a PEM file.")
+
+
+class Reports(Shape):
+    """What senders hear back, and by which way."""
+
+    from_: Mailbox = setting(
+        "SMS relay <postmaster@localhost>",
+        alias="from",
+        shown="SMS relay <postmaster@HOSTNAME>",
+        help="The From of reports. The domain should take mail.",
+    )
+    operator: MailboxOrNot = setting(
+        "", help="Who is told of account trouble, low balance, silent callbacks and failing reports."
+    )
+    smtp: Smarthost | None = setting(
+        None, shown="{host: 127.0.0.1, port: 25}", help="The smarthost that takes reports; or maildir."
+    )
+    maildir: FilePath | None = setting(None, help="A maildir that takes them instead.")
+    failure: Flag = setting(True, help="Tell the sender of failures. NOTIFY of the mail beats this.")
+    delay: Duration = setting("15m", help="Warn when a message is not at the provider by then; 0 is never.")
+    success: Literal["never", "accepted", "delivered"] = setting(
+        "never", help="Tell the sender of success: never, at the provider, or on the handset."
+    )
+    gather: Duration = setting("10s", help="Wait so long for further news of the same mail.")
+    language: Literal["en", "ru"] = setting("en", help="The language of reports.")
+    dkim: Dkim = setting({}, help="How reports are signed.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _way(cls, values: object) -> object:
+        """The smarthost of this host, where no other way is given."""
+        if isinstance(values, dict) and "smtp" not in values and "maildir" not in values:
+            return {**values, "smtp": {}}
+        return values
+
+
+class Delivery(Shape):
+    """When to try again, to ask and to give up."""
+
+    retry: Times = setting(
+        ["10s", "1m", "5m", "15m", "1h"], help="Waits between tries that failed for now; the last repeats."
+    )
+    poll: Times = setting(
+        ["10s", "30s", "2m", "10m", "1h"], help="Waits between questions for the status; the last repeats."
+    )
+    give_up: Positive = setting("72h", help="After so long without a final word the outcome is unknown.")
+
+
+class Storm(Shape):
+    """What keeps a phone from being flooded; counted for each phone."""
+
+    repeat_window: Annotated[Duration, AfterValidator(_wide_enough)] = setting(
+        "60s", help="The same text within this time is sent once; at least 60s."
+    )
+    burst: Annotated[Whole, Field(ge=0)] = setting(
+        10, help="Over so many messages the rest is a digest; 0: none."
+    )
+    per: Positive = setting("1m", help="The time in which a burst is counted.")
+    digest_every: Positive = setting("1m", help="How often a digest goes out.")
+
+
+class Cap(Shape):
+    """An upper limit, on one sender, phone or account."""
+
+    sender: Line = setting("", help="The entry of senders that it limits; or phone, or account.")
+    phone: Line = setting("", help="The phone that it limits.")
+    account: Line = setting("", help="The account that it limits.")
+    per: Literal["minute", "hour", "day", "month"] = setting("day", help="The time in which it counts.")
+    messages: Annotated[Whole, Field(ge=0)] | None = setting(None, help="So many messages at most.")
+    parts: Annotated[Whole, Field(ge=0)] | None = setting(None, help="So many parts at most.")
+    cost: Annotated[Whole, Field(ge=0)] | None = setting(
+        None, help="So much money at most, as the account counts."
+    )
+    over: Literal["refuse", "hold"] = setting(
+        "refuse", help="Over it: answer 4xx, or hold the order and report it."
+    )
+
+    @model_validator(mode="after")
+    def _judge(self) -> Cap:
+        if [self.sender, self.phone, self.account].count("") != 2:
+            raise ValueError("a cap limits one of sender, phone and account")
+        if self.messages is self.parts is self.cost is None:
+            raise ValueError("a cap needs messages, parts or cost")
+        return self
+
+
+class Inbox(Shape):
+    """Where messages from phones go."""
+
+    default: MailboxOrNot = setting("", help="Where SMS replies go that answer nobody.")
+    window: Positive = setting("72h", help="For so long a reply belongs to the last message to its phone.")
+    acknowledge: tuple[Line, ...] = setting(["ok", "ack", "принял"], help="Words that acknowledge an alarm.")
+
+
+class Keep(Shape):
+    """How long finished orders are remembered."""
+
+    texts: Duration = setting("30d", help="Texts, files and headers.")
+    history: Duration = setting("400d", help="Everything else of an order.")
+
+
+class Web(Shape):
+    """HTTP: health, metrics, callbacks, the dashboard."""
+
+    listen: ListenOrNot = setting(
+        "127.0.0.1:8025", help='Where to listen: host:port or [v6]:port; "" is nowhere.'
+    )
+    socket: FilePath = setting("relay.sock", help="The unix socket that the command line talks to.")
+    public_url: Line = setting("", help="Under which URL the provider reaches us, for callbacks.")
+    callback_secret: Secret = setting(NONE, help="What the provider signs callbacks with.")
+    users: dict[str, Secret] = setting({}, help="Who may see the dashboard: a name and its hash-password.")
+
+
+def own_name() -> str:
+    """This host's full name, or what can stand for it in a greeting."""
+    for name in (socket.getfqdn(), socket.gethostname()):
+        with contextlib.suppress(ValueError):
+            if not name.endswith(".arpa"):
+                return str(units.hostname(name))
+    return "localhost"
+
+
+class Config(Shape):
+    """The whole configuration."""
+
+    hostname: Hostname = setting(
+        "localhost", shown="this host's name", help="Our name in greetings, reports and Message-IDs."
+    )
+    store: Store = setting(
+        "sqlite:///relay.db", help="The database: sqlite:///FILE or postgresql://user@host/database."
+    )
+    workers: Annotated[Whole, Field(ge=1, le=64)] = setting(1, help="Processes that deliver.")
+    max_recipients: Annotated[Whole, Field(ge=1, le=100_000)] = setting(
+        1000, help="Recipients of one mail at most."
+    )
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1)] = setting(
+        [{"address": "127.0.0.1:2525"}], help="The doors that mail comes in by."
+    )
+    tls: Tls | None = setting(None, help="The certificate of the listeners.")
+    senders: tuple[Sender, ...] = setting(
+        [], help="Who may send; the first entry whose conditions all hold counts. Without one: refused."
+    )
+    accounts: Annotated[dict[Name, Account], Field(min_length=1)] = setting(
+        help="Accounts at the provider, each under a name of yours."
+    )
+    routes: Annotated[tuple[Route, ...], Field(min_length=1)] = setting(
+        help="Where a recipient goes; the first match wins. Without one: 550 5.1.2."
+    )
+    aliases: dict[AliasName, AliasOrMembers] = setting(
+        {}, help="Names on phone channels: a list of members, or {to: [...], escalate: [...]}."
+    )
+    reports: Reports = setting({}, help="What senders hear back, and by which way.")
+    delivery: Delivery = setting({}, help="When to try again, to ask and to give up.")
+    storm: Storm = setting({}, help="What keeps a phone from being flooded; counted for each phone.")
+    caps: tuple[Cap, ...] = setting([], help="Upper limits.")
+    inbox: Inbox = setting({}, help="Where messages from phones go.")
+    keep: Keep = setting({}, help="How long finished orders are remembered.")
+    web: Web = setting({}, help="HTTP: health, metrics, callbacks, the dashboard.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, values: object) -> object:
+        """This host's name, where no other is given, and reports that come from it."""
+        if not isinstance(values, dict):
+            return values
+        values = {"hostname": own_name(), **values} if "hostname" not in values else dict(values)
+        reports, name = values.get("reports", {}), values["hostname"]
+        if isinstance(reports, dict) and isinstance(name, str):
+            values["reports"] = {"from": f"SMS relay <postmaster@{name}>", **reports}
+        return values
+
+    @property
+    def store_path(self) -> Path:
+        """The file of an SQLite store."""
+        return Path(self.store.removeprefix("sqlite:///"))

@@ -1,0 +1,1 @@
+"""Mail becomes orders: addresses, the mail's texts and files, routes, channels, parameters."""

@@ -1,0 +1,263 @@
+"""Octets become text: charset labels repaired, missing and lying ones seen through.
+
+A label is believed unless the octets contradict it: UTF-8 has a form that chance does not
+produce, so octets of that form are UTF-8 under any eight-bit label; a label of ASCII,
+Latin-1 or UTF-8 is what software writes that does not know, and is checked. Without a label
+to believe: a byte order mark, strict UTF-8, the Cyrillic charsets by how their readings look,
+else windows-1252. Nothing here raises, and no text holds what must not be in one: NUL,
+surrogates, or the noncharacters that the relay's own marks are made of.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from functools import lru_cache
+
+from relay.message import cyrillic
+
+_UNTRUE = ""  # a label that says nothing
+
+_ALIASES = {
+    # Cyrillic as mailers and devices spell it
+    "win-1251": "cp1251", "win1251": "cp1251", "windows1251": "cp1251", "windows-cp1251": "cp1251",
+    "cp-1251": "cp1251", "x-cp1251": "cp1251", "x-cp-1251": "cp1251", "x-windows-1251": "cp1251",
+    "microsoft-cp1251": "cp1251", "1251": "cp1251", "ansi-1251": "cp1251", "cyrillic-windows": "cp1251",
+    "koi8r": "koi8-r", "koi8": "koi8-r", "koi-8": "koi8-r", "koi-8-r": "koi8-r", "koi": "koi8-r",
+    "x-koi8-r": "koi8-r", "cskoi8r": "koi8-r", "iso-ir-111": "koi8-r", "koi8-e": "koi8-r",
+    "koi8-ru": "koi8-u", "koi8u": "koi8-u", "koi-8-u": "koi8-u",
+    "cp-866": "cp866", "dos-866": "cp866", "dos866": "cp866", "866": "cp866", "x-cp866": "cp866",
+    "alt": "cp866", "oem": "cp866", "oem866": "cp866",
+    "x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "maccyrillic": "mac-cyrillic",
+    "x-iso-8859-5": "iso8859-5",
+    # western and the rest
+    "utf8mb4": "utf-8", "utf8mb3": "utf-8", "unicode-1-1-utf-8": "utf-8", "x-utf-8": "utf-8", "utf": "utf-8",
+    "unicode-1-1-utf-7": "utf-7", "x-unicode-2-0-utf-7": "utf-7",
+    "windows-874": "cp874", "tis-620": "cp874", "x-windows-874": "cp874",
+    "iso-8859-8-i": "iso8859-8", "iso-8859-8-e": "iso8859-8", "iso-8859-6-i": "iso8859-6",
+    "iso-8859-6-e": "iso8859-6", "x-sjis": "cp932", "windows-31j": "cp932", "x-ms-cp932": "cp932",
+    "ms932": "cp932", "shift-jis": "cp932", "sjis": "cp932", "x-euc-jp": "euc-jp", "x-gbk": "gb18030",
+    "gb2312": "gb18030", "gbk": "gb18030", "cp936": "gb18030", "windows-936": "gb18030",
+    "x-euc-cn": "gb18030",
+    "gb-2312-80": "gb18030", "chinese": "gb18030", "gb2312-80": "gb18030", "x-x-big5": "cp950",
+    "big5": "big5-hkscs", "ks-c-5601-1987": "cp949", "ks-c-5601": "cp949", "ksc-5601": "cp949",
+    "euc-kr": "cp949", "x-windows-949": "cp949", "windows-949": "cp949",
+    "iso-8859-9": "cp1254", "latin5": "cp1254", "iso-8859-11": "cp874", "macintosh": "mac-roman",
+    "x-mac-roman": "mac-roman", "windows1250": "cp1250", "cp-1250": "cp1250", "x-cp1250": "cp1250",
+    "win-1250": "cp1250", "cp-1254": "cp1254", "cp-1257": "cp1257", "cp-850": "cp850", "cp-437": "cp437",
+    # western by habit: what software writes that does not know
+    "iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252", "l1": "cp1252", "iso8859-1": "cp1252",
+    "x-iso-8859-1": "cp1252", "iso-8859-1-windows-3.1-latin-1": "cp1252", "windows1252": "cp1252",
+    "win-1252": "cp1252", "x-cp1252": "cp1252", "x-ansi": "cp1252",
+    # no charset at all
+    "us-ascii": _UNTRUE, "ascii": _UNTRUE, "ansi-x3.4-1968": _UNTRUE, "646": _UNTRUE, "ansi": _UNTRUE,
+    "unknown": _UNTRUE, "x-unknown": _UNTRUE, "unknown-8bit": _UNTRUE, "x-user-defined": _UNTRUE,
+    "unicode": _UNTRUE, "default": _UNTRUE, "8bit": _UNTRUE, "7bit": _UNTRUE, "none": _UNTRUE,
+    "binary": _UNTRUE, "null": _UNTRUE, "utf-8bit": _UNTRUE,
+}  # fmt: skip
+
+_SEVERAL = frozenset((  # more than one octet a character: octets in the form of UTF-8 prove nothing there
+    "gb18030", "gbk", "gb2312", "big5", "big5hkscs", "cp950", "cp932", "cp949", "shift_jis",
+    "shift_jisx0213", "shift_jis_2004", "euc_jp", "euc_jisx0213", "euc_jis_2004", "euc_kr", "johab",
+))  # fmt: skip
+_CODECS = _SEVERAL | frozenset((
+    "utf-8", "utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "cp1250",
+    "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp437", "cp720",
+    "cp737", "cp775", "cp850", "cp852", "cp855", "cp857", "cp858", "cp860", "cp861", "cp862", "cp863",
+    "cp864", "cp865", "cp866", "cp869", "cp874", "cp1125", "koi8-r", "koi8-u", "koi8-t", "kz1048",
+    "ptcp154", "iso8859-1", "iso8859-2", "iso8859-3", "iso8859-4", "iso8859-5", "iso8859-6", "iso8859-7",
+    "iso8859-8", "iso8859-9", "iso8859-10", "iso8859-11", "iso8859-13", "iso8859-14", "iso8859-15",
+    "iso8859-16", "mac-cyrillic", "mac-roman", "mac-latin2", "mac-greek", "mac-turkish", "mac-iceland",
+    "mac-croatian", "mac-romanian", "hz", "iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_3",
+    "iso2022_jp_2004", "iso2022_jp_ext", "iso2022_kr", "tis-620",
+))  # fmt: skip
+_SHIFTING = frozenset(name for name in _CODECS if name.startswith("iso2022") or name in ("hz", "utf-7"))
+_WIDE = frozenset(name for name in _CODECS if name.startswith(("utf-16", "utf-32")))
+_GUESSES = {
+    "cp1251": 2,
+    "koi8-u": 2,
+    "cp866": 0,
+    "iso8859-5": -1,
+    "mac-cyrillic": -2,
+}  # and a bias: how usual
+_CYRILLIC = frozenset((*_GUESSES, "koi8-r"))
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+_FORBIDDEN = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]|[\U0001fffe-\U0010ffff]")
+_PLANE_ENDS = {plane << 16 | end for plane in range(1, 17) for end in (0xFFFE, 0xFFFF)}
+_HIGH_RUN = re.compile(rb"[\x80-\xff]+")
+_ASCII_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_SAMPLE = 4000  # octets that a guess looks at
+
+
+def decode(raw: bytes, label: str = "", hint: str = "") -> str:
+    """The text that the octets hold; `hint` is another label nearby, for octets that bear none."""
+    return clean(_decode(raw, codec(label), codec(hint)))
+
+
+def clean(text: str) -> str:
+    """The text without what no text may hold: NUL, surrogates, noncharacters, byte order marks."""
+    return _FORBIDDEN.sub(_keep, text) if not text.isascii() or "\0" in text else text
+
+
+def _keep(found: re.Match[str]) -> str:
+    point = ord(found[0])
+    return found[0] if point > 0xFFFF and point not in _PLANE_ENDS else ""
+
+
+@lru_cache(maxsize=512)
+def codec(label: str) -> str:
+    """The codec that a label means, "" where it says nothing or nothing that is known."""
+    name = label.partition("*")[0].strip(" \t\r\n\"'<>;:,=[]().").lower().replace("_", "-").replace(" ", "-")
+    name = name.removeprefix("charset=").removeprefix("charset-").strip("\"'")[:40]
+    name = _ALIASES.get(name, name)
+    if not name or not name.isascii() or not name.isprintable():
+        return ""
+    try:
+        found = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return ""
+    found = _ALIASES.get(found, found)
+    return found if found in _CODECS else ""
+
+
+def _decode(raw: bytes, name: str, hint: str) -> str:
+    if not name or name in _WIDE:
+        marked = _marked(raw)
+        if marked is not None:
+            return marked
+    if name in _WIDE:
+        return _wide(raw, name)
+    if raw.isascii():
+        return _seven_bit(raw, name)
+    if name not in _SEVERAL and name not in _SHIFTING:
+        text = _utf8(raw, sure=name in _CYRILLIC)
+        if text is not None:
+            return text
+    if name in ("", "utf-8", "cp1252"):
+        return _guess(raw, hint)
+    return _labelled(raw, name, hint)
+
+
+def _marked(raw: bytes) -> str | None:
+    """The text of octets that begin with a byte order mark and are what it says."""
+    for mark, name in _BOMS:
+        if raw.startswith(mark):
+            try:
+                return raw.decode(name)
+            except UnicodeDecodeError:
+                return None
+    return None
+
+
+def _wide(raw: bytes, name: str) -> str:
+    """UTF-16 and UTF-32; without a mark the zero octets of spaces and digits tell the order."""
+    if name in ("utf-16", "utf-32") and not raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        sample = raw[:_SAMPLE]
+        little = sample[1::2].count(0) + sample[1::2].count(4) > sample[::2].count(0) + sample[::2].count(4)
+        name += "-le" if little else "-be"
+    if not raw.count(0, 0, _SAMPLE) and raw.isascii():
+        return raw.decode("ascii")  # one octet a character, whatever the label says
+    return raw.decode(name, "replace")
+
+
+def _seven_bit(raw: bytes, name: str) -> str:
+    if name not in _SHIFTING and b"\x1b$" in raw:
+        name = "iso2022_jp_2"
+    if name in _SHIFTING:
+        return raw.decode(name, "replace")
+    return raw.decode("ascii")
+
+
+def _utf8(raw: bytes, *, sure: bool) -> str | None:
+    """The reading as UTF-8, a few broken sequences allowed; None where it is none.
+
+    `sure`: a Cyrillic label contradicts, so that the reading must look like text as well.
+    """
+    text = raw.decode("utf-8", "replace")
+    broken = text.count("\ufffd") - raw.count(b"\xef\xbf\xbd")
+    if not broken:
+        return None if sure and not _plausible(text) else text
+    if sure:
+        return None
+    good = sum(1 for each in text[:_SAMPLE] if each > "\x7f" and each != "\ufffd")
+    return text if good >= 4 * broken else None
+
+
+def _plausible(text: str) -> bool:
+    """Most of what is not ASCII are letters and signs of usual texts, no rare ones."""
+    high = [each for each in text[:_SAMPLE] if each > "\x7f"]
+    usual = sum(1 for each in high if "\u0400" <= each <= "\u045f" or not "\u0460" <= each <= "\u0527")
+    return usual * 2 > len(high)
+
+
+def _guess(raw: bytes, hint: str) -> str:
+    """The likeliest reading of eight-bit octets of which nothing is known but a hint."""
+    if hint and hint not in _CYRILLIC and hint not in ("utf-8", "cp1252") and hint not in _WIDE:
+        try:
+            return raw.decode(hint)
+        except UnicodeDecodeError:
+            pass
+    name = _cyrillic(raw, hint)
+    return raw.decode(name, "replace") if name else _western(raw)
+
+
+def _western(raw: bytes) -> str:
+    """windows-1252, its five holes read as Latin-1 has them."""
+    try:
+        return raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return "".join(
+            bytes((octet,)).decode("cp1252", "ignore") or (chr(octet) if octet < 0x80 or octet > 0x9F else "")
+            for octet in raw
+        )
+
+
+def _cyrillic(raw: bytes, hint: str = "") -> str:
+    """The Cyrillic charset whose reading of the octets people would have written, "" for none."""
+    sample = raw[:_SAMPLE]
+    alone, joined = _runs(sample)
+    if alone <= joined:
+        return ""
+    judged = {name: cyrillic.score(sample.decode(name, "replace")) + bias for name, bias in _GUESSES.items()}
+    hint = "koi8-u" if hint == "koi8-r" else hint
+    if hint in judged:
+        judged[hint] += 6  # another text of the same mail is in it
+    best = max(judged, key=lambda name: judged[name])
+    return best if judged[best] > 0 else ""
+
+
+def _runs(sample: bytes) -> tuple[int, int]:
+    """Octets in runs as Cyrillic words make them, and in those of accented Latin letters.
+
+    An accented letter stands among ASCII letters; three of them in a row are a word in itself.
+    """
+    alone = joined = 0
+    for run in _HIGH_RUN.finditer(sample):
+        start, end = run.span()
+        size = end - start
+        touching = sample[start - 1] in _ASCII_LETTERS if start else False
+        touching = touching or (end < len(sample) and sample[end] in _ASCII_LETTERS)
+        if size >= 3 or (size == 2 and not touching):
+            alone += size
+        elif touching:
+            joined += size
+    return alone, joined
+
+
+def _labelled(raw: bytes, name: str, hint: str) -> str:
+    """The reading that the label asks for; where that breaks on the octets, a guess."""
+    try:
+        return raw.decode(name)
+    except UnicodeDecodeError:
+        text = raw.decode(name, "replace")
+    if name in _SEVERAL or name in _SHIFTING:
+        return text if text.count("\ufffd") * 20 < len(text) else _guess(raw, hint)
+    return text

@@ -1,0 +1,77 @@
+"""A mail becomes a `Letter`: its texts decoded, its files in order, nothing decided yet.
+
+Any octets are a mail: nothing here raises, and what could not be read is said in `notes`.
+Time grows with the mail's size alone, and depth, number of parts, length of texts and of headers
+are bounded; files are as large as the mail makes them. Large mail is read in another process
+(`relay.message.reader`), which is where time and memory are held to a limit.
+"""
+
+from __future__ import annotations
+
+from relay import model
+from relay.message import bodies, charsets, headers, origin, parts
+
+_HEAD = 64 * 1024  # octets of the header block that are kept for reports
+_SHOWN = 200  # fields that a letter keeps, each of at most this many characters:
+_VALUE = 10_000
+
+
+def read(raw: bytes) -> model.Letter:
+    """Read a mail, whatever it is."""
+    if b"\n" not in raw and b"\r" in raw:
+        raw = raw.replace(b"\r", b"\n")
+    budget = parts.Budget()
+    root = parts.parse(raw, budget)
+    hint = _hint(root)
+    walk = bodies.Walk(budget, hint)
+    body = walk.read(root)
+    fields = root.fields
+    subject = headers.decode(headers.first(fields, "subject"), hint)[:_VALUE]
+    return model.Letter(
+        subject=subject,
+        from_=headers.address(headers.first(fields, "from"), hint),
+        to=headers.decode(headers.first(fields, "to"), hint)[:_VALUE],
+        message_id=_bare(headers.first(fields, "message-id")),
+        date=_bare(headers.first(fields, "date")),
+        headers=tuple(
+            (_title(name), headers.decode(value, hint)[:_VALUE]) for name, value in fields[:_SHOWN]
+        ),
+        head=_head(raw),
+        plain=body.plain,
+        html=body.html,
+        files=tuple(walk.files),
+        auto=origin.auto(fields, _kind(root), subject),
+        received=sum(1 for name, _ in fields if name == "received"),
+        digest=origin.digest(fields, root.body),
+        notes=tuple(budget.notes),
+    )
+
+
+def _hint(root: parts.Part) -> str:
+    """The first charset that a text of the mail is labelled with, for octets without a label."""
+    labels = (headers.parameter(part.params, "charset") for part in bodies.leaves(root))
+    return next((label for label in labels if charsets.codec(label)), "")
+
+
+def _kind(root: parts.Part) -> str:
+    """The type that the mail claims, even where it could not be taken apart."""
+    return headers.parameters(headers.first(root.fields, "content-type"))[0] or root.type
+
+
+def _bare(value: bytes) -> str:
+    return headers.line(charsets.clean(value.decode("ascii", "replace")))[:998]
+
+
+def _title(name: str) -> str:
+    """A field's name as people write it."""
+    return "-".join(word[:1].upper() + word[1:] for word in name.split("-"))
+
+
+def _head(raw: bytes) -> bytes:
+    """The header block as it came, cut at a line end, with line ends of one kind."""
+    end, _ = headers.block_end(raw, 0, len(raw))
+    block = raw[: min(end, _HEAD)]
+    if end > _HEAD:
+        block = block[: block.rfind(b"\n") + 1]
+    lines = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip(b"\n")
+    return lines.replace(b"\n", b"\r\n") + b"\r\n" if lines else b""

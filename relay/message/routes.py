@@ -1,0 +1,187 @@
+"""Where a recipient goes: the route, the channel, the targets and the options of an address.
+
+Everything that can be judged by the address alone is judged here, at RCPT: an unknown
+domain, a bad number, an unknown alias, an option that the route does not allow. What is
+refused is told with a sentence that says what to write instead.
+
+An alias is expanded here, each member a target of its own; members are addresses on the
+same route (numbers, groups, other aliases), and their numbers are hidden from the sender.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from relay import replies
+from relay.config import Alias, Route
+from relay.message import address, channels, params, templates
+from relay.model import Target
+from relay.replies import Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What an address means: `given` holds the parameters that its +options set."""
+
+    route: Route
+    channel: str
+    targets: tuple[Target, ...]
+    given: Mapping[str, str] = field(default_factory=dict)
+    alias: str = ""
+
+
+@lru_cache(maxsize=4096)
+def _pattern(match: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(match.lower()), re.DOTALL)
+
+
+def find(given: str, routes: Sequence[Route]) -> Route | None:
+    """The first route whose pattern fits the address without its +options."""
+    plain = address.bare(given).lower()
+    return next((route for route in routes if _pattern(route.match).match(plain)), None)
+
+
+def resolve(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -> Resolved | Reply:
+    """What the address means, or the reply that says why it means nothing here."""
+    route = find(given, routes)
+    if route is None:
+        return replies.NO_SUCH_DOMAIN
+    channel = channels.CHANNELS[route.channel]
+    if not channel.built:
+        return not_built(route.channel)
+    if not channel.phone:
+        return Resolved(route=route, channel=route.channel, targets=(Target(to=given),))
+    local, _domain = address.split(given)
+    return on_route(local, route, aliases)
+
+
+def not_built(channel: str) -> Reply:
+    """The reply for a channel that this version does not serve."""
+    return replies.reply(550, "5.3.3", f"the channel {channel} is not available in this version")
+
+
+def on_route(local: str, route: Route, aliases: Mapping[str, Alias]) -> Resolved | Reply:
+    """What a local part means on a phone route."""
+    try:
+        parsed = address.parse(local)
+    except address.AddressError as error:
+        return replies.reply(553, "5.1.3", str(error))
+    options = read_options(route, [(option.name, option.value) for option in parsed.options])
+    if isinstance(options, Reply):
+        return options
+    channel, values = options
+    try:
+        targets, alias = _targets(parsed.recipient, route, aliases)
+    except address.AddressError as error:
+        return replies.reply(550, "5.1.3", str(error))
+    if not targets:
+        return replies.reply(
+            550, "5.1.1", f"{parsed.recipient!r} is neither an alias here nor a phone number"
+        )
+    return Resolved(route=route, channel=channel, targets=targets, given=values, alias=alias)
+
+
+def read_options(
+    route: Route, options: Sequence[tuple[str, str]], channel: str = ""
+) -> tuple[str, dict[str, str]] | Reply:
+    """The channel and the parameters that options (of an address or of headers) set.
+
+    What the route does not allow is refused, naming it; so is a bad value.
+    """
+    channel = channel or route.channel
+    for name, _value in options:
+        if name not in route.allow:
+            known = name in params.NAMES or name in channels.OPTION_CHANNELS
+            why = "is not allowed on this route" if known else "is not known"
+            allowed = f"; allowed are: {', '.join(route.allow)}" if route.allow else ""
+            return replies.reply(550, "5.7.1", f"the option {name} {why}{allowed}")
+        if name in channels.OPTION_CHANNELS:
+            channel = name
+    if not channels.CHANNELS[channel].built:
+        return not_built(channel)
+    values: dict[str, str] = {}
+    for name, value in options:
+        if name in channels.OPTION_CHANNELS:
+            continue
+        if name not in channels.CHANNELS[channel].params:
+            return replies.reply(550, "5.5.4", f"the option {name} means nothing on the channel {channel}")
+        try:
+            values[name] = params.check(channel, name, value)
+        except params.ParamError as error:
+            return replies.reply(550, "5.5.4", str(error))
+    return channel, values
+
+
+def _targets(recipient: str, route: Route, aliases: Mapping[str, Alias]) -> tuple[tuple[Target, ...], str]:
+    """The recipient's targets (none where it is neither alias, group nor number) and its alias."""
+    names = {name.casefold(): alias for name, alias in aliases.items()}
+    if recipient.casefold() in names:
+        found = _members(recipient.casefold(), names, route.region, ())
+        return tuple(Target(to=each, hidden=True) for each in dict.fromkeys(found)), recipient
+    if address.is_group(recipient):
+        return (Target(to=recipient.lower()),), ""
+    if not any(letter.isdigit() for letter in recipient):
+        return (), ""
+    return (Target(to=address.number(recipient, route.region)),), ""
+
+
+def _members(name: str, aliases: Mapping[str, Alias], region: str, above: tuple[str, ...]) -> list[str]:
+    if name in above:
+        return []  # a circle of aliases: each member once
+    found: list[str] = []
+    for member in aliases[name].to:
+        if member.casefold() in aliases:
+            found += _members(member.casefold(), aliases, region, (*above, name))
+        elif address.is_group(member):
+            found.append(member.lower())
+        else:
+            found.append(address.number(member, region))
+    return found
+
+
+Place = tuple[str | int, ...]
+
+
+def complaints(routes: Sequence[Route], aliases: Mapping[str, Alias]) -> list[tuple[Place, str]]:
+    """What this room finds wrong in the configuration: (place, sentence) pairs."""
+    found: list[tuple[Place, str]] = []
+    for index, route in enumerate(routes):
+        at = ("routes", index)
+        for name in ("text", "comment"):
+            source = getattr(route, name)
+            why = templates.check(source) if source else ""
+            if why:
+                found.append(((*at, name), why))
+        found += [((*at, name), why) for name, why in _bad_params(route)]
+        found += [
+            ((*at, "allow", n), f"{each} is neither a parameter nor a channel that an option may set")
+            for n, each in enumerate(route.allow)
+            if each not in params.NAMES and each not in channels.OPTION_CHANNELS
+        ]
+    known = {name.casefold() for name in aliases}
+    for name, alias in aliases.items():
+        for n, member in enumerate(alias.to):
+            if member.casefold() in known or address.is_group(member):
+                continue
+            try:
+                address.number(member, "")
+            except address.AddressError as error:
+                found.append((("aliases", name, "to", n), str(error)))
+    return found
+
+
+def _bad_params(route: Route) -> list[tuple[str, str]]:
+    bad: list[tuple[str, str]] = []
+    known = channels.CHANNELS[route.channel].params
+    for name, value in route.params.items():
+        try:
+            if name in known:  # others wait for a channel that an option chooses
+                params.check(route.channel, name, value)
+        except params.ParamError as error:
+            bad.append((name, str(error)))
+    why = params.agree({name: value for name, value in route.params.items() if name in known})
+    return bad + ([("channel", why)] if why else [])

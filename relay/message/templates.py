@@ -1,0 +1,47 @@
+"""Text and comment templates: Jinja2, sandboxed and strict.
+
+A template belongs to the operator, what it is filled with belongs to a stranger. So the
+names it may use are few, a name that does not exist is an error when the configuration is
+read, and what comes out is treated like any other stranger's text. The sandbox does not
+bound time or memory: whoever writes the configuration is trusted with that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+NAMES = ("subject", "body", "from", "to", "message_id", "date", "header")
+_environment = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+)
+
+
+class TemplateFault(ValueError):  # noqa: N818
+    """A template that can't be filled; the text says why."""
+
+
+@lru_cache(maxsize=1024)
+def _compiled(source: str) -> Template:
+    return _environment.from_string(source)
+
+
+def fill(source: str, names: Mapping[str, str], header: Callable[[str], str]) -> str:
+    """The template's text; raises TemplateFault."""
+    try:
+        return _compiled(source).render({**names, "header": header})
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise TemplateFault(f"{error}") from error
+
+
+def check(source: str) -> str:
+    """Why a template of the configuration can't be used; "" where it can."""
+    sample = {name: "x" for name in NAMES if name != "header"}
+    try:
+        fill(source, sample, lambda _name: "x")
+    except TemplateFault as error:
+        return f"{error}; a template may use {', '.join(NAMES[:-1])} and header(name)"
+    return ""

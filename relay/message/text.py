@@ -1,0 +1,110 @@
+"""Texts on their way to a phone: cleaning, comments, saying things once.
+
+What the alphabet and the parts are is in `gsm`, what is cut off in `trim`, what must never
+be obeyed in `neutral`. Marks of files (`model.mark`) pass through everything here.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import deque
+
+from relay.model import MARK
+
+# -- cleaning ------------------------------------------------------------------------------
+
+_INVISIBLE = [
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    *(0xAD, 0x34F, 0x61C, 0x180E, 0x200B, 0x200E, 0x200F, 0xFEFF),  # soft hyphen, zero width, directions
+    *range(0x202A, 0x202F),
+    *range(0x2060, 0x2070),
+    *range(0xFFF9, 0xFFFD),
+    *range(0xD800, 0xE000),
+    *range(0xFDD2, 0xFDF0),
+    *(plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)),
+]
+_BREAKS = dict.fromkeys((0x0B, 0x0C, 0x0D, 0x85, 0x2028, 0x2029), "\n")
+_CLEAN: dict[int, str | None] = {**dict.fromkeys(_INVISIBLE), **_BREAKS, 0x09: " ", 0x0A: "\n"}
+_STRAY = re.compile(rf"({MARK})|[\ufdd0\ufdd1]")
+_COMPOSED = re.compile("\\w[\u0300-\u036f]{1,8}+(?![\u0300-\u036f])")  # longer runs are no language
+_GAPS = re.compile(r"\n{3,}")
+_SPACE = re.compile(r"\s+")
+
+
+def printable(text: str) -> str:
+    """The text without what has no place in one; its spaces and lines stay as they are."""
+    text = text.replace("\r\n", "\n").translate(_CLEAN)
+    text = _STRAY.sub(lambda match: match[1] or "", text)
+    return _COMPOSED.sub(lambda match: unicodedata.normalize("NFC", match[0]), text)
+
+
+def clean(text: str) -> str:
+    """The printable text without spaces at line ends or more than one empty line at a time."""
+    lines = (line.rstrip() for line in printable(text).split("\n"))
+    return _GAPS.sub("\n\n", "\n".join(lines)).strip()
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """The text on one line, with an ellipsis where it is longer than `limit`."""
+    line = _SPACE.sub(" ", printable(text)).strip()
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+# -- comments ------------------------------------------------------------------------------
+
+
+_END = r"\n\r\v\f\x85\u2028\u2029"
+_COMMENT_LINE = re.compile(rf"(?<=[{_END}])[^\S{_END}]*~~~(?=[^\S{_END}]*(?:\Z|[{_END}]))")
+MARK_LINE = re.compile(
+    rf"(?:\A|(?<=[{_END}])|(?<=\\n))[^\S{_END}]*([~～]{{3}})(?=[^\S{_END}]*(?:\Z|[{_END}]|\\n))"
+)
+"""What the provider may take for the mark; a line end spelt ``\\n`` is one in a `list`."""
+
+
+def split_comment(body: str) -> tuple[str, str]:
+    """What is for the phone, and what after the last ``~~~`` line is for the account's owner.
+
+    A mark before which nothing stands is none: the alarm would be all comment.
+    """
+    marks = deque(_COMMENT_LINE.finditer(body), maxlen=1)
+    if not marks or not body[: marks[0].start()].strip():
+        return body, ""
+    return body[: marks[0].start()].rstrip(), body[marks[0].end() :].strip()
+
+
+# -- subject and body ----------------------------------------------------------------------
+
+_PREFIX = re.compile(
+    r"\A(?:(?:re|fwd?|aw|wg|tr|rv|sv|vs|ha|на|отв|пересл)(?:\[[0-9]{1,3}\])?\s{0,3}:\s{0,3})+", re.IGNORECASE
+)
+
+
+def once(subject: str, body: str) -> tuple[str, str]:
+    """Subject and body with "" for the one that the other says as well.
+
+    A subject counts as said where the body begins with it or has it as a line, a body where
+    the subject begins or ends with it; case, spaces and ``Re:`` apart.
+    """
+    short, long = _folded(_PREFIX.sub("", subject.strip())), _folded(body)
+    if not short or not long:
+        return subject, body
+    if _begins(long, short) or any(_folded(line) == short for line in body.split("\n")):
+        return "", body
+    if _begins(short, long) or _ends(short, long):
+        return subject, ""
+    return subject, body
+
+
+def _folded(text: str) -> str:
+    return _SPACE.sub(" ", text).strip().casefold()
+
+
+def _begins(long: str, short: str) -> bool:
+    """`long` begins with the words of `short`, and the last of them ends there."""
+    return long.startswith(short) and not (short[-1].isalnum() and long[len(short) :][:1].isalnum())
+
+
+def _ends(long: str, short: str) -> bool:
+    return long.endswith(short) and not (short[0].isalnum() and long[: -len(short)][-1:].isalnum())

@@ -1,0 +1,95 @@
+"""Transfer encodings undone (RFC 2045 section 6), broken ones as far as they go.
+
+Whatever the octets are, something comes back; what could not be read as it was labelled is
+said in a sentence. Nothing here knows of characters.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_ALPHABET = bytes(set(range(256)) - set(_ALPHABET))
+_PLAIN = {"", "7bit", "8bit", "binary", "7-bit", "8-bit", "none", "ascii", "us-ascii", "utf-8", "text"}
+_UU = {"x-uuencode", "uuencode", "x-uue", "uue"}
+_SOFT = re.compile(rb"=[ \t]+(?=\r?\n)")
+_LABEL = re.compile(r"[\s;,(\"']*([^\s;,(\"']{0,40})")
+
+
+def label(value: str) -> str:
+    """The encoding that a Content-Transfer-Encoding header names, in lower case."""
+    found = _LABEL.match(value.lower())
+    return found[1] if found else ""
+
+
+def decode(body: memoryview, encoding: str) -> tuple[bytes, str]:
+    """The octets of a part, and a sentence where they could not be read as labelled."""
+    if encoding in _PLAIN:
+        return bytes(body), ""
+    if encoding == "base64":
+        return _base64(body)
+    if encoding in ("quoted-printable", "quotedprintable", "qp"):
+        data = bytes(body)
+        return binascii.a2b_qp(_SOFT.sub(b"=", data) if b"= " in data or b"=\t" in data else data), ""
+    if encoding in _UU:
+        return _uuencode(bytes(body))
+    shown = "".join(c for c in encoding if c.isprintable())
+    return bytes(body), f"a part in the unknown transfer encoding {shown} was taken as it was"
+
+
+def base64_text(text: bytes) -> bytes:
+    """Base64 of any state of repair: junk ignored, padding mended."""
+    clean = text.translate(None, _NOT_ALPHABET)
+    clean = clean[: len(clean) - 1] if len(clean) % 4 == 1 else clean
+    return binascii.a2b_base64(clean + b"=" * (-len(clean) % 4))
+
+
+def _base64(body: memoryview) -> tuple[bytes, str]:
+    head = bytes(body[:4096])
+    junk = head.translate(None, _ALPHABET + b"=\r\n \t")
+    if len(junk) * 10 > len(head):
+        return bytes(body), "a part that was labelled base64 but is not was taken as it was"
+    try:
+        data = binascii.a2b_base64(body)  # passes over line ends and stops at the padding
+    except binascii.Error:
+        data = b""
+    if len(data) * 4 // 3 + 4 >= len(body) * 3 // 4:
+        return data, ""  # about as much came out as went in: nothing stopped it half way
+    return _pieces(bytes(body)), ""
+
+
+def _pieces(text: bytes) -> bytes:
+    """Base64 with padding in its middle: some devices encode line by line.
+
+    Words after the padding, such as a mailing list's footer, are no base64 and are left out.
+    """
+    first, padding, rest = text.partition(b"=")
+    if not padding or rest.translate(None, _ALPHABET + b"=\r\n \t"):
+        return base64_text(first)
+    return b"".join(base64_text(piece) for piece in text.split(b"=") if piece.strip())
+
+
+def _uuencode(text: bytes) -> tuple[bytes, str]:
+    lines = text.splitlines()
+    begin = next((at for at, line in enumerate(lines) if line.startswith(b"begin ")), -1)
+    if begin < 0:
+        return text, "a part that was labelled uuencoded but is not was taken as it was"
+    found = []
+    for line in lines[begin + 1 :]:
+        if line.strip() == b"end":
+            break
+        found.append(_uu_line(line))
+    return b"".join(found), ""
+
+
+def _uu_line(line: bytes) -> bytes:
+    """One line of uuencode; encoders that leave out trailing spaces or add a check are met."""
+    try:
+        return binascii.a2b_uu(line)
+    except binascii.Error:
+        length = (line[0] - 32 & 63) * 4 // 3 + 1 if line else 0
+        try:
+            return binascii.a2b_uu(line[: 1 + (length + 3) // 4 * 4])
+        except binascii.Error:
+            return b""

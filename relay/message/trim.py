@@ -1,0 +1,231 @@
+"""Cuts from a text what nobody needs at night: signatures, disclaimers, quoted mail.
+
+What a person or a device wrote comes before all else, so the rules lean to keeping: a
+forwarded mail stays (it is the message), a dash line is a signature only where little
+follows, lines with ``>`` go only where they are clearly quotes, and a text is never turned
+into nothing. Headers and attributions are known in English, Russian and the larger European
+languages. Lines are looked at one by one, long ones not at all: the time is linear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+_LONG = 300  # a line longer than this is text, whatever it begins with
+
+
+def trim(text: str) -> tuple[str, bool]:
+    """The text without its signature, disclaimers and quotes, and whether any was cut."""
+    lines = text.split("\n")
+    kept = _without_signature(_without_disclaimers(_without_quotes(lines)))
+    left = "\n".join(kept).strip()
+    if not left or len(kept) == len(lines):
+        return text, False
+    return left, True
+
+
+# -- quoted mail ---------------------------------------------------------------------------
+
+_WROTE = re.compile(
+    r"\b(?:wrote|schrieb|a écrit|escribió|ha scritto|escreveu|schreef|skrev|kirjoitti|pisze"
+    r"|napisał(?:\(a\)|a)?|napsal(?:\(a\)|a)?|пишет|писал(?:\(а\)|а)?|написал(?:\(а\)|а)?|пише|написав|напісаў)(?!\w)",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(r"(?:on|am|le|el|il|em|op|den|dne|w dniu|dnia)\s", re.IGNORECASE)
+_SENDER = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}>?\s?:\Z")
+_CLOCK = re.compile(r"\b[0-9]{1,2}:[0-9]{2}\b")
+_REPLY = re.compile(
+    r"-{2,20} ?(?:original message|исходное сообщение|первоначальное сообщение|ursprüngliche nachricht"
+    r"|message d.origine|mensaje original|messaggio originale|mensagem original|oorspronkelijk bericht"
+    r"|oryginalna wiadomość|původní zpráva) ?-{2,20}\Z",
+    re.IGNORECASE,
+)
+_FORWARD = re.compile(
+    r"(?:-{2,20} ?)?(?:begin )?(?:forwarded message|пересылаемое сообщение|пересланное сообщение"
+    r"|начало переадресованного сообщения|weitergeleitete nachricht|message transféré|mensaje reenviado"
+    r"|messaggio inoltrato|mensagem encaminhada|doorgestuurd bericht) ?(?:-{2,20}|:)\Z",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(
+    r"\*{0,2}(?:(?P<sender>from|от|от кого|von|de|da|van|od)|(?P<when>sent|date|отправлено|дата|gesendet"
+    r"|datum|envoyé|enviado|inviato|data|verzonden|wysłano)|(?P<about>subject|тема|betreff|objet|asunto|oggetto"
+    r"|assunto|onderwerp|temat))\s?:\*{0,2}\s{0,4}\S",
+    re.IGNORECASE,
+)
+_BLOCK = 3  # lines of ">" that are taken for a quote without an attribution
+
+
+def _without_quotes(lines: Sequence[str]) -> list[str]:
+    """What the author wrote. A mail that is nothing but a quote, or forwards one, stays."""
+    kept: list[str] = []
+    written = False
+    at = 0
+    while at < len(lines):
+        line = lines[at].strip()
+        if _FORWARD.match(line):
+            return kept + list(lines[at:])
+        if written and _begins_old_mail(lines, at):
+            return kept
+        skipped = _quote(lines, at)
+        if skipped > at:
+            at = skipped
+            continue
+        if written and _attributes(line) and _surely(line):
+            return kept
+        kept.append(lines[at])
+        written = written or bool(line)
+        at += 1
+    return kept
+
+
+def _begins_old_mail(lines: Sequence[str], at: int) -> bool:
+    """A divider, or the header of the mail that is answered, as Outlook puts it."""
+    line = lines[at].strip()
+    if _REPLY.match(line):
+        return True
+    first = _HEADER.match(line) if len(line) <= _LONG else None
+    if not first or not first["sender"]:
+        return False
+    matches = [_HEADER.match(each.strip()[:_LONG]) for each in lines[at : at + 7]]
+    return {"when", "about"} <= {match.lastgroup for match in matches if match}
+
+
+def _attributes(line: str) -> bool:
+    """Says who wrote what follows, and when."""
+    if not line.endswith(":") or len(line) > _LONG:
+        return False
+    return bool(_WROTE.search(line[-150:]) or (_SENDER.search(line) and _CLOCK.search(line)))
+
+
+def _surely(line: str) -> bool:
+    """No machine writes so: what follows is a quote even without its ">"."""
+    return bool(_SENDER.search(line) or (_LEAD.match(line) and _CLOCK.search(line)))
+
+
+def _quote(lines: Sequence[str], at: int) -> int:
+    """The line after the quote that begins at `at`, with its attribution; `at` where none does."""
+    if _cited(lines[at]):
+        end = _quoted(lines, at)
+        return end if sum(map(_cited, lines[at:end])) >= _BLOCK else at
+    start = at + _attribution(lines, at)
+    while at < start < min(at + 4, len(lines)) and not lines[start].strip():
+        start += 1
+    end = _quoted(lines, start)
+    return end if end > start > at else at
+
+
+def _attribution(lines: Sequence[str], at: int) -> int:
+    """How many lines the attribution at `at` has: none, one, or two where it was wrapped."""
+    line = lines[at].strip()
+    if _attributes(line):
+        return 1
+    after = lines[at + 1].strip()[:_LONG] if at + 1 < len(lines) else ""
+    wrapped = (
+        len(line) <= _LONG and _CLOCK.search(line) and not _CLOCK.search(after) and not _LEAD.match(after)
+    )
+    return 2 if wrapped and _attributes(f"{line} {after}") else 0
+
+
+def _quoted(lines: Sequence[str], at: int) -> int:
+    """The line after those that begin with ">", single empty ones between them included."""
+    while at < len(lines):
+        gap = not lines[at].strip() and _cited(*lines[at + 1 : at + 2])
+        if not gap and not _cited(lines[at]):
+            break
+        at += 1
+    return at
+
+
+def _cited(line: str = "") -> bool:
+    return line.lstrip().startswith(">")
+
+
+# -- disclaimers ---------------------------------------------------------------------------
+
+_OPENING = re.compile(
+    r"[\s*_\[(<=-]{0,6}(?:this (?:e-?mail|message|communication)"
+    r"|the (?:information|contents?)\b.{0,20} (?:in|of) this|(?:confidentiality|legal) (?:notice|note)"
+    r"|disclaimer|caution\W|(?:external|warning|notice)\W.{0,10}this"
+    r"|if you (?:are not|have received)|please consider the env|think before you print"
+    r"|(?:данное|настоящее|это)(?: электронное)? (?:сообщение|письмо)|информация, содержащаяся в"
+    r"|содержание данного|уведомление о конфиденциальности|если вы (?:получили|не являетесь)"
+    r"|внимание!? (?:это|данное)"
+    r"|diese (?:e-?mail|nachricht)|der inhalt dieser|ce (?:message|courriel|courrier)|cet e-?mail"
+    r"|est[ea] (?:mensaje|correo|e-?mail|mensagem)|quest[oa] (?:messaggio|e-?mail|comunicazione)"
+    r"|il presente messaggio|dit (?:bericht|e-?mail)|deze e-?mail|(?:ta|niniejsza) wiadomość|tato zpráva)",
+    re.IGNORECASE,
+)
+_LEGAL = re.compile(
+    r"confidential|intended (?:only|solely|recipient)|privileged|from outside|before (?:you print|printing)"
+    r"|конфиденциал|предназначен\w{0,6} (?:только|исключительно)|не являетесь|по ошибке|прежде чем печатать"
+    r"|vertraulich|confidentiel|confidencial|riservat|vertrouwelijk|poufn|důvěrn",
+    re.IGNORECASE,
+)
+_NOTICE = 30  # lines of one disclaimer
+
+
+def _without_disclaimers(lines: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        end = at + 1
+        if not _OPENING.match(lines[at]):
+            kept.append(lines[at])
+        else:
+            while end < min(at + _NOTICE, len(lines)) and lines[end].strip():
+                end += 1
+            if not _LEGAL.search(" ".join(line[:2000] for line in lines[at:end])):
+                kept += lines[at:end]
+        at = end
+    return kept
+
+
+# -- signatures ----------------------------------------------------------------------------
+
+_GREETING = re.compile(
+    r"(?:(?:with )?(?:best|kind|warm) )?regards|best wishes|sincerely|yours (?:sincerely|faithfully|truly)"
+    r"|cheers|с (?:наилучшими )?(?:уважением|пожеланиями)|с наилучшими|всего (?:доброго|хорошего)"
+    r"|искренне ваш|з повагою|(?:mit )?(?:freundlichen|besten|viele|herzlichen?) grü(?:ße|ßen|sse|ssen)|mfg"
+    r"|cordialement|bien à vous|saludos(?: cordiales)?|atentamente|cordiali saluti|distinti saluti"
+    r"|atenciosamente|met vriendelijke groet(?:en)?"
+    r"|pozdrawiam|s pozdravem",
+    re.IGNORECASE,
+)
+_DEVICE = re.compile(
+    r"(?:sent from (?:my|mail for|yahoo)|sent via|get outlook for|отправлено (?:с|из)|скачать outlook"
+    r"|gesendet von mein|von meinem|envoyé de(?:puis)? mon|enviado desde mi|inviato da|verzonden vanaf)\b",
+    re.IGNORECASE,
+)
+_WINDOW = 24  # lines at the end among which a signature begins
+
+
+def _without_signature(lines: Sequence[str]) -> list[str]:
+    """The lines before the first thing near the end that looks like a signature."""
+    end = len(lines)
+    while end and not lines[end - 1].strip():
+        end -= 1
+    return list(lines[: next(_signatures(lines, end), len(lines))])
+
+
+def _signatures(lines: Sequence[str], end: int) -> Iterator[int]:
+    for at in range(max(0, end - _WINDOW), end):
+        after = [each.strip() for each in lines[at + 1 : end] if each.strip()]
+        if _signs(lines[at].rstrip("\r"), after):
+            yield at
+
+
+def _signs(line: str, after: Sequence[str]) -> bool:
+    """The line begins a signature, `after` being what the text ends with.
+
+    Without its space (RFC 3676 section 4.3) a pair of dashes may as well divide an alarm, so
+    that a name has to follow it.
+    """
+    if line == "-- ":
+        return len(after) <= 12
+    line = line.strip()
+    if line == "--":
+        return 1 <= len(after) <= 5 and after[0].replace(" ", "").replace(".", "").isalpha()
+    if _GREETING.fullmatch(line.rstrip(",.! ")):
+        return len(after) <= 8 and all(len(each) <= 80 for each in after)
+    return len(line) <= 100 and len(after) <= 2 and bool(_DEVICE.match(line))

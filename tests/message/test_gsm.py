@@ -1,0 +1,155 @@
+"""Alphabets, parts and cutting: what the operator counts and the phone shows."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay import model
+from relay.message import gsm
+from relay.message.gsm import Size
+
+TEXTS = st.text(max_size=400) | st.text(alphabet="aя €^{🙂\n …é\u0301", max_size=400)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", Size("gsm7", 1, 0)),
+        ("a" * 160, Size("gsm7", 1, 160)),
+        ("a" * 161, Size("gsm7", 2, 161)),
+        ("a" * 306, Size("gsm7", 2, 306)),
+        ("a" * 307, Size("gsm7", 3, 307)),
+        ("a" * 459, Size("gsm7", 3, 459)),
+        ("a" * 460, Size("gsm7", 4, 460)),
+        ("a" * 1000, Size("gsm7", 7, 1000)),
+        ("€" * 80, Size("gsm7", 1, 160)),
+        ("€" * 80 + "a", Size("gsm7", 2, 161)),
+        ("a" * 152 + "€" + "a" * 152, Size("gsm7", 3, 306)),  # a pair is never split: 152, 153, 1
+        ("a" * 151 + "€" + "a" * 153, Size("gsm7", 2, 306)),
+        ("^{}\\[~]|€\f", Size("gsm7", 1, 20)),
+        ("я" * 70, Size("ucs2", 1, 70)),
+        ("я" * 71, Size("ucs2", 2, 71)),
+        ("я" * 134, Size("ucs2", 2, 134)),
+        ("я" * 135, Size("ucs2", 3, 135)),
+        ("🙂" * 35, Size("ucs2", 1, 70)),
+        ("🙂" * 36, Size("ucs2", 2, 72)),
+        ("я" * 66 + "🙂" + "я" * 66, Size("ucs2", 3, 134)),  # 66, 67, 1
+        ("ç", Size("ucs2", 1, 1)),  # only the capital is in the alphabet
+    ],
+)
+def test_parts_are_counted_as_operators_do(text, wanted):
+    """160 and 153 places of 7 bits, 70 and 67 of 16, and no half letters."""
+    assert wanted == gsm.measure(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("«Диск» — 95 %", '"Диск" - 95 %'),
+        ("“a” ‘b’ „c“ ‚d’ ‹e›", "\"a\" 'b' \"c\" 'd' 'e'"),
+        ("a\u00a0b\u202fc\u3000d\te", "a b c d e"),
+        ("…•№5 `x´", "...*No.5 'x'"),
+        ("–—−‐", "----"),
+        ("85°C ≥ 80", "85degC >= 80"),
+    ],
+)
+def test_typography_becomes_what_one_types(text, wanted):
+    """Signs of mailers and word processors are mapped to ASCII."""
+    assert wanted == gsm.mapped(text)
+
+
+@given(TEXTS)
+def test_mapping_never_changes_a_letter_or_digit(text):
+    """Every letter or digit stays itself; whatever is mapped was neither."""
+    changed = {letter for letter in text if gsm.mapped(letter) != letter}
+    assert not {each for each in changed if each.isascii() and each.isalnum()}
+    kept = "".join(each for each in text if each not in changed)
+    assert kept == gsm.mapped(kept)
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_mapping_leaves_ascii_alone(text):
+    """Of ASCII only the grave accent and the tab, which GSM-7 lacks, are changed."""
+    assert text.replace("`", "'").replace("\t", " ") == gsm.mapped(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "alphabet", "wanted"),
+    [
+        ("“Disk” – 95 %", "auto", ('"Disk" - 95 %', {}, "")),
+        ("«Диск»\u00a0– 95 %", "auto", ("«Диск» – 95 %", {}, "")),
+        ("«Диск»\u00a0–", "ucs2", ("«Диск»\u00a0–", {}, "")),
+        ("«Диск»\u00a0–", "translit", ("«Диск» –", {"translit": "1"}, "")),
+        ("“Disk” – 95 %", "gsm7", ('"Disk" - 95 %', {}, "")),
+        ("ça ½ e\u0301 ＿Ａ", "gsm7", ("ca 1/2 e _A", {}, "")),
+        (f"a{model.mark(0)}“b”", "auto", (f'a{model.mark(0)}"b"', {}, "")),
+        (
+            f"Я ?{model.mark(1)}",
+            "gsm7",
+            (f"? ?{model.mark(1)}", {}, "letters that GSM-7 lacks were replaced by question marks: 1 of 6"),
+        ),
+    ],
+)
+def test_the_route_chooses_the_alphabet(text, alphabet, wanted):
+    """Auto never costs a letter, gsm7 says what it cost, translit leaves it to the provider."""
+    assert wanted == gsm.choose(text, alphabet)
+
+
+@given(TEXTS)
+def test_gsm7_is_always_gsm7(text):
+    """Whatever comes in, a forced text fits."""
+    assert gsm.fits(gsm.choose(text, "gsm7")[0].replace(model.mark(0)[0], "").replace(model.mark(0)[-1], ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "limits", "wanted"),
+    [
+        ("short", {"max_parts": 1}, ("short", False)),
+        ("я" * 70, {"max_parts": 1}, ("я" * 70, False)),
+        ("word " * 40, {"max_parts": 1}, ("word " * 30 + "word...", True)),
+        ("слово " * 40, {"max_parts": 1}, ("слово " * 10 + "слово…", True)),
+        ("a" * 161, {"max_parts": 1}, ("a" * 157 + "...", True)),
+        ("a" * 1001, {"max_parts": 99}, ("a" * 997 + "...", True)),
+        ("one two three", {"max_parts": 1, "max_chars": 10}, ("one two...", True)),
+        ("one two-three", {"max_parts": 1, "max_chars": 11}, ("one...", True)),
+        ("one\ntwothree", {"max_parts": 1, "max_chars": 10}, ("one...", True)),
+        ("one two three", {"max_parts": 1, "max_chars": 2}, ("..", True)),
+        ("я🙂🙂🙂🙂", {"max_parts": 1, "max_chars": 7}, ("я🙂🙂…", True)),
+        ("яe\u0301e\u0301", {"max_parts": 1, "max_chars": 4}, ("яe\u0301…", True)),
+        ("я👩\u200d👩\u200d👧x", {"max_parts": 1, "max_chars": 7}, ("я…", True)),
+        ("я👍🏽x", {"max_parts": 1, "max_chars": 4}, ("я…", True)),
+        ("я🇷🇺🇩🇪xxxx", {"max_parts": 1, "max_chars": 8}, ("я🇷🇺…", True)),
+        ("e" + "\u0301" * 40, {"max_parts": 1, "max_chars": 20}, ("e" + "\u0301" * 15 + "…", True)),
+        (f"aaaaaa{model.mark(10)}b", {"max_parts": 1, "max_chars": 10}, ("aaaaaa...", True)),
+    ],
+)
+def test_a_text_is_cut_at_a_word_and_shows_it(text, limits, wanted):
+    """The cut falls between words, between characters where a word is too long, and has a sign."""
+    assert wanted == gsm.cut(text, **limits)
+
+
+@given(TEXTS, st.integers(1, 4), st.integers(1, 300))
+def test_a_cut_text_never_exceeds_its_limits(text, max_parts, max_chars):
+    """Neither parts nor characters, and what is not cut is not touched."""
+    short, was_cut = gsm.cut(text, max_parts=max_parts, max_chars=max_chars)
+    assert gsm.measure(short).parts <= max_parts
+    assert len(short.encode("utf-16-le", "surrogatepass")) // 2 <= max_chars
+    assert was_cut or short == text
+    assert text.startswith(short.removesuffix("…").rstrip("."))
+
+
+@given(st.text(alphabet="aя€🙂 ", max_size=700))
+def test_parts_rejoin_to_the_text(text):
+    """Filling parts by the published sizes by hand gives the number that is counted."""
+    size = gsm.measure(text)
+    joined = 153 if size.alphabet == "gsm7" else 67
+    width = (lambda c: 2 if c == "€" else 1) if size.alphabet == "gsm7" else (lambda c: 1 + (ord(c) > 0xFFFF))
+    parts = [""]
+    for letter in text:
+        if sum(map(width, parts[-1])) + width(letter) > joined:
+            parts.append("")
+        parts[-1] += letter
+    assert text == "".join(parts)
+    assert size.parts == (len(parts) if size.units > (160 if joined == 153 else 70) else 1)

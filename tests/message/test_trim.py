@@ -1,0 +1,146 @@
+"""Signatures, disclaimers and quotes go; the message stays."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.message import trim
+
+CUT = [
+    ("Disk full\n-- \nIvan\n+7 999 123-45-67", "Disk full"),
+    ("Disk full\n-- \r\nIvan", "Disk full"),
+    ("Disk full\n--\nIvan Petrov\nadmin", "Disk full"),
+    ("Disk full\n\nBest regards,\nIvan\nACME", "Disk full"),
+    ("Диск полон\n\nС уважением,\nИван Петров\nтел. 123-45-67\n", "Диск полон"),
+    ("Voll\nMit freundlichen Grüßen\nHans", "Voll"),
+    ("Disk full\n\nSent from my iPhone", "Disk full"),
+    ("Диск полон\nОтправлено с iPhone\n", "Диск полон"),
+    ("Yes\n\nOn Mon, 5 May 2025 at 10:00, Ivan <i@x.org> wrote:\n> Is it?\n>\n> Really?", "Yes"),
+    ("Yes\n\nOn Mon, 5 May 2025 at 10:00, Ivan Petrov\n<i@x.org> wrote:\n\n> Is it?", "Yes"),
+    ("Yes\n\nOn Mon, 5 May 2025 at 10:00, Ivan <i@x.org>\nwrote:\n> Is it?\n\n> Hm?", "Yes"),
+    ("Да\n\nпн, 5 мая 2025 г. в 10:00, Иван <i@x.org>:\n> Точно?", "Да"),
+    ("Да\n05.05.2025, 10:00, Иван пишет:\n> Точно?", "Да"),
+    ("Да\nПонедельник, 5 мая 2025, 10:00 +03:00 от Иван <i@x.org>:\nТочно?", "Да"),
+    ("Ja\n\nAm 05.05.2025 um 10:00 schrieb Hans <h@x.de>:\nWirklich?", "Ja"),
+    ("Oui\nLe lun. 5 mai 2025 à 10:00, Jean <j@x.fr> a écrit :\n> Vraiment ?", "Oui"),
+    ("No\nEl lun, 5 may 2025 a las 10:00, Juan escribió:\nsaid before", "No"),
+    ("Top\nOn 5 May Ivan wrote:\n> quote\n> more\nBottom", "Top\nBottom"),
+    ("> a\n> b\n> c\nanswer", "answer"),
+    ("Ok\n-----Original Message-----\nFrom: x", "Ok"),
+    ("Ok\n----- Исходное сообщение -----\nот кого-то", "Ok"),
+    ("Ok\n\nFrom: Ivan\nSent: Monday\nTo: Petr\nSubject: Re: disk\n\nold", "Ok"),
+    ("Ок\n\n*От:* Иван <i@x.org>\n*Отправлено:* 5 мая\n*Кому:* Пётр\n*Тема:* диск\n\nстарое", "Ок"),
+    (
+        "Disk full\n\nThis e-mail and its files are confidential\nand intended only for you.\n\nHost: db1",
+        "Disk full\n\n\nHost: db1",
+    ),
+    ("Диск\n\nНастоящее сообщение предназначено исключительно для адресата.", "Диск"),
+    ("[EXTERNAL] This email originated from outside of the organization.\n\nDisk full", "Disk full"),
+    ("CAUTION: This email originated from outside.\n\nDisk full", "Disk full"),
+]
+
+KEPT = [
+    "Disk full on db1",
+    "",
+    "\n",
+    "PROBLEM\n--\nHost: db1\nValue: 95 %",
+    "a\n-- \n" + "line\n" * 30,
+    "CPU\n> 90 %\n> 80 %",
+    "Backup wrote:\n5 files",
+    "12:00 daemon wrote:\nno space left",
+    "FYI\n---------- Forwarded message ---------\nFrom: mon@x.org\nDate: today\nSubject: disk\n\nFull",
+    "Пересылаемое сообщение:\nОт: a\nДата: b\nТема: c",
+    "From: mon\nSent: now\nSubject: disk\n\nDisk full",
+    "-- \nIvan",
+    "> a\n> b\n> c",
+    "This e-mail is confidential: disk full",
+    "Disclaimer: none\nof this matters",
+    "This message is from the monitor",
+    "Regards to all: the disk is full",
+    "Best regards,\n" + "a long line of the text that is left " * 4,
+    "From: 10.0.0.1\nTo: 10.0.0.2\nblocked",
+    "x" * 400 + ":",
+    "From: " + "x" * 400,
+]
+
+
+@pytest.mark.parametrize(("text", "left"), CUT)
+def test_what_nobody_needs_is_cut(text, left):
+    """Each kind of signature, disclaimer and quote, in the languages it comes in."""
+    assert (left, True) == trim.trim(text)
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_what_may_be_the_message_stays(text):
+    """What only looks like it stays, and a text never becomes nothing."""
+    assert (text, False) == trim.trim(text)
+
+
+LINES = st.sampled_from(
+    [
+        *(
+            "text",
+            "",
+            "> q",
+            ">> q",
+            "-- ",
+            "--",
+            "Ivan",
+            "On 5 May 2025 at 10:00 Ivan wrote:",
+            "wrote:",
+            "10:00 a@b",
+        ),
+        *(
+            "From: a",
+            "Sent: b",
+            "Subject: c",
+            "Regards,",
+            "Sent from my iPhone",
+            "This e-mail is confidential",
+        ),
+        *(
+            "This message",
+            "-----Original Message-----",
+            "--- Forwarded message ---",
+            " > q",
+            "a <a@b.c>:",
+            "10:00 a <a@b.c>:",
+        ),
+    ]
+)
+
+
+@given(st.lists(LINES, max_size=12).map("\n".join) | st.text())
+def test_lines_are_only_left_out(text):
+    """What stays are lines of the text, in their order, and something always stays."""
+    left, cut = trim.trim(text)
+    lines = iter(line.strip() for line in text.split("\n"))
+    assert all(line.strip() in lines for line in left.split("\n"))
+    assert bool(left.strip()) is bool(text.strip())
+    assert cut or left == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "From: x",
+        "> a\n",
+        "This message",
+        "a wrote:",
+        "12:00 x\nwrote:",
+        "x" * 299 + ":",
+        "a@" * 140 + ":",
+        "- " * 140,
+        "-- ",
+    ],
+)
+def test_hostile_repetition_takes_linear_time(line):
+    """A hundred and fifty thousand characters of one line are done in a moment."""
+    text = f"{line}\n" * (150_000 // len(line))
+    start = time.perf_counter()
+    trim.trim(text)
+    assert time.perf_counter() - start < 3

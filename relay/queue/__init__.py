@@ -1,0 +1,1 @@
+"""Orders wait here, safe on disk: states, tables, statements and the engine that runs them."""

@@ -1,0 +1,87 @@
+"""How statements are run: the small interface that the store needs of a database.
+
+What is asked for is data, not code. A `Change` is a set of rows that becomes true as a
+whole or not at all; a `Query` is a statement and its parameters. So the same changes and
+statements serve a second engine, and a batch of changes can be written together.
+
+What can go wrong. A row that was to be changed is not as it was read: that change raises
+`Stale`, and who asked reads and decides again. The disk is full: `Full`, nothing of the
+change is there. Anything else of the database: `Trouble`. A change whose commit failed is
+not on disk and nobody was told that it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import Table
+from sqlalchemy.sql import ClauseElement
+
+from relay.queue import schema
+
+Row = Mapping[str, Any]
+
+
+class Trouble(Exception):  # noqa: N818
+    """The database could not do it; nothing of the change is stored."""
+
+
+class Full(Trouble):
+    """No room on the disk."""
+
+
+class Stale(Trouble):
+    """A row is not as it was when the change was decided: read and decide again."""
+
+
+class InUse(Trouble):
+    """Another process has the database."""
+
+
+@dataclass(slots=True)
+class Change:
+    """Rows to insert and rows to change, all or none.
+
+    `once` is a key that may be written only once and the mail it stands for: where the key
+    is there already nothing is written, and the earlier mail's id is the answer.
+    """
+
+    inserts: list[tuple[Table, dict[str, Any]]] = field(default_factory=list)
+    updates: list[tuple[Table, tuple[str, ...], dict[str, Any]]] = field(default_factory=list)
+    once: tuple[str, int, int] | None = None
+
+    def insert(self, table: Table, **values: Any) -> None:
+        """Add a whole row, defaults filled in."""
+        self.inserts.append((table, schema.row(table, **values)))
+
+    def update(self, table: Table, key: Any, version: int, **values: Any) -> None:
+        """Change the row with this primary key, provided that it still has this version."""
+        names = (key,) if isinstance(key, int | str) else tuple(key)
+        parameters = {f"k{i}": part for i, part in enumerate(names)}
+        parameters |= {"was": version, "version": version + 1, **values}
+        self.updates.append((table, tuple(values), parameters))
+
+    def __bool__(self) -> bool:
+        return bool(self.inserts or self.updates)
+
+
+class Engine(Protocol):
+    """What the store needs of a database."""
+
+    async def write(self, change: Change) -> int | None:
+        """Make the change durable; the earlier mail's id where `once` was there already."""
+        ...
+
+    async def read(self, statement: ClauseElement, **parameters: Any) -> list[Row]:
+        """The rows of a SELECT."""
+        ...
+
+    async def delete(self, statement: ClauseElement, **parameters: Any) -> int:
+        """Run a DELETE in a transaction of its own; how many rows went."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked for and let go of the database."""
+        ...

@@ -1,0 +1,170 @@
+"""An accepted mail as one `Change`: everything that becomes true with the 250.
+
+A recipient that DATA found impossible is an order in `failed` from its first moment, so that
+it has a story, stands in lists and is reported like any other failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from relay import model
+from relay.message.orders import Composed, Draft, Refusal
+from relay.model import Envelope, Letter, Outcome
+from relay.queue import schema
+from relay.queue.engine import Change
+from relay.queue.rows import Mail, Order, Recipient, StoredFile
+from relay.queue.states import State
+from relay.queue.store import as_json
+
+
+@dataclass(slots=True)
+class Intake:
+    """The change, and the rows of it that others decide upon."""
+
+    change: Change
+    mail: Mail
+    recipients: list[Recipient] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    failed: list[tuple[Order, Outcome]] = field(default_factory=list)
+
+    def warn(self, after: Mapping[int, int | None]) -> None:
+        """Say when delay warnings are owed: so long after its time has come, by recipient."""
+        for table, values in self.change.inserts:
+            if table is schema.orders and values["finished_at"] is None:
+                wait = after[values["recipient_id"]]
+                values["warn_at"] = None if wait is None else values["start_at"] + wait
+
+
+def repeat_key(envelope: Envelope, letter: Letter) -> str:
+    """What tells a repeated mail; "" where it can't be told (RFC 1047, design promise 2)."""
+    if not letter.digest:
+        return ""
+    recipients = sorted(recipient.address for recipient in envelope.recipients)
+    parts = [envelope.sender, *recipients, letter.digest]
+    return model.stable_digest(*(part.encode("utf-8", "surrogateescape") for part in parts))
+
+
+def change_for(
+    envelope: Envelope,
+    letter: Letter,
+    composed: Composed,
+    *,
+    mail_id: int,
+    ids: model.Ids,
+    now: int,
+    size: int,
+    files: dict[int, StoredFile],
+    full_id: int | None,
+) -> Intake:
+    """Rows for mail, recipients, contents and orders."""
+    change = Change()
+    key = repeat_key(envelope, letter)
+    change.once = (key, mail_id, now) if key else None
+    mail = _mail(envelope, letter, mail_id, now, size, full_id)
+    change.insert(schema.mail, **asdict(mail))
+    intake = Intake(change=change, mail=mail)
+    for position, each in enumerate(envelope.recipients):
+        recipient = Recipient(
+            ids.new(now), mail_id, position, each.address, each.orcpt, ",".join(sorted(each.notify))
+        )
+        change.insert(schema.recipient, **asdict(recipient))
+        intake.recipients.append(recipient)
+    contents = [ids.new(now) for _ in composed.contents]
+    for content_id, content in zip(contents, composed.contents, strict=True):
+        change.insert(
+            schema.content,
+            id=content_id,
+            mail_id=mail_id,
+            channel=content.channel,
+            text=content.text,
+            params=as_json(dict(content.params)),
+            files=as_json([asdict(files[n]) for n in content.files]),
+            notes=as_json([*composed.notes, *content.notes]),
+            alphabet=content.alphabet,
+            parts=content.parts,
+        )
+    for draft in composed.drafts:
+        _add_order(intake, draft, contents[draft.content], ids, now)
+    for refusal in composed.refusals:
+        _add_failed(intake, refusal, ids, now)
+    return intake
+
+
+def _mail(envelope: Envelope, letter: Letter, mail_id: int, now: int, size: int, full_id: int | None) -> Mail:
+    return Mail(
+        id=mail_id,
+        received_at=now,
+        sender=envelope.sender,
+        source=envelope.source,
+        verified=int(envelope.verified),
+        peer=envelope.peer,
+        helo=envelope.helo,
+        subject=letter.subject,
+        message_id=letter.message_id,
+        auto=letter.auto.value,
+        digest=letter.digest,
+        ret=envelope.ret,
+        envid=envelope.envid,
+        utf8=int(envelope.utf8),
+        size=size,
+        head=letter.head if envelope.sender else b"",
+        full_id=full_id,
+        notes=as_json(list(letter.notes)),
+    )
+
+
+def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, now: int) -> None:
+    values = schema.row(
+        schema.orders,
+        id=ids.new(now),
+        mail_id=intake.mail.id,
+        recipient_id=intake.recipients[draft.recipient].id,
+        content_id=content_id,
+        sender=intake.mail.sender,
+        account=draft.account,
+        channel=draft.channel,
+        target=draft.target,
+        hidden=int(draft.hidden),
+        state=State.WAITING.value,
+        rank=-draft.priority,
+        due_at=now,
+        digest=draft.digest,
+        says=draft.says,
+        created_at=now,
+        start_at=draft.start_at,
+        expire_at=draft.expire_at,
+    )
+    intake.change.inserts.append((schema.orders, values))
+    intake.orders.append(Order.of(values))
+    _story(intake, ids, now, values["id"], "queued", f"{draft.channel} by {draft.account}")
+
+
+def _add_failed(intake: Intake, refusal: Refusal, ids: model.Ids, now: int) -> None:
+    recipient = intake.recipients[refusal.recipient]
+    outcome = Outcome(kind=model.Kind.REFUSED, status=refusal.reply.status, reason=refusal.reply.text)
+    values = schema.row(
+        schema.orders,
+        id=ids.new(now),
+        mail_id=intake.mail.id,
+        recipient_id=recipient.id,
+        sender=intake.mail.sender,
+        channel=refusal.channel,
+        target=recipient.address,
+        state=State.FAILED.value,
+        created_at=now,
+        start_at=now,
+        expire_at=now,
+        finished_at=now,
+        kind=outcome.kind.value,
+        status=outcome.status,
+        reason=outcome.reason,
+    )
+    intake.change.inserts.append((schema.orders, values))
+    intake.failed.append((Order.of(values), outcome))
+    _story(intake, ids, now, values["id"], "failed", f"{outcome.status} {outcome.reason}")
+
+
+def _story(intake: Intake, ids: model.Ids, now: int, order: int, event: str, detail: str) -> None:
+    intake.change.insert(schema.story, id=ids.new(now), order_id=order, at=now, event=event, detail=detail)

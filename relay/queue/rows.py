@@ -1,0 +1,258 @@
+"""The rows as values: what the store hands out and pure rules decide upon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from relay import model
+from relay.model import Kind, Outcome
+from relay.queue.states import State
+
+
+class RequestState(StrEnum):
+    """Where a request stands."""
+
+    CALLING = "calling"  # the call is under way, under its orders' lease
+    UNSURE = "unsure"  # the call broke off: its id is to be asked about when due
+    REPEAT = "repeat"  # nothing is known under its id: the same bytes go out when due
+    DONE = "done"  # answered, or answered about
+
+
+class NoticeState(StrEnum):
+    """Where a notice stands."""
+
+    WAITING = "waiting"
+    DONE = "done"  # its report was taken by the smarthost
+    FAILED = "failed"  # refused, or given up
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One accepted SMTP transaction."""
+
+    id: int
+    received_at: int
+    sender: str
+    source: str
+    verified: int
+    peer: str
+    helo: str
+    subject: str
+    message_id: str
+    auto: str
+    digest: str
+    ret: str
+    envid: str
+    utf8: int
+    size: int
+    head: bytes
+    full_id: int | None
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One RCPT of a mail."""
+
+    id: int
+    mail_id: int
+    position: int
+    address: str
+    orcpt: str
+    notify: str
+
+    @property
+    def wishes(self) -> frozenset[str]:
+        """The NOTIFY values, none where the client left the choice to us."""
+        return frozenset(self.notify.split(",")) if self.notify else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What orders of one mail share: text, parameters, files."""
+
+    id: int
+    mail_id: int
+    channel: str
+    text: str
+    params: str
+    files: str
+    notes: str
+    alphabet: str
+    parts: int
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The parameters of send.php."""
+        return dict(json.loads(self.params))
+
+    @property
+    def attachments(self) -> list[StoredFile]:
+        return [StoredFile(**each) for each in json.loads(self.files)]
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The notes: what was cut, dropped or changed."""
+        return tuple(json.loads(self.notes))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file whose octets are chunk rows."""
+
+    id: int
+    name: str
+    type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One text to one phone by one channel."""
+
+    id: int
+    version: int
+    mail_id: int
+    recipient_id: int
+    content_id: int | None
+    parent_id: int | None
+    merged_into: int | None
+    request_id: int | None
+    sender: str
+    account: str
+    channel: str
+    target: str
+    hidden: int
+    state: State
+    rank: int
+    due_at: int
+    batch: int
+    digest: str
+    says: str
+    attempts: int
+    lease_until: int | None
+    created_at: int
+    start_at: int
+    expire_at: int
+    sent_at: int | None
+    finished_at: int | None
+    warn_at: int | None
+    poll_at: int | None
+    polls: int
+    kind: str
+    status: str
+    reason: str
+    code: str
+    words: str
+    cost: str
+    parts: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        return cls(**{**row, "state": State(row["state"])})
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The last outcome; None while there is none."""
+        if not self.kind:
+            return None
+        return Outcome(
+            kind=Kind(self.kind), status=self.status, reason=self.reason, code=self.code, text=self.words
+        )
+
+    def __repr__(self) -> str:
+        return f"<order {model.show(self.id)} {self.state} {model.phone_masked(self.target)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP call that carries orders under one id of ours."""
+
+    id: int
+    version: int
+    account: str
+    content_id: int
+    targets: str
+    state: RequestState
+    cause: str
+    created_at: int
+    attempts: int
+    sent_at: int | None
+    broke_at: int | None
+    due_at: int | None
+    asks: int
+    absences: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        return cls(**{**row, "state": RequestState(row["state"])})
+
+    @property
+    def phones(self) -> list[str]:
+        """The targets, in the order of the request."""
+        return list(json.loads(self.targets))
+
+    @property
+    def name(self) -> str:
+        """Our id as the provider knows it."""
+        return model.show(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One fact owed to a sender."""
+
+    id: int
+    version: int
+    mail_id: int
+    recipient_id: int
+    order_id: int
+    action: str
+    status: str
+    reason: str
+    code: str
+    words: str
+    unknown: int
+    state: NoticeState
+    created_at: int
+    due_at: int | None
+    attempts: int
+    report_id: int | None
+    last: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        return cls(**{**row, "state": NoticeState(row["state"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """What a phone heard last: the texts of the last minutes and the length of its chain."""
+
+    account: str
+    target: str
+    version: int = 0  # 0: no row yet
+    last_at: int = 0
+    chain: int = 0
+    texts: str = "[]"
+
+    @property
+    def heard(self) -> list[tuple[str, int, int]]:
+        """(digest of the text, when, by which order), oldest first."""
+        return [(says, at, order) for says, at, order in json.loads(self.texts)]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What must be known of an account after a restart."""
+
+    name: str
+    version: int = 0
+    rest: str = ""
+    probe_at: int | None = None
+    probes: int = 0
+    mass_at: int | None = None

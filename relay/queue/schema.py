@@ -1,0 +1,170 @@
+"""The tables, one source for SQLite and PostgreSQL.
+
+Keys are made by us before the row is written (`model.Ids`). Times are UTC milliseconds.
+Absent text is ""; NULL means *not yet*. JSON is text that we encode, never queried into.
+A row that is changed carries a `version`: who changes it names the version that it read, so
+two deciders can never both be right about the same row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text, text
+
+VERSION = 1
+"""The schema's version; `migrations` holds a step for each number up to it."""
+OLDEST = 1
+"""The oldest program (by the schema version it knows) that may use a database of this version."""
+
+metadata = MetaData()
+
+
+def _key(name: str) -> Column[int]:
+    return Column(name, BigInteger, primary_key=True, autoincrement=False)
+
+
+def _int(name: str, default: int = 0) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, info={"default": default})
+
+
+def _when(name: str) -> Column[int]:
+    """A time or a key that may be *not yet*."""
+    return Column(name, BigInteger, nullable=True, info={"default": None})
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, info={"default": ""})
+
+
+def _bytes(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=False, info={"default": b""})
+
+
+# fmt: off
+mail = Table(                     # one accepted SMTP transaction
+    "mail", metadata,
+    _key("id"), _int("received_at"),
+    _text("sender"), _text("source"), _int("verified"), _text("peer"), _text("helo"),
+    _text("subject"), _text("message_id"), _text("auto"), _text("digest"),
+    _text("ret"), _text("envid"), _int("utf8"), _int("size"),
+    _bytes("head"),               # the header block, for reports
+    _when("full_id"),             # the file that holds the whole mail, only for RET=FULL
+    _text("notes"),               # JSON: what could not be read
+)
+repeat = Table(                   # what tells a repeated mail (RFC 1047), kept for 24 h
+    "repeat", metadata,
+    Column("key", Text, primary_key=True), _int("mail_id"), _int("at"),
+    Index("repeat_at", "at"),
+)
+recipient = Table(                # one RCPT of a mail
+    "recipient", metadata,
+    _key("id"), _int("mail_id"), _int("position"),
+    _text("address"), _text("orcpt"), _text("notify"),
+    Index("recipient_mail", "mail_id"),
+)
+content = Table(                  # what orders of one mail share
+    "content", metadata,
+    _key("id"), _int("mail_id"), _text("channel"), _text("text"),
+    _text("params"), _text("files"), _text("notes"),      # JSON
+    _text("alphabet"), _int("parts"),
+    Index("content_mail", "mail_id"),
+)
+file = Table(                     # an attachment; its octets are chunk rows
+    "file", metadata,
+    _key("id"), _int("mail_id"), _int("created_at"), _text("name"), _text("type"), _int("size"),
+    Index("file_mail", "mail_id"), Index("file_created", "created_at"),
+)
+chunk = Table(
+    "chunk", metadata,
+    Column("file_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    _bytes("data"),
+)
+orders = Table(                   # one text to one phone by one channel
+    "orders", metadata,
+    _key("id"), _int("version", 1),
+    _int("mail_id"), _int("recipient_id"), _when("content_id"),
+    _when("parent_id"),           # the group's order of which this is a member
+    _when("merged_into"),         # the order that speaks for it
+    _when("request_id"),          # the request that carries, or last carried, it
+    _text("sender"), _text("account"), _text("channel"), _text("target"), _int("hidden"),
+    _text("state"), _int("rank"), _int("due_at"), _int("batch"),
+    _text("digest"),              # equal where one request may carry both
+    _text("says"),                # equal where the phone would read the same, comment aside
+    _int("attempts"), _when("lease_until"),
+    _int("created_at"), _int("start_at"), _int("expire_at"),
+    _when("sent_at"), _when("finished_at"),
+    _when("warn_at"),             # when a delay warning is owed
+    _when("poll_at"), _int("polls"),
+    _text("kind"), _text("status"), _text("reason"), _text("code"), _text("words"),
+    _text("cost"), _int("parts"),
+    Index("orders_mail", "mail_id"),
+    Index("orders_due", "account", "state", "rank", "due_at"),
+    Index("orders_request", "request_id", sqlite_where=text("request_id IS NOT NULL"),
+          postgresql_where=text("request_id IS NOT NULL")),
+    Index("orders_poll", "account", "poll_at", sqlite_where=text("poll_at IS NOT NULL"),
+          postgresql_where=text("poll_at IS NOT NULL")),
+    Index("orders_warn", "warn_at", sqlite_where=text("warn_at IS NOT NULL"),
+          postgresql_where=text("warn_at IS NOT NULL")),
+    Index("orders_merged", "merged_into", sqlite_where=text("merged_into IS NOT NULL"),
+          postgresql_where=text("merged_into IS NOT NULL")),
+    Index("orders_parent", "parent_id", sqlite_where=text("parent_id IS NOT NULL"),
+          postgresql_where=text("parent_id IS NOT NULL")),
+    Index("orders_open", "expire_at", sqlite_where=text("finished_at IS NULL"),
+          postgresql_where=text("finished_at IS NULL")),
+)
+request = Table(                  # one HTTP call: one or more orders under one id of ours
+    "request", metadata,
+    _key("id"), _int("version", 1), _text("account"), _int("content_id"),
+    _text("targets"),             # JSON, in the order of `phones`
+    _text("state"),               # calling, unsure, repeat, done
+    _text("cause"),               # lost, or nine: what error 9 says is known after 60 s only
+    _int("created_at"), _int("attempts"),
+    _when("sent_at"), _when("broke_at"), _when("due_at"), _int("asks"), _int("absences"),
+    Index("request_due", "account", "due_at", sqlite_where=text("due_at IS NOT NULL"),
+          postgresql_where=text("due_at IS NOT NULL")),
+)
+notice = Table(                   # one fact owed to a sender
+    "notice", metadata,
+    _key("id"), _int("version", 1), _int("mail_id"), _int("recipient_id"), _int("order_id"),
+    _text("action"), _text("status"), _text("reason"), _text("code"), _text("words"), _int("unknown"),
+    _text("state"),               # waiting, done, failed
+    _int("created_at"), _when("due_at"), _int("attempts"), _when("report_id"), _text("last"),
+    Index("notice_mail", "mail_id"),
+    Index("notice_due", "due_at", sqlite_where=text("due_at IS NOT NULL"),
+          postgresql_where=text("due_at IS NOT NULL")),
+)
+story = Table(                    # what happened to an order, for `queue show`
+    "story", metadata,
+    _key("id"), _int("order_id"), _int("at"), _text("event"), _text("detail"),
+    Index("story_order", "order_id"),
+)
+phone = Table(                    # what a phone heard last, by account: storms are judged by it
+    "phone", metadata,
+    Column("account", Text, primary_key=True), Column("target", Text, primary_key=True),
+    _int("version", 1), _int("last_at"), _int("chain"), _text("texts"),
+)
+account = Table(                  # what must be known of an account after a restart
+    "account", metadata,
+    Column("name", Text, primary_key=True),
+    _int("version", 1), _text("rest"), _when("probe_at"), _int("probes"), _when("mass_at"),
+)
+meta = Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
+# fmt: on
+
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    table.name: {column.name: column.info.get("default") for column in table.columns}
+    for table in metadata.tables.values()
+}
+
+
+def row(table: Table, **values: Any) -> dict[str, Any]:
+    """A whole row: what is not given has the column's default."""
+    full = dict(_DEFAULTS[table.name])
+    for name in values:
+        if name not in full:
+            raise KeyError(f"{table.name} has no column {name}")
+    full.update(values)
+    return full

@@ -1,0 +1,340 @@
+"""The engine on one SQLite file.
+
+One writer thread with the only connection, WAL, ``synchronous=FULL``, and group commit:
+whatever arrived while a commit ran is written in the next transaction, with one executemany
+per table and statement. Only a batch that fails is replayed, change by change under
+savepoints, so that the one at fault fails alone. (A savepoint for every mail would cost
+nine times the processor.)
+
+A lock file keeps a second process out: nothing else may write to the file, the command line
+talks to the running server instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from relay.queue import schema
+from relay.queue.engine import Change, Full, InUse, Row, Stale, Trouble
+
+_log = logging.getLogger("relay.queue")
+
+BATCH = 500
+"""Changes in one transaction: bounds what a replay costs."""
+
+_DIALECT = sqlite.dialect(paramstyle="named")
+
+
+class _Compiled:
+    """Statements as SQLite text, each compiled once."""
+
+    def __init__(self) -> None:
+        self._inserts: dict[str, str] = {}
+        self._updates: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._others: dict[int, tuple[ClauseElement, SQLCompiler]] = {}
+
+    def insert(self, table: Table) -> str:
+        if table.name not in self._inserts:
+            self._inserts[table.name] = str(insert(table).compile(dialect=_DIALECT))
+        return self._inserts[table.name]
+
+    def update(self, table: Table, columns: tuple[str, ...]) -> str:
+        found = self._updates.get((table.name, columns))
+        if found is None:
+            keys = list(table.primary_key.columns)
+            statement = update(table).where(table.c.version == bindparam("was"))
+            for i, column in enumerate(keys):
+                statement = statement.where(column == bindparam(f"k{i}"))
+            names = (*columns, "version")
+            statement = statement.values({name: bindparam(name) for name in names})
+            found = str(statement.compile(dialect=_DIALECT))
+            self._updates[(table.name, columns)] = found
+        return found
+
+    def other(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        # Statements live as long as the program; the reference kept here makes id() a safe key.
+        entry = self._others.get(id(statement))
+        if entry is None:
+            compiled = cast("SQLCompiler", statement.compile(dialect=_DIALECT))
+            entry = self._others[id(statement)] = (statement, compiled)
+        state = entry[1].construct_expanded_state(dict(parameters))
+        return state.statement, dict(state.parameters)
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    change: Change | None = None
+    statement: ClauseElement | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    writes: bool = False
+
+
+class SQLite:
+    """The engine on one SQLite file, for one process (`InUse` where another has it)."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self._path)
+        try:
+            self._connection = _opened(self._path)
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise Trouble(f"cannot open {self._path}: {error}") from error
+        except Trouble:
+            os.close(self._lock)
+            raise
+        self._compiled = _Compiled()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._thread.start()
+        self._closed = False
+        self.transactions = 0
+        self.replays = 0
+
+    async def write(self, change: Change) -> int | None:
+        return await self._ask(change=change)  # type: ignore[no-any-return]
+
+    async def read(self, statement: ClauseElement, **parameters: Any) -> list[Row]:
+        return await self._ask(statement=statement, parameters=parameters)  # type: ignore[no-any-return]
+
+    async def delete(self, statement: ClauseElement, **parameters: Any) -> int:
+        return await self._ask(statement=statement, parameters=parameters, writes=True)  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._connection.close()
+            os.close(self._lock)
+
+    async def _ask(self, **what: Any) -> Any:
+        if self._closed:
+            raise Trouble("the store is closed")
+        loop = asyncio.get_running_loop()
+        job = _Job(future=loop.create_future(), loop=loop, **what)
+        self._jobs.put(job)
+        return await job.future
+
+    # -- the writer thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            jobs = [self._jobs.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(jobs) < BATCH:
+                    jobs.append(self._jobs.get_nowait())
+            going = None not in jobs
+            self._serve([job for job in jobs if job is not None])
+
+    def _serve(self, jobs: Sequence[_Job]) -> None:
+        for job in jobs:
+            if job.statement is not None and not job.writes:
+                _answer(job, *self._try(self._select, job))
+        changes = [job for job in jobs if job.change is not None]
+        if changes:
+            self._commit(changes)
+        for job in jobs:
+            if job.writes:
+                _answer(job, *self._try(self._delete, job))
+
+    def _try(self, do: Callable[[_Job], Any], job: _Job) -> tuple[Any, Exception | None]:
+        try:
+            return do(job), None
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to who asked
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            return None, _translated(error)
+
+    def _select(self, job: _Job) -> list[Row]:
+        assert job.statement is not None  # noqa: S101
+        sql, parameters = self._compiled.other(job.statement, job.parameters)
+        return [dict(row) for row in self._connection.execute(sql, parameters)]
+
+    def _delete(self, job: _Job) -> int:
+        assert job.statement is not None  # noqa: S101
+        sql, parameters = self._compiled.other(job.statement, job.parameters)
+        self._connection.execute("BEGIN IMMEDIATE")
+        count = self._connection.execute(sql, parameters).rowcount
+        self._connection.execute("COMMIT")
+        return count
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        """One transaction for all; where that fails, each on its own under a savepoint."""
+        answers: list[tuple[_Job, Any, Exception | None]]
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            earlier = self._repeats(jobs)
+            self._together([job.change for job in jobs if job.change and job not in earlier])
+            self._connection.execute("COMMIT")
+            answers = [(job, earlier.get(job), None) for job in jobs]
+        except Exception:  # noqa: BLE001 - found out below, change by change
+            self._rollback()
+            answers = self._replayed(jobs)
+        self.transactions += 1
+        for job, value, error in answers:
+            _answer(job, value, error)
+
+    def _replayed(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Any, Exception | None]]:
+        self.replays += 1
+        answers: list[tuple[_Job, Any, Exception | None]] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            answers.extend(self._alone(job) for job in jobs)
+            self._connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - the commit itself: nothing of the batch is there
+            self._rollback()
+            return [(job, None, _translated(error)) for job in jobs]
+        return answers
+
+    def _alone(self, job: _Job) -> tuple[_Job, Any, Exception | None]:
+        self._connection.execute("SAVEPOINT one")
+        try:
+            earlier = self._repeats([job])
+            if not earlier and job.change:
+                self._together([job.change])
+        except Exception as error:  # noqa: BLE001 - this change's own
+            self._connection.execute("ROLLBACK TO one")
+            self._connection.execute("RELEASE one")
+            return job, None, _translated(error)
+        self._connection.execute("RELEASE one")
+        return job, earlier.get(job), None
+
+    def _rollback(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _repeats(self, jobs: Sequence[_Job]) -> dict[_Job, int]:
+        """The changes whose `once` key is on disk already, or earlier in this batch."""
+        earlier: dict[_Job, int] = {}
+        fresh: dict[str, int] = {}
+        for job in jobs:
+            once = job.change.once if job.change else None
+            if once is None:
+                continue
+            key, mail_id, now = once
+            sql = "SELECT mail_id FROM repeat WHERE key = ?"
+            found = self._connection.execute(sql, (key,)).fetchone()
+            if found is not None or key in fresh:
+                earlier[job] = found[0] if found is not None else fresh[key]
+                continue
+            fresh[key] = mail_id
+            self._connection.execute(
+                "INSERT INTO repeat (key, mail_id, at) VALUES (?, ?, ?)", (key, mail_id, now)
+            )
+        return earlier
+
+    def _together(self, changes: Iterable[Change]) -> None:
+        rows: dict[str, list[dict[str, Any]]] = {}
+        updates: dict[str, list[dict[str, Any]]] = {}
+        for change in changes:
+            for table, values in change.inserts:
+                rows.setdefault(self._compiled.insert(table), []).append(values)
+            for table, columns, parameters in change.updates:
+                updates.setdefault(self._compiled.update(table, columns), []).append(parameters)
+        for sql, many in rows.items():
+            self._connection.executemany(sql, many)
+        for sql, many in updates.items():
+            if self._connection.executemany(sql, many).rowcount != len(many):
+                raise Stale("a row changed meanwhile")
+
+
+def _answer(job: _Job, value: Any, error: Exception | None) -> None:
+    def tell() -> None:
+        if job.future.done():
+            return
+        if error is not None:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(value)
+
+    with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+        job.loop.call_soon_threadsafe(tell)
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, Trouble):
+        return error
+    if isinstance(error, sqlite3.Error):
+        full = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE"))
+        return Full("no room on the disk") if full else Trouble(str(error))
+    _log.error("the store failed", exc_info=error)
+    return Trouble(f"{type(error).__name__} in the store")
+
+
+def _locked(path: Path) -> int:
+    """Hold the lock file beside the database for as long as the process lives."""
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise InUse(f"{path} is in use by another smsc-relay") from None
+    return lock
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    new = not path.exists()
+    if new:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    migrate(connection)
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database to this program's schema; refuse one that only newer programs may use."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0:
+            _create(connection)
+        elif found > schema.VERSION:
+            _check_usable(connection, found)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _check_usable(connection: sqlite3.Connection, found: int) -> None:
+    oldest = connection.execute("SELECT value FROM meta WHERE key = 'oldest'").fetchone()
+    if oldest is None or int(oldest[0]) > schema.VERSION:
+        known = schema.VERSION
+        raise Trouble(f"the database has schema {found}, this program knows {known}: use a newer smsc-relay")
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for table in schema.metadata.sorted_tables:
+        connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
+    connection.execute("INSERT INTO meta (key, value) VALUES ('oldest', ?)", (str(schema.OLDEST),))
+    connection.execute(f"PRAGMA user_version = {schema.VERSION}")

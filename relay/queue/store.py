@@ -1,0 +1,323 @@
+"""What the rooms ask of the queue, in the words of the trade.
+
+A mail is put with everything that belongs to it in one `Change`; its large files are put
+before it, in transactions of their own, and swept when no mail claims them. All else reads
+rows as values, decides elsewhere, and writes a `Change` that names the versions it read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import bindparam, delete, exists, func, select
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.elements import BindParameter
+
+from relay.clock import Clock
+from relay.model import DAY, File, Ids
+from relay.queue import schema
+from relay.queue.engine import Change, Engine
+from relay.queue.rows import (
+    Account,
+    Content,
+    Mail,
+    Notice,
+    NoticeState,
+    Order,
+    Phone,
+    Recipient,
+    Request,
+    RequestState,
+    StoredFile,
+)
+from relay.queue.states import State
+
+CHUNK = 256 * 1024
+REPEAT_KEPT = DAY
+_CHUNKS_A_CHANGE = 16
+_SWEEP_AFTER = DAY
+_SWEEP_STEP = 500
+
+_o, _r, _n, _c = schema.orders.c, schema.request.c, schema.notice.c, schema.content.c
+_ids: BindParameter[Any] = bindparam("ids", expanding=True)
+
+_DUE = (
+    select(schema.orders)
+    .where(_o.account == bindparam("account"), _o.state == State.WAITING, _o.due_at <= bindparam("now"))
+    .order_by(_o.rank, _o.due_at, _o.id)
+    .limit(bindparam("many"))
+)
+_DUE_REQUESTS = (
+    select(schema.request)
+    .where(_r.account == bindparam("account"), _r.due_at <= bindparam("now"))
+    .order_by(_r.due_at)
+    .limit(bindparam("many"))
+)
+_DUE_POLLS = (
+    select(schema.orders)
+    .where(_o.account == bindparam("account"), _o.poll_at <= bindparam("now"))
+    .order_by(_o.poll_at)
+    .limit(bindparam("many"))
+)
+_NEXT_DUE = select(func.min(_o.due_at)).where(
+    _o.account == bindparam("account"), _o.state == State.WAITING, _o.due_at > bindparam("now")
+)
+_NEXT_REQUEST = select(func.min(_r.due_at)).where(_r.account == bindparam("account"), _r.due_at.is_not(None))
+_NEXT_POLL = select(func.min(_o.poll_at)).where(_o.account == bindparam("account"), _o.poll_at.is_not(None))
+_ORDERS_BY_ID = select(schema.orders).where(_o.id.in_(_ids))
+_ORDERS_BY_REQUEST = select(schema.orders).where(_o.request_id.in_(_ids)).order_by(_o.id)
+_ORDERS_BY_MAIL = select(schema.orders).where(_o.mail_id == bindparam("mail")).order_by(_o.id)
+_ORDERS_MERGED = select(schema.orders).where(_o.merged_into.in_(_ids)).order_by(_o.id)
+_ORDERS_MEMBERS = select(schema.orders).where(_o.parent_id.in_(_ids)).order_by(_o.id)
+_ORDERS_IN = select(schema.orders).where(_o.account == bindparam("account"), _o.state == bindparam("state"))
+_EXPIRED = (
+    select(schema.orders)
+    .where(
+        _o.finished_at.is_(None), _o.expire_at <= bindparam("now"), _o.state.in_((State.WAITING, State.HELD))
+    )
+    .order_by(_o.expire_at)
+    .limit(bindparam("many"))
+)
+_TO_WARN = select(schema.orders).where(_o.warn_at <= bindparam("now")).limit(bindparam("many"))
+_LIST = (
+    select(schema.orders)
+    .where(_o.state.in_(bindparam("states", expanding=True)))
+    .order_by(_o.id.desc())
+    .limit(bindparam("many"))
+)
+_COUNTS = select(_o.state, func.count().label("n")).group_by(_o.state)
+_OLDEST = select(func.min(_o.due_at).label("at")).where(_o.state == State.WAITING)
+_MAILS = select(schema.mail).where(schema.mail.c.id.in_(_ids))
+_RECIPIENTS = select(schema.recipient).where(schema.recipient.c.id.in_(_ids))
+_CONTENTS = select(schema.content).where(_c.id.in_(_ids))
+_REQUESTS = select(schema.request).where(_r.id.in_(_ids))
+_CALLING = select(schema.request).where(_r.state == RequestState.CALLING)
+_PHONES = select(schema.phone).where(
+    schema.phone.c.account == bindparam("account"),
+    schema.phone.c.target.in_(bindparam("targets", expanding=True)),
+)
+_ACCOUNTS = select(schema.account)
+_CHUNK = select(schema.chunk.c.data).where(
+    schema.chunk.c.file_id == bindparam("file"), schema.chunk.c.n == bindparam("n")
+)
+_STORY = select(schema.story).where(schema.story.c.order_id == bindparam("order")).order_by(schema.story.c.id)
+_DUE_NOTICES = (
+    select(schema.notice)
+    .where(_n.due_at <= bindparam("now"), _n.state == NoticeState.WAITING)
+    .order_by(_n.due_at)
+    .limit(bindparam("many"))
+)
+_CLAIMED_NOTICES = select(schema.notice).where(
+    _n.due_at > bindparam("now"), _n.report_id.is_not(None), _n.state == NoticeState.WAITING
+)
+_MAIL_NOTICES = select(schema.notice).where(_n.mail_id == bindparam("mail"))
+_NEXT_NOTICE = select(func.min(_n.due_at)).where(_n.due_at.is_not(None))
+_SWEEP_REPEATS = delete(schema.repeat).where(schema.repeat.c.at <= bindparam("before"))
+_ORPHANS = (
+    select(schema.file.c.id)
+    .where(
+        schema.file.c.created_at <= bindparam("before"),
+        schema.file.c.created_at > bindparam("after"),
+        ~exists().where(schema.mail.c.id == schema.file.c.mail_id),
+    )
+    .limit(_SWEEP_STEP)
+)
+_SWEEP_CHUNKS = delete(schema.chunk).where(schema.chunk.c.file_id.in_(_ids))
+_SWEEP_FILES = delete(schema.file).where(schema.file.c.id.in_(_ids))
+
+
+class Store:
+    """The queue on disk. `ids` and `clock` are the process's."""
+
+    def __init__(self, engine: Engine, ids: Ids, clock: Clock) -> None:
+        self.engine = engine
+        self.ids = ids
+        self.clock = clock
+
+    def new_id(self) -> int:
+        return self.ids.new(self.clock.now())
+
+    async def write(self, change: Change) -> int | None:
+        """Make a change durable; raises engine.Stale, engine.Full, engine.Trouble."""
+        return await self.engine.write(change)
+
+    async def _one(self, statement: ClauseElement, **parameters: Any) -> int | None:
+        rows = await self.engine.read(statement, **parameters)
+        return next(iter(rows[0].values())) if rows else None
+
+    async def _orders(self, statement: ClauseElement, **parameters: Any) -> list[Order]:
+        return [Order.of(row) for row in await self.engine.read(statement, **parameters)]
+
+    # -- taking mail in -------------------------------------------------------------------
+
+    async def put_files(self, mail: int, files: Sequence[File]) -> list[StoredFile]:
+        """Put files' octets on disk, in transactions before the mail's own (which may never come)."""
+        stored: list[StoredFile] = []
+        for file in files:
+            kept = StoredFile(id=self.new_id(), name=file.name, type=file.type, size=file.size)
+            change = Change()
+            change.insert(schema.file, **asdict(kept), mail_id=mail, created_at=self.clock.now())
+            for n, data in enumerate(_chunks(file)):
+                change.insert(schema.chunk, file_id=kept.id, n=n, data=data)
+                if len(change.inserts) >= _CHUNKS_A_CHANGE:
+                    await self.write(change)
+                    change = Change()
+            if change:
+                await self.write(change)
+            stored.append(kept)
+        return stored
+
+    async def file_chunks(self, file: StoredFile) -> AsyncIterator[bytes]:
+        """A stored file's octets, chunk by chunk."""
+        for n in range((file.size + CHUNK - 1) // CHUNK):
+            rows = await self.engine.read(_CHUNK, file=file.id, n=n)
+            if not rows:
+                return
+            yield rows[0]["data"]
+
+    # -- delivery -------------------------------------------------------------------------
+
+    async def due(self, account: str, now: int, many: int) -> list[Order]:
+        """Waiting orders whose time has come, by rank, then age."""
+        return await self._orders(_DUE, account=account, now=now, many=many)
+
+    async def due_requests(self, account: str, now: int, many: int) -> list[Request]:
+        """Requests to be asked about or repeated."""
+        rows = await self.engine.read(_DUE_REQUESTS, account=account, now=now, many=many)
+        return [Request.of(row) for row in rows]
+
+    async def due_polls(self, account: str, now: int, many: int) -> list[Order]:
+        """Sent orders whose status is to be asked for."""
+        return await self._orders(_DUE_POLLS, account=account, now=now, many=many)
+
+    async def next_due(self, account: str, now: int) -> int | None:
+        """When there will be something to do for an account that has nothing due now."""
+        moments = [
+            await self._one(_NEXT_DUE, account=account, now=now),
+            await self._one(_NEXT_REQUEST, account=account),
+            await self._one(_NEXT_POLL, account=account),
+        ]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    async def orders(self, ids: Iterable[int]) -> list[Order]:
+        return await self._orders(_ORDERS_BY_ID, ids=list(ids))
+
+    async def orders_of_requests(self, ids: Iterable[int]) -> list[Order]:
+        return await self._orders(_ORDERS_BY_REQUEST, ids=list(ids))
+
+    async def orders_of_mail(self, mail: int) -> list[Order]:
+        return await self._orders(_ORDERS_BY_MAIL, mail=mail)
+
+    async def merged_into(self, ids: Iterable[int]) -> list[Order]:
+        """Orders that others speak for."""
+        return await self._orders(_ORDERS_MERGED, ids=list(ids))
+
+    async def members(self, ids: Iterable[int]) -> list[Order]:
+        """The members of groups."""
+        return await self._orders(_ORDERS_MEMBERS, ids=list(ids))
+
+    async def in_state(self, account: str, state: State) -> list[Order]:
+        return await self._orders(_ORDERS_IN, account=account, state=state)
+
+    async def expired(self, now: int, many: int) -> list[Order]:
+        """Orders that waited past their time."""
+        return await self._orders(_EXPIRED, now=now, many=many)
+
+    async def to_warn(self, now: int, many: int) -> list[Order]:
+        """Orders that owe a delay warning."""
+        return await self._orders(_TO_WARN, now=now, many=many)
+
+    async def requests(self, ids: Iterable[int]) -> list[Request]:
+        return [Request.of(row) for row in await self.engine.read(_REQUESTS, ids=list(ids))]
+
+    async def calling(self) -> list[Request]:
+        """Requests whose call was under way: at start, what a crash left behind."""
+        return [Request.of(row) for row in await self.engine.read(_CALLING)]
+
+    async def phones(self, account: str, targets: Iterable[str]) -> dict[str, Phone]:
+        """What each phone heard last; a phone that heard nothing yet has version 0."""
+        wanted = list(targets)
+        rows = await self.engine.read(_PHONES, account=account, targets=wanted)
+        return {target: Phone(account, target) for target in wanted} | {
+            row["target"]: Phone(**row) for row in rows
+        }
+
+    async def accounts(self) -> dict[str, Account]:
+        return {row["name"]: Account(**row) for row in await self.engine.read(_ACCOUNTS)}
+
+    async def mails(self, ids: Iterable[int]) -> dict[int, Mail]:
+        return {row["id"]: Mail(**row) for row in await self.engine.read(_MAILS, ids=list(ids))}
+
+    async def recipients(self, ids: Iterable[int]) -> dict[int, Recipient]:
+        return {row["id"]: Recipient(**row) for row in await self.engine.read(_RECIPIENTS, ids=list(ids))}
+
+    async def contents(self, ids: Iterable[int]) -> dict[int, Content]:
+        return {row["id"]: Content(**row) for row in await self.engine.read(_CONTENTS, ids=list(ids))}
+
+    # -- reports --------------------------------------------------------------------------
+
+    async def due_notices(self, now: int, many: int) -> list[Notice]:
+        return [Notice.of(row) for row in await self.engine.read(_DUE_NOTICES, now=now, many=many)]
+
+    async def claimed_notices(self, now: int) -> list[Notice]:
+        """Notices that some report took, not due yet: claimed, or waiting for another try."""
+        return [Notice.of(row) for row in await self.engine.read(_CLAIMED_NOTICES, now=now)]
+
+    async def notices_of(self, mail: int) -> list[Notice]:
+        return [Notice.of(row) for row in await self.engine.read(_MAIL_NOTICES, mail=mail)]
+
+    async def next_notice(self) -> int | None:
+        return await self._one(_NEXT_NOTICE)
+
+    # -- people ---------------------------------------------------------------------------
+
+    async def listed(self, states: Iterable[State], many: int) -> list[Order]:
+        """The youngest orders in these states."""
+        return await self._orders(_LIST, states=list(states), many=many)
+
+    async def story(self, order: int) -> list[dict[str, Any]]:
+        """What happened to an order, oldest first."""
+        return [dict(row) for row in await self.engine.read(_STORY, order=order)]
+
+    async def counts(self) -> dict[str, int]:
+        """How many orders are in each state."""
+        return {row["state"]: row["n"] for row in await self.engine.read(_COUNTS)}
+
+    async def oldest_due(self) -> int | None:
+        """Since when the oldest waiting order has been due."""
+        return await self._one(_OLDEST)
+
+    # -- housekeeping ---------------------------------------------------------------------
+
+    async def sweep(self) -> None:
+        """Forget repeat keys past their day and files that no mail claimed."""
+        now = self.clock.now()
+        await self.engine.delete(_SWEEP_REPEATS, before=now - REPEAT_KEPT)
+        rows = await self.engine.read(_ORPHANS, before=now - _SWEEP_AFTER, after=now - 7 * _SWEEP_AFTER)
+        if rows:
+            ids = [row["id"] for row in rows]
+            await self.engine.delete(_SWEEP_CHUNKS, ids=ids)
+            await self.engine.delete(_SWEEP_FILES, ids=ids)
+
+
+def _chunks(file: File) -> Iterable[bytes]:
+    if not file.path:
+        yield from (file.data[at : at + CHUNK] for at in range(0, len(file.data), CHUNK))
+        return
+    with open(file.path, "rb") as spool:  # noqa: PTH123 - a spool file of ours, in 256 KiB steps
+        while data := spool.read(CHUNK):
+            yield data
+
+
+def tell(change: Change, store: Store, order: int, event: str, detail: str = "") -> None:
+    """Write a line of an order's story; `detail` never holds a text or a secret."""
+    at = store.clock.now()
+    change.insert(schema.story, id=store.ids.new(at), order_id=order, at=at, event=event, detail=detail)
+
+
+def as_json(value: Any) -> str:
+    """JSON as it is kept in a column."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,320 @@
+"""One report mail out of facts: multipart/report with a delivery status (RFC 3464, RFC 6522).
+
+Pure: values in, octets out; message id, boundary and time are arguments. Three parts, in the
+order in which they matter: the text for people, the same facts for machines, and the mail
+that it is about, its header or (`full`) the whole of it.
+
+Rule 1: nothing that a report quotes can become a header, a field or a part of its own; all
+of it passes through `fields`. Rule 2: a line has at most 998 octets and ends with CR LF.
+Rule 3: a report is plain 7-bit ASCII, unless the original used SMTPUTF8 (RFC 6533) or is
+returned whole with 8-bit content. `narrowed` gives the report that is ASCII in any case, for
+a smarthost that takes nothing else.
+
+Whether a report is due, to whom and about which recipients is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from hashlib import sha256
+
+from relay.report import fields, words
+
+
+class Action(StrEnum):
+    """What became of a recipient (RFC 3464 section 2.3.3)."""
+
+    FAILED = "failed"  # never, and nothing more is tried
+    DELAYED = "delayed"  # not yet at the provider, trying goes on
+    RELAYED = "relayed"  # the provider has it
+    DELIVERED = "delivered"  # on the handset
+    EXPANDED = "expanded"  # went on to several, whose fates are reported nowhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a report says about one recipient: all of its orders that met the same fate."""
+
+    address: str  # the RCPT as given
+    action: Action
+    status: str  # enhanced (RFC 3463)
+    reason: str  # a sentence for people
+    orcpt: str = ""  # from RCPT, as it came: "rfc822;Bob@x.example"
+    channel: str = ""
+    code: str = ""  # the provider's own code and words
+    text: str = ""
+    remote: str = ""  # the provider's host
+    phone: str = ""  # "" where its number is not shown
+    id: str = ""  # of the request at the provider
+    parts: int = 0
+    cost: str = ""
+    members: int = 1  # of an alias or a group
+    affected: int = 1  # how many of them this is about
+    last_attempt: int = 0
+    will_retry_until: int = 0
+    unknown: bool = False  # nobody can say what became of it
+    notes: tuple[str, ...] = ()  # what was cut, dropped, merged: whole sentences
+    excerpt: str = ""  # the beginning of what was sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One report mail before it is written: whom it goes to, about which mail, what it says."""
+
+    to: str  # the envelope sender of the original
+    from_: str  # a header value: "SMS relay <postmaster@…>"
+    hostname: str
+    language: str = "en"
+    envid: str = ""  # xtext, as it came
+    arrival: int = 0
+    subject: str = ""
+    message_id: str = ""
+    references: str = ""
+    mail_id: str = ""  # ours
+    head: bytes = b""  # the original header block
+    full: bytes | None = None  # the original whole, with RET=FULL
+    utf8: bool = False  # the original used SMTPUTF8
+    entries: tuple[Entry, ...] = ()
+
+
+def compose(report: Report, *, message_id: str, boundary: str, now: int) -> bytes:
+    """The octets of the report mail; never raises, whatever the facts hold."""
+    parts = [part for part in (_people(report), _machines(report), _original(report)) if part]
+    boundary = _boundary(boundary, parts)
+    cte = "7bit" if all(part.isascii() for part in parts) else "8bit"
+    top = _top(report, message_id=message_id, now=now)
+    top += f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"\r\n'
+    top += f"Content-Transfer-Encoding: {cte}\r\n"
+    opening, closing = f"\r\n--{boundary}\r\n".encode(), f"\r\n--{boundary}--\r\n".encode()
+    return top.encode() + b"".join(opening + part for part in parts) + closing
+
+
+def narrowed(report: Report) -> Report:
+    """The same report for a smarthost that takes 7-bit mail only: its mail will be ASCII."""
+    return replace(report, utf8=False, full=None)
+
+
+def _boundary(wanted: str, parts: list[bytes]) -> str:
+    """The boundary as wanted, or where a part holds it already, another."""
+    boundary = re.sub(r"[^0-9A-Za-z_.=-]", "", wanted)[:60] or "=_report"
+    while any(boundary.encode() in part for part in parts):
+        boundary = sha256(boundary.encode()).hexdigest()[:40]
+    return boundary
+
+
+# -- the header ---------------------------------------------------------------------------
+
+
+def _top(report: Report, *, message_id: str, now: int) -> str:
+    hostname = fields.host(report.hostname) or "localhost"
+    original = fields.message_ids(report.message_id, 1)
+    thread = [each for each in fields.message_ids(report.references) if each not in original]
+    lines = [
+        ("From", fields.author(report.from_, hostname)),
+        ("To", _to(report)),
+        ("Subject", fields.encoded(_subject(report))),
+        ("Date", fields.date(now)),
+        ("Message-ID", " ".join(fields.message_ids(message_id, 1))),
+        ("In-Reply-To", " ".join(original)),
+        ("References", " ".join(thread + original)),
+        ("Auto-Submitted", "auto-replied"),  # RFC 3834 section 5
+        ("X-Auto-Response-Suppress", "All"),  # the same for Exchange, which wants it told so
+        ("MIME-Version", "1.0"),
+    ]
+    return "".join(fields.field(name, value) for name, value in lines if value)
+
+
+def _to(report: Report) -> str:
+    """The original's sender; where the grammar can't have it, an empty group named after it."""
+    address = fields.mailbox(report.to)
+    if address and (report.utf8 or address.isascii()):
+        return address
+    name = fields.clean(report.to)
+    return "undisclosed-recipients:;" if name.isascii() else f"{fields.encoded(name)}:;"
+
+
+def _subject(report: Report) -> str:
+    """Short: what happened to whom; the worst of it where there is more than one thing."""
+    if not report.entries:
+        return words.say(report.language, "subject.none")
+    group, entries = next(iter(_groups(report).items()))
+    who = fields.clean(entries[0].address, 80)
+    others = len({entry.address for entry in entries}) - 1
+    if others:
+        who = words.say(report.language, "subject.several", who=who, more=others)
+    return words.say(report.language, f"subject.{group}", who=who)
+
+
+_ORDER = ("failed", "unknown", "delayed", "relayed", "delivered", "expanded")
+
+
+def _group(entry: Entry) -> str:
+    return "unknown" if entry.unknown else entry.action.value
+
+
+def _groups(report: Report) -> dict[str, list[Entry]]:
+    """The entries by what happened, the worst first, otherwise in their order."""
+    found = {group: [entry for entry in report.entries if _group(entry) == group] for group in _ORDER}
+    return {group: entries for group, entries in found.items() if entries}
+
+
+# -- the first part: for people -----------------------------------------------------------
+
+
+def _people(report: Report) -> bytes:
+    paragraphs = [_wrapped(words.say(report.language, "intro", host=fields.clean(report.hostname)))]
+    paragraphs.append(_about(report))
+    for group, entries in _groups(report).items():
+        paragraphs.append(words.say(report.language, f"title.{group}"))
+        paragraphs += [_told(report.language, entry) for entry in entries]
+        hints = dict.fromkeys(words.advice(report.language, group, entry.status) for entry in entries)
+        paragraphs += [_wrapped(hint) for hint in hints]
+    text = "\n\n".join(filter(None, paragraphs)) + "\n"
+    cte, body = fields.transferable(text.encode())
+    return fields.part("text/plain; charset=utf-8", cte, body)
+
+
+def _about(report: Report) -> str:
+    """Which mail this is about, as far as that is known."""
+    facts = (
+        ("mail.subject", fields.clean(report.subject)),
+        ("mail.arrival", fields.shown(report.arrival) if report.arrival else ""),
+        ("mail.id", fields.clean(report.message_id)),
+        ("mail.queue", fields.clean(report.mail_id)),
+    )
+    say = [words.say(report.language, key, value=value) for key, value in facts if value]
+    return "\n".join(_wrapped(line, "  ") for line in say)
+
+
+def _told(language: str, entry: Entry) -> str:
+    """Everything about one recipient: who, why, and what was sent."""
+    status, code = ("unknown", "") if entry.unknown else (entry.status, entry.code)
+    sentence = words.reason(language, status=status, code=code, sentence=fields.clean(entry.reason))
+    said = fields.clean(f"{entry.code} {entry.text}")
+    cost = fields.clean(entry.cost)
+    phones = {"affected": entry.affected, "members": entry.members}
+    until = entry.will_retry_until if entry.action is Action.DELAYED else 0
+    facts = [
+        sentence,
+        words.say(language, "entry.members", **phones) if entry.members > 1 else "",
+        words.say(language, "entry.provider", words=said) if said else "",
+        words.say(language, "entry.status", status=fields.clean(entry.status)),
+        words.say(language, "entry.id", id=fields.clean(entry.id)) if entry.id else "",
+        words.say(language, "entry.bill", parts=entry.parts) if entry.parts > 0 else "",
+        words.say(language, "entry.cost", cost=cost) if cost else "",
+        words.say(language, "entry.attempt", when=fields.shown(entry.last_attempt))
+        if entry.last_attempt
+        else "",
+        words.say(language, "entry.until", when=fields.shown(until)) if until else "",
+        words.say(language, "entry.text", text=fields.clean(entry.excerpt)) if entry.excerpt else "",
+        *(words.say(language, "entry.note", note=fields.clean(note)) for note in entry.notes),
+    ]
+    return "\n".join([f"* {_who(language, entry)}", *(_wrapped(fact, "  ") for fact in facts if fact)])
+
+
+def _who(language: str, entry: Entry) -> str:
+    """The address, and in brackets how and where the message went."""
+    way = [words.channel(language, fields.clean(entry.channel))] if entry.channel else []
+    if entry.phone:
+        way.append(words.say(language, "entry.phone", phone=fields.clean(entry.phone)))
+    address = fields.clean(entry.address, fields.ADDRESS_LIMIT)
+    return f"{address} ({', '.join(way)})" if way else address
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    further = indent + "  " if indent else ""
+    lines = textwrap.wrap(
+        text,
+        76,
+        initial_indent=indent,
+        subsequent_indent=further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
+
+
+# -- the second part: for machines --------------------------------------------------------
+
+
+def _machines(report: Report) -> bytes:
+    wide = report.utf8 and not all(f"{each.address}{each.orcpt}".isascii() for each in report.entries)
+    blocks = [_per_message(report), *(_per_recipient(entry, wide=wide) for entry in report.entries)]
+    kind = "global-delivery-status" if wide else "delivery-status"
+    return fields.part(f"message/{kind}", "8bit" if wide else "7bit", "\r\n".join(blocks).encode())
+
+
+def _per_message(report: Report) -> str:
+    """RFC 3464 section 2.2."""
+    return _block(
+        ("Reporting-MTA", f"dns; {fields.host(report.hostname) or 'localhost'}"),
+        ("Original-Envelope-Id", fields.plain(fields.decode_xtext(report.envid))),
+        ("Arrival-Date", fields.date(report.arrival) if report.arrival else ""),
+        ("X-Queue-Id", fields.plain(report.mail_id)),
+    )
+
+
+def _per_recipient(entry: Entry, *, wide: bool) -> str:
+    """RFC 3464 section 2.3, and what only this provider has to say."""
+    remote = fields.host(entry.remote)
+    said = fields.clean(f"{entry.code} {entry.text}")
+    attempt, until = entry.last_attempt, entry.will_retry_until
+    addresses = _block(
+        ("Original-Recipient", fields.original_address(entry.orcpt, wide=wide)),
+        ("Final-Recipient", fields.typed_address(entry.address, wide=wide)),
+        fold=False,
+    )
+    return addresses + _block(
+        ("Action", entry.action.value),
+        ("Status", fields.status(entry.status, _STAND_INS[entry.action])),
+        ("Remote-MTA", f"dns; {remote}" if remote else ""),
+        ("Diagnostic-Code", f"X-SMSC; {fields.encoded(said)}" if said else ""),
+        ("Last-Attempt-Date", fields.date(attempt) if attempt else ""),
+        ("Will-Retry-Until", fields.date(until) if until and entry.action is Action.DELAYED else ""),
+        ("X-SMSC-Phone", fields.plain(entry.phone)),
+        ("X-SMSC-Id", fields.plain(entry.id)),
+        ("X-SMSC-Parts", str(entry.parts) if entry.parts > 0 else ""),
+        ("X-SMSC-Cost", fields.plain(entry.cost)),
+    )
+
+
+_STAND_INS = {
+    Action.FAILED: "5.0.0",
+    Action.DELAYED: "4.0.0",
+    Action.RELAYED: "2.0.0",
+    Action.DELIVERED: "2.0.0",
+    Action.EXPANDED: "2.0.0",
+}
+
+
+def _block(*lines: tuple[str, str], fold: bool = True) -> str:
+    return "".join(fields.field(name, value, fold=fold) for name, value in lines if value)
+
+
+# -- the third part: what came ------------------------------------------------------------
+
+
+def _original(report: Report) -> bytes:
+    """The mail that this is about: its header, or with `full` all of it; b"" where nothing is known."""
+    if report.full is not None:
+        return _whole(report.full, utf8=report.utf8)
+    head = fields.lines(report.head).strip(b"\n") + b"\n"
+    if head == b"\n":
+        return b""
+    if not head.isascii() and report.utf8 and fields.short(head) and fields.is_utf8(head):
+        return fields.part("message/global-headers", "8bit", head.replace(b"\n", b"\r\n"))
+    if head.isascii() and fields.short(head):
+        return fields.part("text/rfc822-headers", "7bit", head.replace(b"\n", b"\r\n"))
+    # RFC 6522 section 4: broken headers may be made legal by quoted-printable
+    return fields.part("text/rfc822-headers", "quoted-printable", fields.quoted(head))
+
+
+def _whole(mail: bytes, *, utf8: bool) -> bytes:
+    """The whole original. No encoding is allowed here, so lines that are too long are broken."""
+    mail = re.sub(rb"([^\n]{990})(?=[^\n])", rb"\1\n ", fields.lines(mail).replace(b"\0", b""))
+    head = mail.partition(b"\n\n")[0]
+    kind = "global" if utf8 and not head.isascii() and fields.is_utf8(head) else "rfc822"
+    return fields.part(f"message/{kind}", "7bit" if mail.isascii() else "8bit", mail.replace(b"\n", b"\r\n"))

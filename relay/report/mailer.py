@@ -1,0 +1,330 @@
+"""The mailer: notices that fell due become one report a mail, and leave.
+
+Read aloud: take the notices that are due; for each mail, claim all of its notices that no
+report has yet, under a new report id; compose the report; hand it over; mark the notices
+done, or due again later. A report that failed for now keeps its notices and its Message-ID;
+news that comes meanwhile makes a report of its own.
+
+What can go wrong. The process dies after the smarthost took a report and before that is on
+disk: it goes out again with the same Message-ID, by which mail systems know it. The smarthost
+refuses for good, or `give_up` passes: the notices are marked failed and the log says so;
+nobody is told, for a report about a report would be the beginning of a loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from relay import model
+from relay.config import Delivery, Reports
+from relay.model import MINUTE, SECOND, Auto
+from relay.queue import schema
+from relay.queue.engine import Change, Stale, Trouble
+from relay.queue.rows import Content, Mail, Notice, NoticeState, Order, Recipient, StoredFile
+from relay.queue.store import Store
+from relay.report import dsn, operator, transport
+from relay.report.dsn import Action, Entry, Report
+from relay.report.transport import Delivery as Delivered
+from relay.report.transport import Maildir, Smarthost, Verdict
+
+_log = logging.getLogger("relay.report")
+
+CLAIM = 15 * MINUTE
+"""How long a report may be under way before its notices fall due again."""
+AT_ONCE = 4
+DUE = 200
+OPERATOR = "operator"
+"""The action of a notice that belongs to no mail: a word to the operator."""
+_EXCERPT = 100
+_LEFT_OUT = "\n~~~\n"
+
+
+class Mailer:
+    """Sends what is owed. `remotes` names each account's provider host."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        reports: Reports,
+        delivery: Delivery,
+        hostname: str,
+        remotes: Mapping[str, str],
+        chance: Callable[[], float],
+        mailed: Callable[[str], None] = lambda _verdict: None,
+    ) -> None:
+        self._store = store
+        self._reports = reports
+        self._delivery = delivery
+        self._hostname = hostname
+        self._remotes = remotes
+        self._chance = chance
+        self._mailed = mailed
+        self._kick = asyncio.Event()
+        self._stopping = False
+        self._where = _way_out(reports)
+
+    def kick(self) -> None:
+        """Notices were written."""
+        self._kick.set()
+
+    def stop(self) -> None:
+        """Send nothing more; `run` returns when what is under way has ended."""
+        self._stopping = True
+        self._kick.set()
+
+    async def run(self) -> None:
+        """Send reports as they fall due, until stopped."""
+        await self.recover()
+        while not self._stopping:
+            try:
+                await self.round()
+                until = await self._store.next_notice()
+            except Trouble as trouble:
+                _log.error("reports can't be read or claimed", extra={"why": str(trouble)})
+                until = self._store.clock.now() + SECOND
+            await self._store.clock.wait(self._kick, until)
+
+    async def recover(self) -> None:
+        """What the last process had under way is due now, not when its claim ends."""
+        now, change = self._store.clock.now(), Change()
+        for n in await self._store.claimed_notices(now):
+            change.update(schema.notice, n.id, n.version, due_at=now)
+        if change:
+            await self._store.write(change)
+
+    async def round(self) -> None:
+        """Send everything that is due now."""
+        while not self._stopping:
+            due = await self._store.due_notices(self._store.clock.now(), DUE)
+            if not due:
+                return
+            work = list({(n.mail_id, n.report_id, n.id if not n.mail_id else 0): n for n in due}.values())
+            for start in range(0, len(work), AT_ONCE):
+                await asyncio.gather(*(self._send(notice) for notice in work[start : start + AT_ONCE]))
+
+    async def tell_operator(self, reason: str, text: str) -> None:
+        """Owe the operator a word; without an address for him the log has it."""
+        _log.warning("operator told", extra={"reason": reason, "told": text})
+        if not self._reports.operator:
+            return
+        now, change = self._store.clock.now(), Change()
+        change.insert(
+            schema.notice, id=self._store.ids.new(now), mail_id=0, recipient_id=0, order_id=0,
+            action=OPERATOR, status=reason, reason=text, state=NoticeState.WAITING.value,
+            created_at=now, due_at=now,
+        )  # fmt: skip
+        await self._store.write(change)
+        self.kick()
+
+    # -- one report -----------------------------------------------------------------------
+
+    async def _send(self, due: Notice) -> None:
+        try:
+            claimed = await self._claim(due)
+        except Stale:
+            return  # somebody changed it: it is read again in the next round
+        if not claimed:
+            return
+        if due.action == OPERATOR:
+            delivered = await self._send_to_operator(claimed[0])
+        else:
+            delivered = await self._send_report(claimed)
+        self._mailed(delivered.verdict.value)
+        await self._settle(claimed, delivered)
+
+    async def _claim(self, due: Notice) -> list[Notice]:
+        """All notices that go into this report, marked as its own."""
+        if due.action == OPERATOR:
+            row = [due]
+        else:
+            everything = await self._store.notices_of(due.mail_id)
+            row = [n for n in everything if n.state is NoticeState.WAITING and n.report_id == due.report_id]
+        now, change = self._store.clock.now(), Change()
+        report = due.report_id or self._store.ids.new(now)
+        for n in row:
+            change.update(schema.notice, n.id, n.version, report_id=report, due_at=now + CLAIM,
+                          attempts=n.attempts + 1)  # fmt: skip
+        await self._store.write(change)
+        fresh = {n.id for n in row}
+        return [n for n in await self._store.notices_of(due.mail_id) if n.id in fresh]
+
+    async def _settle(self, notices: Sequence[Notice], delivered: Delivered) -> None:
+        now = self._store.clock.now()
+        given_up = now - min(n.created_at for n in notices) >= self._delivery.give_up
+        done = delivered.verdict is Verdict.DONE
+        failed = not done and (delivered.verdict is Verdict.REFUSED or given_up)
+        if failed:
+            _log.error("a report was given up", extra={"mail": model.show(notices[0].mail_id),
+                                                       "why": delivered.text})  # fmt: skip
+        change = Change()
+        for n in notices:
+            if done or failed:
+                state = NoticeState.DONE if done else NoticeState.FAILED
+                values: dict[str, int | str | None] = {
+                    "state": state.value, "due_at": None, "last": delivered.text,
+                }  # fmt: skip
+            else:
+                at = _again(now, n.attempts, self._delivery.retry, self._chance())
+                values = {"due_at": at, "last": delivered.text}
+            change.update(schema.notice, n.id, n.version, **values)
+        await self._store.write(change)
+
+    async def _send_to_operator(self, notice: Notice) -> Delivered:
+        mail = operator.compose(
+            to=self._reports.operator,
+            from_=self._reports.from_,
+            hostname=self._hostname,
+            subject=notice.status,
+            text=notice.reason,
+            message_id=self._message_id(notice.report_id or notice.id),
+            now=self._store.clock.now(),
+        )
+        return await transport.deliver(
+            self._where, recipient=self._reports.operator, mail=mail, hostname=self._hostname
+        )
+
+    async def _send_report(self, notices: Sequence[Notice]) -> Delivered:
+        report = await self._report(notices)
+        if report is None:
+            return Delivered(verdict=Verdict.REFUSED, text="its mail is no longer stored")
+        identity = notices[0].report_id or notices[0].id
+        about = {
+            "message_id": self._message_id(identity),
+            "boundary": f"=_{model.show(identity)}",
+        }
+        now = self._store.clock.now()
+        mail = dsn.compose(report, **about, now=now)
+        narrow = b"" if mail.isascii() else dsn.compose(dsn.narrowed(report), **about, now=now)
+        return await transport.deliver(
+            self._where,
+            recipient=report.to,
+            mail=mail,
+            narrow=narrow,
+            utf8=report.utf8,
+            hostname=self._hostname,
+        )
+
+    def _message_id(self, identity: int) -> str:
+        return f"<{model.show(identity)}@{self._hostname}>"
+
+    async def _report(self, notices: Sequence[Notice]) -> Report | None:
+        mails = await self._store.mails({notices[0].mail_id})
+        mail = mails.get(notices[0].mail_id)
+        if mail is None or not mail.sender or mail.auto in (Auto.REPLIED, Auto.REPORT):
+            return None
+        recipients = await self._store.recipients({n.recipient_id for n in notices})
+        orders = await self._store.orders_of_mail(mail.id)
+        contents = await self._store.contents({o.content_id for o in orders if o.content_id is not None})
+        failing = any(n.action == Action.FAILED for n in notices)
+        return Report(
+            to=mail.sender,
+            from_=self._reports.from_,
+            hostname=self._hostname,
+            language=self._reports.language,
+            envid=mail.envid,
+            arrival=mail.received_at,
+            subject=mail.subject,
+            message_id=mail.message_id,
+            mail_id=model.show(mail.id),
+            head=mail.head,
+            full=await self._whole(mail) if failing else None,
+            utf8=bool(mail.utf8),
+            entries=tuple(self._entries(notices, recipients, orders, contents)),
+        )
+
+    async def _whole(self, mail: Mail) -> bytes | None:
+        """The mail itself, where RET=FULL asked for it (RFC 3461 section 4.3)."""
+        if mail.full_id is None:
+            return None
+        kept = StoredFile(id=mail.full_id, name="", type="message/rfc822", size=mail.size)
+        return b"".join([chunk async for chunk in self._store.file_chunks(kept)]) or None
+
+    def _entries(
+        self,
+        notices: Sequence[Notice],
+        recipients: Mapping[int, Recipient],
+        orders: Sequence[Order],
+        contents: Mapping[int, Content],
+    ) -> list[Entry]:
+        """An entry for each recipient and action: all orders that met the same fate in one."""
+        grouped: dict[tuple[int, str, int], list[Notice]] = {}
+        for n in notices:
+            grouped.setdefault((n.recipient_id, n.action, n.unknown), []).append(n)
+        by_id = {order.id: order for order in orders}
+        ordered = sorted(grouped.items(), key=lambda item: recipients[item[0][0]].position)
+        return [
+            self._entry(row, recipients[recipient], by_id, contents)
+            for (recipient, _action, _unknown), row in ordered
+        ]
+
+    def _entry(
+        self,
+        notices: Sequence[Notice],
+        recipient: Recipient,
+        orders: Mapping[int, Order],
+        contents: Mapping[int, Content],
+    ) -> Entry:
+        first = notices[0]
+        order = orders[first.order_id]
+        content = contents.get(order.content_id or 0)
+        own = [each for each in orders.values() if each.recipient_id == recipient.id]
+        members = [each for each in own if each.parent_id is not None] or own
+        action = Action(first.action)
+        merged = any(orders[n.order_id].merged_into for n in notices)
+        said = content.said if content else ()
+        if merged:
+            said = (*said, "the phone was being told the same by another message, so it was sent once")
+        return Entry(
+            address=recipient.address,
+            action=action,
+            status=first.status,
+            reason=first.reason,
+            orcpt=recipient.orcpt,
+            channel=order.channel,
+            code=first.code,
+            text=first.words,
+            remote=self._remotes.get(order.account, "") if order.request_id else "",
+            phone="" if order.hidden or not order.target.startswith("+") else order.target,
+            id=model.show(order.request_id) if order.request_id else "",
+            parts=order.parts or (content.parts if content else 0),
+            cost=order.cost,
+            members=len(members),
+            affected=len({n.order_id for n in notices}) if action is Action.FAILED else len(members),
+            last_attempt=order.sent_at or (order.finished_at or 0 if order.request_id else 0),
+            will_retry_until=order.expire_at if action is Action.DELAYED else 0,
+            unknown=bool(first.unknown),
+            notes=said,
+            excerpt=_excerpt(content),
+        )
+
+
+def _excerpt(content: Content | None) -> str:
+    """The beginning of what the phone reads; none of a mail's HTML."""
+    if content is None or content.channel == "mail":
+        return ""
+    text = content.text.split(_LEFT_OUT)[0]
+    return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
+
+
+def _again(now: int, attempts: int, steps: Sequence[int], chance: float) -> int:
+    wait = steps[min(max(0, attempts - 1), len(steps) - 1)]
+    return now + wait + int(wait * chance / 5)
+
+
+def _way_out(reports: Reports) -> Smarthost | Maildir:
+    """Where reports leave: the maildir, or the smarthost (this machine's own where none is set)."""
+    if reports.maildir is not None:
+        return Maildir(path=str(reports.maildir))
+    smtp = reports.smtp
+    if smtp is None:
+        return Smarthost(host="127.0.0.1", port=25)
+    return Smarthost(
+        host=smtp.host,
+        port=smtp.port,
+        tls={"starttls": "opportunistic", "required": "starttls"}.get(smtp.tls, smtp.tls),  # type: ignore[arg-type]
+        username=smtp.username,
+        password=smtp.password.get_secret_value(),
+    )

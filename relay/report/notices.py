@@ -1,0 +1,123 @@
+"""Which facts are owed to a sender: decided when an order moves, from rows alone.
+
+NOTIFY beats the configuration (RFC 3461 section 4.1). Nobody is owed anything by a null
+sender, for an automatic reply (RFC 3834 section 2), or where the sender's address was not
+verified: a report to a forged address would be backscatter.
+
+A recipient may be served by several orders (an alias, a group). A failure is told for each;
+that it went well is told once, when it has gone well for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.config import Reports
+from relay.model import Auto, Notify, Outcome
+from relay.queue.rows import Mail, Order, Recipient
+from relay.queue.states import AT_PROVIDER, State
+from relay.report.dsn import Action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A notice to be: what is owed about an order."""
+
+    order: Order
+    action: Action
+    outcome: Outcome
+    unknown: bool = False
+
+
+def owed(
+    mail: Mail, recipient: Recipient, reports: Reports, action: Action, *, unknown: bool = False
+) -> bool:
+    """Whether the sender is to hear of this action at all."""
+    if not mail.sender or not mail.verified or mail.auto in (Auto.REPLIED, Auto.REPORT):
+        return False
+    wishes = recipient.wishes
+    if unknown or action is Action.FAILED:
+        return Notify.FAILURE in wishes if wishes else reports.failure
+    if action is Action.DELAYED:
+        return Notify.DELAY in wishes if wishes else reports.delay > 0
+    return Notify.SUCCESS in wishes if wishes else reports.success != "never"
+
+
+def warn_after(mail: Mail, recipient: Recipient, reports: Reports) -> int | None:
+    """How long after the 250 a delay warning is owed; None where none is."""
+    if not reports.delay or not owed(mail, recipient, reports, Action.DELAYED):
+        return None
+    return reports.delay
+
+
+def success_at(reports: Reports) -> Action:
+    """Which good news is told: with NOTIFY=SUCCESS the handset's, unless `success` says sooner."""
+    return Action.RELAYED if reports.success == "accepted" else Action.DELIVERED
+
+
+def after_move(
+    order: Order,
+    before: State,
+    state: State,
+    outcome: Outcome,
+    *,
+    mail: Mail,
+    recipient: Recipient,
+    siblings: Sequence[Order],
+    reports: Reports,
+) -> list[Fact]:
+    """What is owed when `order`, or the order that speaks for it, moves from `before` to `state`.
+
+    `siblings` are the recipient's orders, this one among them or not.
+    """
+    match state:
+        case State.FAILED | State.DROPPED:
+            if order.parent_id is None and any(each.parent_id == order.id for each in siblings):
+                return []  # a group's own order: its members' failures have been told
+            action, unknown = Action.FAILED, False
+        case State.UNKNOWN:
+            action, unknown = (Action.RELAYED if order.sent_at else Action.FAILED), True
+        case State.SENT | State.DELIVERED:
+            return _good_news(order, before, state, outcome, mail, recipient, siblings, reports)
+        case _:
+            return []
+    if not owed(mail, recipient, reports, action, unknown=unknown):
+        return []
+    return [Fact(order=order, action=action, outcome=outcome, unknown=unknown)]
+
+
+def _good_news(
+    order: Order,
+    before: State,
+    state: State,
+    outcome: Outcome,
+    mail: Mail,
+    recipient: Recipient,
+    siblings: Sequence[Order],
+    reports: Reports,
+) -> list[Fact]:
+    if order.parent_id is not None or before is state:
+        return []
+    wanted = success_at(reports)
+    if wanted is Action.DELIVERED and state is State.SENT:
+        return []
+    if wanted is Action.RELAYED and state is State.DELIVERED and before is State.SENT:
+        return []  # told when it was accepted
+    reached = {State.DELIVERED} if wanted is Action.DELIVERED else AT_PROVIDER
+    others = [each for each in siblings if each.id != order.id and each.parent_id is None]
+    if any(each.state not in reached and each.state is not State.MERGED for each in others):
+        return []
+    action = Action.DELIVERED if state is State.DELIVERED else Action.RELAYED
+    if not owed(mail, recipient, reports, action):
+        return []
+    return [Fact(order=order, action=action, outcome=outcome)]
+
+
+def correction(
+    order: Order, outcome: Outcome, *, mail: Mail, recipient: Recipient, reports: Reports
+) -> list[Fact]:
+    """Delivered after the sender was told otherwise: owed to whoever was told."""
+    if order.state not in (State.FAILED, State.UNKNOWN) or not owed(mail, recipient, reports, Action.FAILED):
+        return []
+    return [Fact(order=order, action=Action.DELIVERED, outcome=outcome)]

@@ -1,0 +1,284 @@
+"""What reports say to people, in English and in Russian.
+
+Only sentences live here, and which of them fits a status; where they stand is for `dsn`.
+English is the language of every reason and note when it arrives. The standard reasons, known
+by their status and the provider's code, have a Russian translation; any other sentence is
+quoted as it is rather than lost.
+"""
+
+from __future__ import annotations
+
+import re
+
+LANGUAGES = ("en", "ru")
+
+# -- sentences ----------------------------------------------------------------------------
+
+_WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "subject.failed": "Not delivered: {who}",
+        "subject.unknown": "Unknown whether delivered: {who}",
+        "subject.delayed": "Delayed: {who}",
+        "subject.relayed": "Accepted by SMSC: {who}",
+        "subject.delivered": "Delivered: {who}",
+        "subject.expanded": "Passed on: {who}",
+        "subject.several": "{who} and {more} more",
+        "subject.none": "Report about your mail",
+        "intro": "This is an automatic report of the relay at {host} about a mail that you sent.",
+        "mail.subject": "Subject: {value}",
+        "mail.arrival": "Received: {value}",
+        "mail.id": "Message-ID: {value}",
+        "mail.queue": "Number at the relay: {value}",
+        "title.failed": "NOT DELIVERED",
+        "title.unknown": "UNKNOWN WHETHER DELIVERED",
+        "title.delayed": "DELAYED",
+        "title.relayed": "ACCEPTED BY THE PROVIDER",
+        "title.delivered": "DELIVERED",
+        "title.expanded": "PASSED ON",
+        "entry.phone": "phone {phone}",
+        "entry.members": "This concerns {affected} of the {members} recipients behind this address.",
+        "entry.provider": "The provider says: {words}",
+        "entry.status": "Status: {status}",
+        "entry.id": "Number at the provider: {id}",
+        "entry.bill": "Parts: {parts}",
+        "entry.cost": "Cost: {cost}",
+        "entry.attempt": "Last attempt: {when}",
+        "entry.until": "Will be tried until: {when}",
+        "entry.text": "What was sent: {text}",
+        "entry.note": "Please note: {note}",
+        "advice.failed": "Nothing more will be tried. If it still matters, put right what is named above"
+        " and send the mail again.",
+        "advice.again": "Nothing more will be tried. If it still matters, send the mail again.",
+        "advice.address": "Nothing more will be tried. Check the number or address, then send the mail"
+        " again.",
+        "advice.reach": "Nothing more will be tried. The phone may have been off or out of reach: send the"
+        " mail again when it is back, if it still matters.",
+        "advice.content": "Nothing more will be tried. Change the text or the attached files, then send the"
+        " mail again.",
+        "advice.operator": "Nothing more will be tried, and the same mail would meet the same end. Tell the"
+        " people who run this relay.",
+        "advice.unknown": "The message may have arrived or not; nobody can say. It is not sent again by"
+        " itself, so that it can't arrive twice. Ask the person, or send the mail again if a second copy"
+        " does no harm.",
+        "advice.delayed": "The message has not left for the phone yet. The relay goes on trying; there is no"
+        " need to send the mail again.",
+        "advice.relayed": "The provider has taken the message on. It is not yet known to have arrived.",
+        "advice.delivered": "The message has arrived. There is nothing to do.",
+        "advice.expanded": "The message went on to several recipients; what becomes of each is not part of"
+        " this report.",
+    },
+    "ru": {
+        "subject.failed": "Не доставлено: {who}",
+        "subject.unknown": "Неизвестно, доставлено ли: {who}",
+        "subject.delayed": "Задерживается: {who}",
+        "subject.relayed": "Принято SMSC: {who}",
+        "subject.delivered": "Доставлено: {who}",
+        "subject.expanded": "Передано дальше: {who}",
+        "subject.several": "{who} и ещё {more}",
+        "subject.none": "Отчёт о вашем письме",
+        "intro": "Это автоматический отчёт шлюза {host} о письме, которое вы отправили.",
+        "mail.subject": "Тема: {value}",
+        "mail.arrival": "Получено: {value}",
+        "mail.id": "Message-ID: {value}",
+        "mail.queue": "Номер на шлюзе: {value}",
+        "title.failed": "НЕ ДОСТАВЛЕНО",
+        "title.unknown": "НЕИЗВЕСТНО, ДОСТАВЛЕНО ЛИ",
+        "title.delayed": "ЗАДЕРЖИВАЕТСЯ",
+        "title.relayed": "ПРИНЯТО ПРОВАЙДЕРОМ",
+        "title.delivered": "ДОСТАВЛЕНО",
+        "title.expanded": "ПЕРЕДАНО ДАЛЬШЕ",
+        "entry.phone": "телефон {phone}",
+        "entry.members": "Получателей за этим адресом: {members}, из них это касается: {affected}.",
+        "entry.provider": "Ответ провайдера: {words}",
+        "entry.status": "Статус: {status}",
+        "entry.id": "Номер у провайдера: {id}",
+        "entry.bill": "Частей: {parts}",
+        "entry.cost": "Стоимость: {cost}",
+        "entry.attempt": "Последняя попытка: {when}",
+        "entry.until": "Попытки продолжатся до: {when}",
+        "entry.text": "Что отправлено: {text}",
+        "entry.note": "Обратите внимание: {note}",
+        "advice.failed": "Новых попыток не будет. Если сообщение ещё нужно, исправьте указанное выше и"
+        " отправьте письмо снова.",
+        "advice.again": "Новых попыток не будет. Если сообщение ещё нужно, отправьте письмо снова.",
+        "advice.address": "Новых попыток не будет. Проверьте номер или адрес и отправьте письмо снова.",
+        "advice.reach": "Новых попыток не будет. Возможно, телефон был выключен или вне сети: если сообщение"
+        " ещё нужно, отправьте письмо снова, когда он будет доступен.",
+        "advice.content": "Новых попыток не будет. Измените текст или вложения и отправьте письмо снова.",
+        "advice.operator": "Новых попыток не будет, и с таким же письмом случится то же самое. Сообщите тем,"
+        " кто обслуживает этот шлюз.",
+        "advice.unknown": "Сообщение могло дойти, а могло и не дойти: этого никто не знает. Само оно повторно"
+        " не отправляется, чтобы не прийти дважды. Спросите адресата или отправьте письмо снова, если вторая"
+        " копия не помешает.",
+        "advice.delayed": "Сообщение ещё не ушло на телефон. Шлюз продолжает попытки, отправлять письмо снова"
+        " не нужно.",
+        "advice.relayed": "Провайдер принял сообщение. Дошло ли оно, пока неизвестно.",
+        "advice.delivered": "Сообщение доставлено. Ничего делать не нужно.",
+        "advice.expanded": "Сообщение передано нескольким получателям; судьба каждого в этот отчёт не"
+        " входит.",
+    },
+}
+
+_CHANNELS: dict[str, dict[str, str]] = {
+    "en": {
+        "sms": "SMS",
+        "flash": "flash SMS",
+        "bin": "binary SMS",
+        "push": "WAP push",
+        "hlr": "HLR lookup",
+        "ping": "ping SMS",
+        "mms": "MMS",
+        "mail": "e-mail",
+        "soc": "social network",
+        "viber": "Viber",
+        "whatsapp": "WhatsApp",
+        "tg": "Telegram",
+        "bot": "bot",
+        "call": "voice call",
+        "forward": "e-mail",
+    },
+    "ru": {
+        "sms": "SMS",
+        "flash": "Flash-SMS",
+        "bin": "бинарное SMS",
+        "push": "WAP-push",
+        "hlr": "HLR-запрос",
+        "ping": "Ping-SMS",
+        "mms": "MMS",
+        "mail": "электронная почта",
+        "soc": "социальная сеть",
+        "viber": "Viber",
+        "whatsapp": "WhatsApp",
+        "tg": "Telegram",
+        "bot": "бот",
+        "call": "голосовой звонок",
+        "forward": "электронная почта",
+    },
+}
+
+# -- reasons ------------------------------------------------------------------------------
+
+# By enhanced status and, where one status has several causes, the provider's code after it.
+_REASONS_RU: dict[str, str] = {
+    "unknown": "Что стало с сообщением, узнать не удалось.",
+    "2.0.0": "Провайдер принял сообщение.",
+    "2.0.0 24": "Провайдер принял сообщение, но на счёте у него не хватает денег.",
+    "2.1.5": "Сообщение доставлено.",
+    "2.1.5 2": "Сообщение доставлено и прочитано.",
+    "2.1.5 4": "Сообщение доставлено, ссылка в нём открыта.",
+    "4.3.0": "На счёте у провайдера не хватает денег.",
+    "4.4.1": "Связаться с провайдером не удалось.",
+    "4.4.1 9": "Провайдер уже видел такой запрос или получил слишком много запросов сразу.",
+    "4.4.1 237": "На звонок никто не ответил.",
+    "4.4.1 240": "Абонент занят или сбросил звонок.",
+    "4.4.1 242": "Ответил автоответчик.",
+    "4.4.5": "Очередь оператора для этого абонента переполнена.",
+    "4.4.5 220": "Очередь оператора для этого абонента переполнена.",
+    "4.4.7": "Срок жизни сообщения истёк, прежде чем оно дошло.",
+    "4.4.7 3": "Срок жизни сообщения истёк, прежде чем телефон стал доступен.",
+    "4.4.7 6": "Телефон всё это время был выключен или вне сети.",
+    "4.7.0": "Провайдер временно закрыл доступ из-за частых ошибок.",
+    "4.7.1": "Превышен дневной лимит сообщений.",
+    "4.7.1 247": "Превышен дневной лимит учётной записи у провайдера.",
+    "4.7.1 251": "Превышен дневной лимит сообщений на один номер.",
+    "4.7.8": "Провайдер не принял логин или пароль шлюза.",
+    "5.0.0": "Доставить сообщение невозможно.",
+    "5.0.0 2": "Почтовый ящик переполнен, или его сервер отказывается от письма.",
+    "5.0.0 3": "Почтовый сервер получателя не найден.",
+    "5.0.0 4": "Почтовый ящик получателя заблокирован.",
+    "5.0.0 20": "Доставить сообщение невозможно.",
+    "5.0.0 23": "Провайдер запретил это сообщение.",
+    "5.0.0 200": "Сообщение отправлено только в тестовом режиме.",
+    "5.0.0 219": "SIM-карта заменена, и оператор на сутки задерживает такие сообщения.",
+    "5.0.0 255": "Оператор отклонил сообщение, не объяснив причины.",
+    "5.1.1": "Такого абонента не существует.",
+    "5.1.1 1": "Такого абонента не существует.",
+    "5.1.2": "Для этого домена нет маршрута.",
+    "5.1.3": "Номер или адрес указан неверно.",
+    "5.1.3 7": "По словам провайдера, это не номер телефона.",
+    "5.1.3 22": "По словам провайдера, это не номер телефона.",
+    "5.1.3 249": "По словам провайдера, это не номер телефона.",
+    "5.2.1": "Телефон не принимает такие сообщения.",
+    "5.2.1 11": "Услуга у абонента не подключена: нет приёма SMS, роуминг или городской номер.",
+    "5.2.1 12": "Ошибка телефона или SIM-карты.",
+    "5.2.1 13": "Абонент заблокирован.",
+    "5.3.3": "Этот способ отправки здесь не поддерживается.",
+    "5.3.4": "Сообщение или его файлы слишком велики.",
+    "5.4.4": "Сообщение на этот номер доставить нельзя.",
+    "5.4.4 8": "Сообщение на этот номер провайдер доставить не может.",
+    "5.4.4 25": "По словам провайдера, этот номер не принимает сообщения.",
+    "5.4.4 248": "По словам провайдера, этот номер не принимает сообщения (нет маршрута).",
+    "5.5.4": "Провайдер не принял параметры запроса.",
+    "5.5.4 1": "Провайдер не принял параметры запроса.",
+    "5.5.4 5": "Провайдер не понял дату или время отправки.",
+    "5.6.1": "Такой текст или такие файлы доставить нельзя.",
+    "5.6.1 21": "Телефон не поддерживает такие сообщения.",
+    "5.6.1 241": "Сообщение не удалось превратить в речь, или дошли не все его части.",
+    "5.7.1": "Провайдер запретил это сообщение.",
+    "5.7.1 6": "Провайдер запретил текст или имя отправителя.",
+    "5.7.1 238": "Текст не подходит ни под один согласованный шаблон.",
+    "5.7.1 239": "Отправка запрещена: новый IP-адрес или запрет у провайдера.",
+    "5.7.1 243": "Для такой рассылки нет договора с провайдером.",
+    "5.7.1 244": "Рассылки запрещены, или в тексте есть запрещённая ссылка.",
+    "5.7.1 246": "Сейчас время, в которое отправка не разрешена.",
+    "5.7.1 250": "Номер запрещён настройками учётной записи.",
+    "5.7.1 252": "Отправка на этот номер запрещена.",
+    "5.7.1 253": "Сообщение задержал спам-фильтр.",
+    "5.7.1 254": "Имя отправителя не зарегистрировано.",
+}
+
+_LAST_NUMBER = re.compile(r"([0-9]{1,4})[^0-9]*\Z")
+
+
+def say(language: str, key: str, **values: object) -> str:
+    """A sentence of the language; of English where the language is not known."""
+    return _WORDS.get(language, _WORDS["en"])[key].format(**values)
+
+
+def channel(language: str, name: str) -> str:
+    """How people call a channel."""
+    return _CHANNELS.get(language, _CHANNELS["en"]).get(name, name)
+
+
+def reason(language: str, *, status: str, code: str, sentence: str) -> str:
+    """The reason in this language: translated where it is a standard one.
+
+    Where only its status is known here, the sentence may say more (a file's name, what came
+    before), so it stands beside the translation.
+    """
+    sentence = _whole(sentence)
+    if language != "ru":
+        return sentence
+    number = _LAST_NUMBER.search(code[-40:])
+    exact = _REASONS_RU.get(f"{status} {number[1]}", "") if number else ""
+    translation = exact or _REASONS_RU.get(status, "")
+    if exact or (translation and status.startswith("2.")):
+        return translation
+    return " ".join(filter(None, (translation, f"({sentence})" if translation and sentence else sentence)))
+
+
+def _whole(sentence: str) -> str:
+    """With a capital letter and a full stop, for reasons are written to be joined."""
+    stop = "." if sentence and sentence[-1] not in ".!?…" else ""
+    return f"{sentence[:1].upper()}{sentence[1:]}{stop}"
+
+
+def advice(language: str, group: str, status: str) -> str:
+    """What to do about an entry of this group."""
+    return say(language, f"advice.{_cause(status) if group == 'failed' else group}")
+
+
+def _cause(status: str) -> str:
+    """Which kind of advice a failure's status calls for."""
+    area = status[2:]
+    if area.startswith("1.") or area == "4.4":
+        return "address"
+    if area == "4.7":
+        return "reach"
+    if area.startswith("4."):
+        return "again"
+    if area.startswith("6.") or area == "3.4":
+        return "content"
+    if area.startswith(("7.", "3.", "5.")):
+        return "operator"
+    return "failed"

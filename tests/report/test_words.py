@@ -1,0 +1,84 @@
+"""Sentences in every language, and the translation of reasons."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from relay.report import words
+
+
+def test_every_language_says_the_same_things():
+    """No sentence is missing in a language, and none forgets one of its values."""
+    tables = [words._WORDS[language] for language in words.LANGUAGES]
+    told = [{key: sorted(re.findall(r"{(\w+)}", text)) for key, text in table.items()} for table in tables]
+    assert all(each == told[0] for each in told)
+    assert len({frozenset(words._CHANNELS[language]) for language in words.LANGUAGES}) == 1
+
+
+def test_an_unknown_language_is_english():
+    """A report is written rather than lost."""
+    assert words.say("xx", "subject.delayed", who="x") == "Delayed: x"
+    assert words.channel("xx", "call") == "voice call"
+
+
+def test_an_unknown_channel_is_called_by_its_name():
+    """A new channel needs no word to be reported."""
+    assert words.channel("ru", "pager") == "pager"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "sentence", "expected"),
+    [
+        ("5.7.1", "254", "sender id", "Имя отправителя не зарегистрировано."),
+        ("5.7.1", "status 20 err 254", "sender id", "Имя отправителя не зарегистрировано."),
+        ("5.7.1", "999", "something new", "Провайдер запретил это сообщение. (Something new.)"),
+        (
+            "5.6.1",
+            "",
+            "a.exe is no sound",
+            "Такой текст или такие файлы доставить нельзя. (A.exe is no sound.)",
+        ),
+        ("4.3.0", "3", "too late: no money", "На счёте у провайдера не хватает денег. (Too late: no money.)"),
+        ("2.0.0", "", "the provider accepted the message", "Провайдер принял сообщение."),
+        ("5.9.9", "77", "something new", "Something new."),
+        ("5.9.9", "", "Who knows?", "Who knows?"),
+        ("5.1.3", "", "", "Номер или адрес указан неверно."),
+        ("5.9.9", "", "", ""),
+    ],
+)
+def test_reasons_in_russian(status, code, sentence, expected):
+    """The standard ones are translated, with the sentence beside where it may say more."""
+    assert expected == words.reason("ru", status=status, code=code, sentence=sentence)
+
+
+def test_reasons_in_english():
+    """They arrive in English and are made whole sentences."""
+    assert words.reason("en", status="5.1.3", code="7", sentence="bad number") == "Bad number."
+
+
+@pytest.mark.parametrize(
+    ("status", "key"),
+    [
+        ("5.1.3", "address"),
+        ("5.4.4", "address"),
+        ("4.4.7", "reach"),
+        ("4.4.1", "again"),
+        ("5.6.1", "content"),
+        ("5.3.4", "content"),
+        ("5.7.1", "operator"),
+        ("4.3.0", "operator"),
+        ("5.5.4", "operator"),
+        ("5.0.0", "failed"),
+        ("", "failed"),
+    ],
+)
+def test_advice_fits_the_failure(status, key):
+    """Who mistyped a number is told to check it, who hit a wall to call the operator."""
+    assert words.say("en", f"advice.{key}") == words.advice("en", "failed", status)
+
+
+def test_advice_for_what_did_not_fail():
+    """Its status does not matter."""
+    assert words.say("ru", "advice.delivered") == words.advice("ru", "delivered", "5.1.3")

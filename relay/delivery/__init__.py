@@ -1,0 +1,1 @@
+"""Orders go out, outcomes come home."""

@@ -1,0 +1,101 @@
+"""What time brings about: orders expire, delay warnings fall due, old rows are swept.
+
+Each chore is a bounded step, taken again until nothing is left. A chore that fails is tried
+at the next turn; nothing of it is lost, for all of it stands in rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from relay.delivery import settle
+from relay.delivery.settle import News, Settler
+from relay.model import HOUR, SECOND, Kind, Outcome
+from relay.queue import schema
+from relay.queue.engine import Change, Stale, Trouble
+from relay.queue.rows import Order
+from relay.queue.states import Event, State
+from relay.queue.store import Store
+from relay.report.dsn import Action
+from relay.report.notices import Fact
+from relay.smsc import outcomes
+
+_log = logging.getLogger("relay.delivery")
+
+EVERY = 5 * SECOND
+SWEEP_EVERY = HOUR
+STEP = 200
+
+
+class Chores:
+    """The chores of one node."""
+
+    def __init__(self, *, store: Store, settler: Settler, kick: Callable[[], None]) -> None:
+        self._store = store
+        self._settler = settler
+        self._kick = kick
+        self._stop = asyncio.Event()
+        self._stopping = False
+        self._swept_at = 0
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Do the chores again and again until stopped."""
+        while not self._stopping:
+            try:
+                await self.turn()
+            except Trouble as trouble:
+                _log.error("a chore failed", extra={"why": str(trouble)})
+            await self._store.clock.wait(self._stop, self._store.clock.now() + EVERY)
+
+    async def turn(self) -> None:
+        """Everything that is due now."""
+        await self._expire()
+        await self._warn()
+        now = self._store.clock.now()
+        if now - self._swept_at >= SWEEP_EVERY:
+            self._swept_at = now
+            await self._store.sweep()
+
+    async def _expire(self) -> None:
+        """Waiting and held orders whose time passed have failed, with the last cause's status."""
+        while rows := await self._store.expired(self._store.clock.now(), STEP):
+            news = [
+                News(order=order.id, event=Event.EXPIRED, outcome=outcomes.expired(order.outcome))
+                for order in rows
+            ]
+            await self._settler.settle(news)
+            self._kick()
+
+    async def _warn(self) -> None:
+        """Senders of orders that are not at the provider yet are told of the delay, once."""
+        while rows := await self._store.to_warn(self._store.clock.now(), STEP):
+            change = Change()
+            facts = []
+            for order in rows:
+                change.update(schema.orders, order.id, order.version, warn_at=None)
+                if order.state in (State.WAITING, State.HELD, State.SENDING, State.UNSURE, State.MERGED):
+                    facts.append(Fact(order=order, action=Action.DELAYED, outcome=_why_late(order)))
+            self._settler.write_facts(change, facts)
+            try:
+                await self._store.write(change)
+            except Stale:
+                continue
+            if facts:
+                self._settler.notice_due()
+
+
+def _why_late(order: Order) -> Outcome:
+    last = order.outcome
+    if last is not None:
+        status = "4" + last.status[1:] if last.status[0] == "5" else last.status
+        status = "4.4.1" if status[0] == "2" else status
+        return Outcome(kind=Kind.LATER, status=status, reason=last.reason, code=last.code, text=last.text)
+    if order.state is State.HELD:
+        return settle.person(Kind.LATER, "4.7.1", "the message is held by the operator")
+    return settle.person(Kind.LATER, "4.4.1", "the message has not reached the provider yet")

@@ -1,0 +1,185 @@
+"""Which calls to make next on an account: one pure pass over what is due.
+
+Rule 1: never more calls at once than slots, whatever their kind. Rule 2: questions about
+unsure orders go first, then sends, then other questions; both kinds of question together
+take at most four slots. Rule 3: a resting account sends nothing; blocked or unknown to the
+provider it asks nothing either, and one balance call per step finds out when that is over.
+
+Orders with equal content go in one request, a phone once; a group, or a mail address, goes
+alone: a group can't be asked about by phone, and recipients of mail should not be listed
+together. What was halved after a refusal stays in its half (`batch`); what could not be
+connected keeps its request, and with it the id (`request_id`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from relay.model import MINUTE, Rest
+from relay.queue.rows import Order, Request, RequestState
+
+QUESTIONS = 4
+"""Slots that questions of both kinds may take together."""
+PHONES = 100
+"""Phones in one request."""
+MASS = 200
+"""Messages in one mass question."""
+MASS_FROM = 9
+"""So many due questions make a mass question worth its place in the minute."""
+MASS_EVERY = MINUTE
+REFUSALS = 20
+"""Refusals of one sender in a minute before its orders are slowed."""
+PROBES_A_MINUTE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """An account's rest: why, and when it may be probed next."""
+
+    why: Rest = Rest.NONE
+    probe_at: int | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Not even questions: the provider would count them as more trouble."""
+        return self.why in (Rest.LOGIN, Rest.BLOCKED)
+
+
+@dataclass(slots=True)
+class Plan:
+    """The calls to make now, in their order."""
+
+    probe: bool = False
+    asks: list[Request] = field(default_factory=list)
+    repeats: list[Request] = field(default_factory=list)
+    sends: list[list[Order]] = field(default_factory=list)
+    polls: list[list[Order]] = field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        return int(self.probe) + len(self.asks) + len(self.repeats) + len(self.sends) + len(self.polls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """The account's calls at this moment."""
+
+    most: int
+    taken: int
+    questions: int
+
+    @property
+    def free(self) -> int:
+        return max(0, self.most - self.taken)
+
+    @property
+    def free_questions(self) -> int:
+        return max(0, min(self.free, QUESTIONS - self.questions))
+
+
+def groups(orders: Iterable[Order]) -> list[list[Order]]:
+    """Orders as requests: equal content together, a phone once, at most PHONES of them."""
+    found: dict[object, list[list[Order]]] = {}
+    for order in orders:
+        if not together(order):
+            found[order.id] = [[order]]
+            continue
+        key = (order.digest, order.batch, order.request_id)
+        rows = found.setdefault(key, [[]])
+        if len(rows[-1]) >= PHONES or any(each.target == order.target for each in rows[-1]):
+            rows.append([])
+        rows[-1].append(order)
+    return [row for rows in found.values() for row in rows]
+
+
+def together(order: Order) -> bool:
+    """Whether the order may share a request: only phones may."""
+    return order.target.startswith("+")
+
+
+def sendable(
+    orders: Sequence[Order], *, resting: Resting, slots: Slots, slowed: Collection[str]
+) -> list[Order]:
+    """The due orders that may be judged now: none at rest, none of a sender that is slowed."""
+    if resting.why is not Rest.NONE or not slots.free:
+        return []
+    return [order for order in orders if order.sender not in slowed]
+
+
+def make(
+    *,
+    now: int,
+    slots: Slots,
+    resting: Resting,
+    requests: Sequence[Request],
+    orders: Sequence[Order],
+    polls: Sequence[Order],
+    mass_at: int | None,
+) -> Plan:
+    """The calls to make now. `orders` are those that the storm rules let through."""
+    plan = Plan()
+    free, questions = slots.free, slots.free_questions
+    if resting.why is not Rest.NONE and resting.probe_at is not None and resting.probe_at <= now and free:
+        plan.probe = True
+        free, questions = free - 1, min(questions, free - 1)
+    if not resting.silent:
+        asks = [request for request in requests if request.state is RequestState.UNSURE]
+        plan.asks = asks[:questions]
+        free, questions = free - len(plan.asks), questions - len(plan.asks)
+    if resting.why is Rest.NONE:
+        again = [request for request in requests if request.state is RequestState.REPEAT]
+        plan.repeats = again[:free]
+        free -= len(plan.repeats)
+        plan.sends = groups(orders)[:free]
+        free -= len(plan.sends)
+    if not resting.silent:
+        plan.polls = _polls(polls, min(questions, free), now, mass_at)
+    return plan
+
+
+def _polls(due: Sequence[Order], room: int, now: int, mass_at: int | None) -> list[list[Order]]:
+    """Single questions; where many are due, one mass question a minute takes most of them."""
+    if room <= 0:
+        return []
+    single = list(due)
+    found: list[list[Order]] = []
+    if len(due) >= MASS_FROM and (mass_at is None or now - mass_at >= MASS_EVERY):
+        found.append(list(due[:MASS]))
+        single = single[MASS:]
+    return (found + [[order] for order in single])[:room]
+
+
+def slowed(refusals: Iterable[tuple[int, str]], now: int) -> set[str]:
+    """Senders with more than REFUSALS refusals in the last minute, of (when, sender) pairs."""
+    counts: dict[str, int] = {}
+    for at, sender in refusals:
+        if now - at < MINUTE:
+            counts[sender] = counts.get(sender, 0) + 1
+    return {sender for sender, count in counts.items() if count > REFUSALS}
+
+
+def step(steps: Sequence[int], number: int) -> int:
+    """The wait before try `number` (from 0); the last step repeats."""
+    return steps[min(number, len(steps) - 1)]
+
+
+def retry_at(now: int, attempts: int, steps: Sequence[int], chance: float) -> int:
+    """When to try again after `attempts` tries: the step, spread by up to a fifth.
+
+    `chance` is in [0, 1). The spread keeps orders that failed together from coming back together.
+    """
+    wait = step(steps, max(0, attempts - 1))
+    return now + wait + int(wait * chance / 5)
+
+
+def halves(orders: Sequence[Order]) -> tuple[list[Order], list[Order]]:
+    """A refused request's orders as two smaller requests."""
+    middle = (len(orders) + 1) // 2
+    return list(orders[:middle]), list(orders[middle:])
+
+
+def probe_after(steps: Sequence[int], probes: int, why: Rest) -> int:
+    """How long until the next probe of a resting account; a blocked one is left alone longer."""
+    wait = step(steps, probes) * (2 if why is Rest.BLOCKED else 1)
+    return max(wait, MINUTE // PROBES_A_MINUTE)

@@ -1,0 +1,406 @@
+"""The one place where orders move: news in, a single transaction out.
+
+However news of an order arrives (an answer, a question's answer, a person) it becomes `News`
+and comes through here: the order moves by the table of states, its story grows a line,
+orders that it speaks for share its outcome, a group is closed by its last member, and the
+notices that fall due are written, all in one transaction or not at all. News that can't
+happen to an order any more (late, repeated) moves nothing and stands in the story.
+
+What can go wrong. A row changed meanwhile: read again, decide again. The disk is full: the
+outcome is kept in memory and tried until it is written, since it can't be asked for twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from relay import model
+from relay.config import Delivery, Reports
+from relay.delivery import plan
+from relay.model import Kind, Outcome
+from relay.queue import schema, states
+from relay.queue.engine import Change, Stale, Trouble
+from relay.queue.rows import Mail, NoticeState, Order, Recipient
+from relay.queue.states import Event, State
+from relay.queue.store import Store, tell
+from relay.report import notices
+from relay.report.notices import Fact
+
+_log = logging.getLogger("relay.delivery")
+_TRIES = 20
+
+EVENT_OF: Mapping[Kind, Event | None] = {
+    Kind.ACCEPTED: Event.ACCEPTED,
+    Kind.LATER: Event.LATER,
+    Kind.REFUSED: Event.REFUSED,
+    Kind.UNSURE: Event.LOST,
+    Kind.ABSENT: None,
+    Kind.DELIVERED: Event.DELIVERED,
+    Kind.EXPIRED: Event.EXPIRED,
+    Kind.UNKNOWN: Event.GAVE_UP,
+    Kind.NOTHING: None,
+}
+"""What an outcome of a call or a question makes happen to the order it is about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something that happened to an order; `columns` are further columns to set as it moves."""
+
+    order: int
+    event: Event | None
+    outcome: Outcome
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+def of(order: int, outcome: Outcome, **columns: Any) -> News:
+    """News whose event follows from the outcome."""
+    return News(order=order, event=EVENT_OF[outcome.kind], outcome=outcome, columns=columns)
+
+
+@dataclass(slots=True)
+class _Scene:
+    """All rows that a decision about some orders needs."""
+
+    orders: dict[int, Order]
+    mails: Mapping[int, Mail]
+    recipients: Mapping[int, Recipient]
+    siblings: dict[int, list[Order]]  # by recipient
+    merged: dict[int, list[Order]]  # by the order that speaks
+
+
+class Settler:
+    """Settles news into the store. `notice_due` is called when notices were written."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        reports: Reports,
+        delivery: Delivery,
+        chance: Callable[[], float],
+        notice_due: Callable[[], None],
+        moved: Callable[[Order, State, Outcome], None] = lambda _order, _state, _outcome: None,
+    ) -> None:
+        self._store = store
+        self._reports = reports
+        self._delivery = delivery
+        self._chance = chance
+        self.notice_due = notice_due
+        self._moved = moved
+
+    async def settle(self, news: Sequence[News], also: Callable[[Change], None] | None = None) -> None:
+        """Make the news true. `also` adds rows of the caller's own to the same transaction.
+
+        Raises engine.Trouble when the store can't take it.
+        """
+        for _ in range(_TRIES):
+            change = Change()
+            scene = await self._scene(news)
+            moves = self._decide(change, news, scene)
+            if also is not None:
+                also(change)
+            try:
+                if change:
+                    await self._store.write(change)
+            except Stale:
+                continue
+            for order, state, outcome in moves:
+                self._moved(order, state, outcome)
+            if any(table is schema.notice for table, _ in change.inserts):
+                self.notice_due()
+            return
+        raise Trouble("an order kept changing while it was settled")
+
+    async def surely(self, news: Sequence[News], also: Callable[[Change], None] | None = None) -> None:
+        """Settle what can't be learnt again: until the store takes it."""
+        wait = 0.1
+        while True:
+            try:
+                return await self.settle(news, also)
+            except Trouble as trouble:
+                _log.error("an outcome could not be stored, trying again", extra={"why": str(trouble)})
+            await asyncio.sleep(wait)
+            wait = min(10.0, wait * 2)
+
+    def facts_for(
+        self, intake_failed: Iterable[tuple[Order, Outcome]], mail: Mail, recipients: Sequence[Recipient]
+    ) -> list[Fact]:
+        """What is owed for recipients that failed with the very DATA."""
+        by_id = {recipient.id: recipient for recipient in recipients}
+        found: list[Fact] = []
+        for order, outcome in intake_failed:
+            found += notices.after_move(
+                order,
+                State.WAITING,
+                State.FAILED,
+                outcome,
+                mail=mail,
+                recipient=by_id[order.recipient_id],
+                siblings=(),
+                reports=self._reports,
+            )
+        return found
+
+    def write_facts(self, change: Change, facts: Iterable[Fact]) -> None:
+        """Add notices to a change; each falls due after `reports.gather`."""
+        now = self._store.clock.now()
+        for fact in facts:
+            outcome = fact.outcome
+            change.insert(
+                schema.notice,
+                id=self._store.ids.new(now),
+                mail_id=fact.order.mail_id,
+                recipient_id=fact.order.recipient_id,
+                order_id=fact.order.id,
+                action=fact.action.value,
+                status=outcome.status,
+                reason=outcome.reason,
+                code=outcome.code,
+                words=outcome.text,
+                unknown=int(fact.unknown),
+                state=NoticeState.WAITING.value,
+                created_at=now,
+                due_at=now + self._reports.gather,
+            )
+
+    async def _scene(self, news: Sequence[News]) -> _Scene:
+        wanted = {each.order for each in news}
+        wanted |= {each.columns["merged_into"] for each in news if each.columns.get("merged_into")}
+        orders = {order.id: order for order in await self._store.orders(wanted)}
+        merged: dict[int, list[Order]] = {}
+        for order in await self._store.merged_into(orders):
+            merged.setdefault(order.merged_into or 0, []).append(order)
+        everyone = [*orders.values(), *(each for row in merged.values() for each in row)]
+        parents = await self._store.orders({o.parent_id for o in everyone if o.parent_id is not None})
+        orders |= {parent.id: parent for parent in parents if parent.id not in orders}
+        everyone += parents
+        mail_ids = {order.mail_id for order in everyone}
+        siblings: dict[int, list[Order]] = {}
+        for mail_id in mail_ids:
+            for each in await self._store.orders_of_mail(mail_id):
+                siblings.setdefault(each.recipient_id, []).append(each)
+        return _Scene(
+            orders=orders,
+            mails=await self._store.mails(mail_ids),
+            recipients=await self._store.recipients({order.recipient_id for order in everyone}),
+            siblings=siblings,
+            merged=merged,
+        )
+
+    def _decide(
+        self, change: Change, news: Sequence[News], scene: _Scene
+    ) -> list[tuple[Order, State, Outcome]]:
+        moves: list[tuple[Order, State, Outcome]] = []
+        for each in news:
+            order = scene.orders.get(each.order)
+            if order is None:
+                continue
+            if each.event is None or not states.can(order.state, each.event):
+                self._late(change, order, each, scene)
+                continue
+            moves.append((order, self._move(change, order, each, scene), each.outcome))
+        return moves
+
+    def _late(self, change: Change, order: Order, news: News, scene: _Scene) -> None:
+        """News that moves nothing: written down, and told where it corrects what was told."""
+        outcome = news.outcome
+        if order.state in states.FINAL or outcome.kind is not Kind.NOTHING:
+            tell(change, self._store, order.id, "heard", _detail(outcome))
+        if outcome.kind is Kind.DELIVERED:
+            self.write_facts(
+                change,
+                notices.correction(
+                    order,
+                    outcome,
+                    mail=scene.mails[order.mail_id],
+                    recipient=scene.recipients[order.recipient_id],
+                    reports=self._reports,
+                ),
+            )
+        if news.columns and order.state not in states.FINAL:
+            self._update(change, order, scene, dict(news.columns))
+
+    def _move(self, change: Change, order: Order, news: News, scene: _Scene) -> State:
+        assert news.event is not None  # noqa: S101 - _decide saw to it
+        now = self._store.clock.now()
+        state = states.after(order.state, news.event)
+        outcome = news.outcome
+        columns: dict[str, Any] = {"state": state.value, **_said(outcome)}
+        columns |= self._timing(order, state, now)
+        if outcome.cost:
+            columns["cost"] = outcome.cost
+        if outcome.parts:
+            columns["parts"] = outcome.parts
+        columns |= news.columns
+        self._update(change, order, scene, columns)
+        tell(change, self._store, order.id, news.event.value, _detail(outcome))
+        self._owe(change, order, order.state, state, outcome, scene)
+        speaker = scene.orders.get(columns.get("merged_into") or 0)
+        if speaker is not None and speaker.outcome is not None and speaker.state is not State.SENDING:
+            self._share(change, scene.orders[order.id], order.state, speaker.state, speaker.outcome, scene)
+        self._spoken_for(change, order, news.event, state, outcome, scene)
+        if order.parent_id is not None and state in states.FINAL:
+            self._close_group(change, order, scene)
+        return state
+
+    def _timing(self, order: Order, state: State, now: int) -> dict[str, Any]:
+        match state:
+            case State.SENT:
+                first = now + plan.step(self._delivery.poll, 0)
+                again = order.poll_at if order.state is State.SENT else first
+                return {
+                    "sent_at": order.sent_at or now,
+                    "poll_at": again,
+                    "warn_at": None,
+                    "lease_until": None,
+                }
+            case State.WAITING:
+                due = plan.retry_at(now, order.attempts, self._delivery.retry, self._chance())
+                return {"due_at": due, "lease_until": None}
+            case State.UNSURE:
+                return {"lease_until": None}
+            case State.SENDING | State.HELD:
+                return {}
+            case _:
+                reached = {"sent_at": order.sent_at or now} if state is State.DELIVERED else {}
+                return {"finished_at": now, "poll_at": None, "warn_at": None, "lease_until": None, **reached}
+
+    def _update(self, change: Change, order: Order, scene: _Scene, columns: dict[str, Any]) -> None:
+        """Change the row, and the scene with it: later news in the same settling must see this."""
+        known = scene.orders.get(order.id, order)
+        change.update(schema.orders, order.id, known.version, **columns)
+        values = {**columns, "version": known.version + 1}
+        if "state" in values:
+            values["state"] = State(values["state"])
+        fresh = replace(known, **values)
+        scene.orders[order.id] = fresh
+        row = scene.siblings.setdefault(order.recipient_id, [])
+        row[:] = [fresh if each.id == order.id else each for each in row]
+
+    def _owe(
+        self, change: Change, order: Order, before: State, state: State, outcome: Outcome, scene: _Scene
+    ) -> None:
+        self.write_facts(
+            change,
+            notices.after_move(
+                order,
+                before,
+                state,
+                outcome,
+                mail=scene.mails[order.mail_id],
+                recipient=scene.recipients[order.recipient_id],
+                siblings=scene.siblings.get(order.recipient_id, ()),
+                reports=self._reports,
+            ),
+        )
+
+    def _spoken_for(
+        self, change: Change, order: Order, event: Event, state: State, outcome: Outcome, scene: _Scene
+    ) -> None:
+        """Merged orders share the outcome; where nothing was ever sent one of them stands up again."""
+        waiting = order.state in (State.WAITING, State.HELD)
+        revive = waiting and order.sent_at is None and event in (Event.EXPIRED, Event.DROPPED)
+        heir: Order | None = None
+        for each in scene.merged.get(order.id, ()):
+            if each.state is not State.MERGED or each.finished_at is not None:
+                continue
+            if not revive:
+                self._share(change, each, order.state, state, outcome, scene)
+            elif heir is None:
+                heir = each
+                now = self._store.clock.now()
+                self._update(
+                    change,
+                    each,
+                    scene,
+                    {
+                        "state": State.WAITING.value,
+                        "merged_into": None,
+                        "due_at": now,
+                    },
+                )
+                tell(change, self._store, each.id, Event.REVIVED.value)
+            else:
+                self._update(change, each, scene, {"merged_into": heir.id})
+
+    def _share(
+        self, change: Change, each: Order, before: State, state: State, outcome: Outcome, scene: _Scene
+    ) -> None:
+        """What became of the order that speaks for `each` is told of `each` too."""
+        if state is State.WAITING:
+            return
+        final = {"finished_at": self._store.clock.now(), "warn_at": None} if state in states.FINAL else {}
+        self._update(change, each, scene, {**_said(outcome), **final})
+        self._owe(change, each, before, state, outcome, scene)
+
+    def _close_group(self, change: Change, member: Order, scene: _Scene) -> None:
+        """A group's own order is final when its last member is."""
+        parent = scene.orders.get(member.parent_id or 0)
+        if parent is None or parent.state is not State.SENT:
+            return
+        row = [each for each in scene.siblings.get(member.recipient_id, ()) if each.parent_id == parent.id]
+        if not row or any(each.state not in states.FINAL for each in row):
+            return
+        found = {each.state for each in row}
+        if found == {State.DELIVERED}:
+            state, kind, status, reason = State.DELIVERED, Kind.DELIVERED, "2.1.5", "delivered to all members"
+        elif State.FAILED in found:
+            state, kind, status, reason = State.FAILED, Kind.REFUSED, "5.0.0", "some members were not reached"
+        else:
+            state, kind, status, reason = (
+                State.UNKNOWN,
+                Kind.UNKNOWN,
+                "4.0.0",
+                "of some members nobody can say",
+            )
+        outcome = Outcome(kind=kind, status=status, reason=reason)
+        event = {State.DELIVERED: Event.DELIVERED, State.FAILED: Event.REFUSED}.get(state, Event.GAVE_UP)
+        self._move(change, parent, News(order=parent.id, event=event, outcome=outcome), scene)
+
+
+def _said(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "kind": outcome.kind.value,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "code": outcome.code,
+        "words": outcome.text,
+    }
+
+
+def _detail(outcome: Outcome) -> str:
+    provider = f" (SMSC {outcome.code} {outcome.text})".replace(" )", ")") if outcome.code else ""
+    return f"{outcome.status} {outcome.reason}{provider}"
+
+
+def person(kind: Kind, status: str, reason: str) -> Outcome:
+    """An outcome that a person or a rule of ours decided."""
+    return Outcome(kind=kind, status=status, reason=reason)
+
+
+def member_row(store: Store, parent: Order, phone: str, now: int, poll: Sequence[int]) -> dict[str, Any]:
+    """The order of a group's member, as the provider's answer told of it."""
+    values = asdict(parent)
+    values |= {
+        "id": store.ids.new(now),
+        "version": 1,
+        "parent_id": parent.id,
+        "target": phone if "@" in phone or phone.startswith("+") else f"+{phone}",
+        "hidden": 1,
+        "state": State.SENT.value,
+        "sent_at": now,
+        "poll_at": now + plan.step(poll, 0),
+        "polls": 0,
+        "warn_at": None,
+        "lease_until": None,
+        "finished_at": None,
+        **_said(
+            model.Outcome(kind=Kind.ACCEPTED, status="2.0.0", reason="accepted as a member of the group")
+        ),
+    }
+    return values

@@ -1,0 +1,366 @@
+"""One account's worker: round after round it starts what the plan says, on its slots.
+
+Read aloud: put right what a crash left behind. Then, until told to stop: read what is due;
+judge it by the storm rules; merge what was heard; plan the calls; claim their orders under a
+lease; start the calls, each on a slot of its own; sleep until a call ends, something new is
+put into the queue, or the next thing falls due.
+
+What can go wrong. A row that changed between reading and claiming: the round is read again.
+A store that can't be written: nothing is claimed, the round is tried a second later. A call
+that raises is a fault of ours: the worker stops, and with it the process, rather than go on
+half alive; the next start finds the rows and asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from relay.config import Delivery, Storm
+from relay.delivery import plan, settle, storm
+from relay.delivery.calls import FIRST_ASK, LEASE, Calls
+from relay.delivery.plan import Plan, Resting, Slots
+from relay.delivery.settle import News, Settler
+from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
+from relay.queue import schema
+from relay.queue.engine import Change, Stale, Trouble
+from relay.queue.rows import Account, Order, Phone, Request, RequestState
+from relay.queue.states import Event, State
+from relay.queue.store import Store, as_json, tell
+
+_log = logging.getLogger("relay.delivery")
+
+DUE = 400
+"""Orders read in a round: enough to fill all slots with requests of several phones."""
+_SETTLE_WAIT = SECOND
+
+
+class Worker:
+    """Delivers one account's orders. `told` is called when the account goes to rest, or back."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        slots: int,
+        store: Store,
+        settler: Settler,
+        calls: Calls,
+        delivery: Delivery,
+        storm_rules: Storm,
+        told: Callable[[str, Rest, Outcome | None], None],
+    ) -> None:
+        self.name = name
+        self._most = slots
+        self._store = store
+        self._settler = settler
+        self._calls = calls
+        self._delivery = delivery
+        self._storm = storm_rules
+        self._told = told
+        self._kick = asyncio.Event()
+        self._stopping = False
+        self._tasks: dict[asyncio.Task[None], bool] = {}  # the call, and whether it is a question
+        self._busy: set[int] = set()  # orders and requests whose call is under way
+        self._refusals: deque[tuple[int, str]] = deque(maxlen=4096)
+        self._account = Account(name)
+        self._failure: BaseException | None = None
+
+    def kick(self) -> None:
+        """There is something new to do."""
+        self._kick.set()
+
+    def stop(self) -> None:
+        """Start nothing more; `run` returns when the calls under way have ended."""
+        self._stopping = True
+        self._kick.set()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def resting(self) -> Resting:
+        return Resting(Rest(self._account.rest), self._account.probe_at)
+
+    async def run(self) -> None:
+        """Work until stopped; raises what a call raised."""
+        await self.recover()
+        try:
+            while not self._stopping:
+                until = await self._round_surely()
+                await self._store.clock.wait(self._kick, until)
+                if self._failure is not None:
+                    raise self._failure
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    async def recover(self) -> None:
+        """What was under way when the last process ended may have been heard: ask about it."""
+        self._account = (await self._store.accounts()).get(self.name, Account(self.name))
+        outcome = settle.person(Kind.UNSURE, "4.4.1", "the relay stopped while the call was under way")
+        calling = [each for each in await self._store.calling() if each.account == self.name]
+        orders = await self._store.in_state(self.name, State.SENDING)
+        now = self._store.clock.now()
+
+        def reopen(change: Change) -> None:
+            for request in calling:
+                change.update(
+                    schema.request, request.id, request.version, state=RequestState.UNSURE.value,
+                    cause=request.cause or "lost", broke_at=now, due_at=now + FIRST_ASK, absences=0,
+                )  # fmt: skip
+
+        if orders or calling:
+            await self._settler.settle([settle.of(order.id, outcome) for order in orders], reopen)
+
+    # -- a round --------------------------------------------------------------------------
+
+    async def _round_surely(self) -> int | None:
+        try:
+            return await self.round()
+        except Stale:
+            self._kick.set()
+            return None
+        except Trouble as trouble:
+            _log.error("the queue can't be read or claimed from", extra={"why": str(trouble)})
+            return self._store.clock.now() + SECOND
+
+    async def round(self) -> int | None:
+        """Start every call that may start now; when to look again at the latest."""
+        while not self._stopping:
+            now = self._store.clock.now()
+            made = await self._plan(now)
+            await self._start(made, now)
+            if not made.calls:
+                break
+        return await self._next(self._store.clock.now())
+
+    def _slots(self) -> Slots:
+        return Slots(most=self._most, taken=len(self._tasks), questions=sum(self._tasks.values()))
+
+    async def _plan(self, now: int) -> Plan:
+        slots = self._slots()
+        if not slots.free:
+            return Plan()
+        requests = [r for r in await self._store.due_requests(self.name, now, DUE) if r.id not in self._busy]
+        polls = [o for o in await self._store.due_polls(self.name, now, DUE) if o.id not in self._busy]
+        due: Sequence[Order] = ()
+        if self.resting.why is Rest.NONE:
+            due = await self._store.due(self.name, now, DUE)
+        slowed = plan.slowed(self._refusals, now)
+        ready = plan.sendable(due, resting=self.resting, slots=slots, slowed=slowed)
+        judged = await self._judged(ready, now)
+        return plan.make(
+            now=now,
+            slots=slots,
+            resting=self.resting,
+            requests=requests,
+            orders=judged.send,
+            polls=polls,
+            mass_at=self._account.mass_at,
+        )
+
+    async def _judged(self, orders: Sequence[Order], now: int) -> storm.Judged:
+        """Judge what is due; what is to be merged or to wait does so at once."""
+        if not orders:
+            return storm.Judged()
+        phones = await self._store.phones(self.name, {order.target for order in orders})
+        unsaid = await self._unsaid(phones)
+        judged = storm.judge(orders, phones, window=self._storm.repeat_window, now=now, unsaid=unsaid)
+        news = [_merged(order, speaker) for order, speaker in judged.merge]
+        if news or judged.wait:
+            await self._settler.settle(news, lambda change: _postpone(change, judged.wait))
+        return judged
+
+    async def _unsaid(self, phones: dict[str, Phone]) -> set[int]:
+        """Orders that phones were to hear, but that ended before the provider had them."""
+        speakers = {who for phone in phones.values() for _says, _at, who in phone.heard}
+        return {
+            order.id
+            for order in (await self._store.orders(speakers) if speakers else ())
+            if order.state in (State.FAILED, State.DROPPED)
+            and order.sent_at is None
+            and order.kind != Kind.REFUSED
+        }
+
+    async def _start(self, made: Plan, now: int) -> None:
+        if made.probe:
+            self._begin(self._probe(), question=True)
+        for request in made.asks:
+            self._begin(self._ask(request), question=True, busy=(request.id,))
+        for request in made.repeats:
+            await self._repeat(request, now)
+        if made.sends:
+            await self._claim(made.sends, now)
+        for orders in made.polls:
+            if len(orders) > 1:
+                await self._remember(mass_at=now)
+            self._begin(self._poll(orders), question=True, busy=[order.id for order in orders])
+
+    async def _next(self, now: int) -> int | None:
+        """When something will fall due; None while a call that ends will tell sooner."""
+        if not self._slots().free:
+            return None
+        moments = [await self._store.next_due(self.name, now)]
+        if self.resting.why is not Rest.NONE:
+            moments.append(self.resting.probe_at)
+        if plan.slowed(self._refusals, now):
+            moments.append(self._refusals[0][0] + MINUTE)
+        times = [moment for moment in moments if moment is not None]
+        # What is due but had no room (questions) waits for a call to end, or a second.
+        return max(min(times), now + SECOND) if times and min(times) <= now else min(times, default=None)
+
+    # -- claiming -------------------------------------------------------------------------
+
+    async def _claim(self, sends: Sequence[list[Order]], now: int) -> None:
+        """Claim all these requests' orders in one transaction, then start their calls."""
+        phones = await self._store.phones(self.name, {order.target for row in sends for order in row})
+        chosen = [order for row in sends for order in row]
+        judged = storm.judge(chosen, phones, window=self._storm.repeat_window, now=now,
+                             unsaid=await self._unsaid(phones))  # fmt: skip
+        change = Change()
+        pinned = {r.id: r for r in await self._store.requests({o.request_id for o in chosen if o.request_id})}
+        claimed = [self._claim_one(change, row, pinned, now) for row in sends]
+        for target in {order.target for order in judged.send}:
+            _remember_phone(change, phones[target], judged.phones[target])
+        await self._store.write(change)
+        for request, orders in claimed:
+            self._begin(self._send(request, orders), busy=[request.id, *(order.id for order in orders)])
+
+    def _claim_one(
+        self, change: Change, orders: Sequence[Order], pinned: dict[int, Request], now: int
+    ) -> tuple[Request, list[Order]]:
+        targets = [order.target for order in orders]
+        old = pinned.get(orders[0].request_id or 0)
+        if old is not None and old.phones == targets:
+            # The last try made no connection: nobody has seen this id, so it stays.
+            change.update(schema.request, old.id, old.version, state=RequestState.CALLING.value,
+                          attempts=old.attempts + 1, sent_at=now, due_at=None)  # fmt: skip
+            request = replace(old, version=old.version + 1, state=RequestState.CALLING)
+        else:
+            row = schema.row(
+                schema.request, id=self._store.new_id(), account=self.name,
+                content_id=orders[0].content_id, targets=as_json(targets),
+                state=RequestState.CALLING.value, created_at=now, attempts=1, sent_at=now,
+            )  # fmt: skip
+            change.inserts.append((schema.request, row))
+            request = Request.of(row)
+        return request, [self._lease(change, order, request, Event.CLAIMED, now) for order in orders]
+
+    def _lease(self, change: Change, order: Order, request: Request, event: Event, now: int) -> Order:
+        values = {"state": State.SENDING.value, "request_id": request.id, "lease_until": now + LEASE,
+                  "attempts": order.attempts + 1}  # fmt: skip
+        change.update(schema.orders, order.id, order.version, **values)
+        tell(change, self._store, order.id, event.value, f"request {request.name}")
+        return replace(order, version=order.version + 1, **{**values, "state": State.SENDING})  # type: ignore[arg-type]
+
+    async def _repeat(self, request: Request, now: int) -> None:
+        """The same bytes once more under the same id, for those whom the provider did not know."""
+        change = Change()
+        orders = await self._store.orders_of_requests([request.id])
+        open_ = [order for order in orders if order.state is State.UNSURE]
+        again = replace(request, version=request.version + 1, state=RequestState.CALLING)
+        change.update(schema.request, request.id, request.version, state=RequestState.CALLING.value,
+                      due_at=None, attempts=request.attempts + 1, sent_at=now)  # fmt: skip
+        claimed = [self._lease(change, order, request, Event.REPEATED, now) for order in open_]
+        await self._store.write(change)
+        self._begin(self._send(again, claimed), busy=[request.id, *(order.id for order in claimed)])
+
+    # -- calls ----------------------------------------------------------------------------
+
+    def _begin(
+        self, call: Coroutine[Any, Any, None], *, question: bool = False, busy: Sequence[int] = ()
+    ) -> None:
+        """Start a call on a slot; its orders and request are nobody else's meanwhile."""
+        task = asyncio.create_task(call)
+        self._tasks[task] = question
+        self._busy.update(busy)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.pop(task, None)
+            self._busy.difference_update(busy)
+            if not task.cancelled() and task.exception() is not None:
+                self._failure = task.exception()
+            self._kick.set()
+
+        task.add_done_callback(ended)
+
+    async def _send(self, request: Request, orders: Sequence[Order]) -> None:
+        outcome = await self._calls.send(request, orders)
+        if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
+            now = self._store.clock.now()
+            self._refusals.extend((now, order.sender) for order in orders)
+        await self._heed(outcome)
+
+    async def _ask(self, request: Request) -> None:
+        await self._heed(await self._calls.ask(request))
+
+    async def _poll(self, orders: Sequence[Order]) -> None:
+        await self._heed(await self._calls.poll(orders))
+
+    async def _heed(self, outcome: Outcome | None) -> None:
+        """Go to rest where the outcome says so; an accepted send says that all is well."""
+        if outcome is not None and outcome.rest is not Rest.NONE:
+            await self._rest(outcome)
+        elif outcome is not None and outcome.kind is Kind.ACCEPTED and self._account.probes:
+            await self._remember(probes=0)
+
+    async def _rest(self, outcome: Outcome) -> None:
+        if self.resting.why is outcome.rest:
+            return
+        now = self._store.clock.now()
+        wait = plan.probe_after(self._delivery.retry, self._account.probes, outcome.rest)
+        await self._remember(rest=outcome.rest.value, probe_at=now + wait, probes=self._account.probes + 1)
+        self._told(self.name, outcome.rest, outcome)
+
+    async def _probe(self) -> None:
+        outcome = await self._calls.probe()
+        now = self._store.clock.now()
+        if outcome is None:
+            await self._remember(rest="", probe_at=None)
+            self._told(self.name, Rest.NONE, None)
+            return
+        wait = plan.probe_after(self._delivery.retry, self._account.probes, self.resting.why)
+        rest = outcome.rest.value or self._account.rest
+        await self._remember(rest=rest, probe_at=now + wait, probes=self._account.probes + 1)
+
+    async def _remember(self, **values: Any) -> None:
+        """Write down what must be known of the account after a restart."""
+        before = self._account
+        self._account = replace(before, **values, version=before.version + 1)
+        change = Change()
+        if before.version:
+            change.update(schema.account, self.name, before.version, **values)
+        else:
+            change.insert(schema.account, name=self.name, **{**values, "version": 1})
+        try:
+            await self._store.write(change)
+        except Trouble as trouble:
+            # In memory it holds all the same; on disk only what a restart would know is older.
+            self._account = replace(self._account, version=before.version)
+            _log.error("the account's state could not be stored", extra={"why": str(trouble)})
+
+
+def _merged(order: Order, speaker: int) -> News:
+    outcome = settle.person(Kind.NOTHING, "2.0.0", "the phone is being told the same by another message")
+    return News(order=order.id, event=Event.MERGED, outcome=outcome, columns={"merged_into": speaker})
+
+
+def _postpone(change: Change, wait: Sequence[tuple[Order, int]]) -> None:
+    for order, until in wait:
+        change.update(schema.orders, order.id, order.version, due_at=until)
+
+
+def _remember_phone(change: Change, before: Phone, after: Phone) -> None:
+    values = {"last_at": after.last_at, "chain": after.chain, "texts": after.texts}
+    if before.version:
+        change.update(schema.phone, (before.account, before.target), before.version, **values)
+    else:
+        change.insert(schema.phone, account=before.account, target=before.target, **values, version=1)

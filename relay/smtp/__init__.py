@@ -1,0 +1,1 @@
+"""Mail comes in: the SMTP and LMTP front door."""

@@ -1,0 +1,284 @@
+"""A connection of the front door: aiosmtpd's protocol with the gaps of its plumbing closed.
+
+aiosmtpd gives a connection its stream, task and sessions (and STARTTLS and AUTH for later);
+here commands are read within bounds, timed, counted and answered; what each verb does is told
+by the subclass in `server`. Policy: whatever a peer sends, time is linear and memory bounded;
+a hook that crashes is `451 4.3.0` and a traceback in the log, never more.
+
+What can go wrong: a peer that stays silent, sends or reads too slowly is told 421 and cut
+(`Limits.idle`, `Limits.session`). The timer stands still while a hook works: hooks have timeouts
+of their own. The private names of aiosmtpd used here are those of 1.4.6, hence its pin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import math
+import re
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from aiosmtpd.smtp import SMTP
+
+from relay import replies
+from relay.model import Envelope
+from relay.replies import Reply, reply
+from relay.smtp.registry import Registry
+from relay.smtp.session import Hooks, Limits, Session
+
+log = logging.getLogger("relay.smtp")
+logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd logs every line of every mail
+
+_READ_AHEAD = 64 * 1024  # the stream stops reading from the peer at twice this
+_LINGER = 5.0  # seconds that a closing connection gets to take our last words
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_HTTP = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+_NONE: dict[str, Any] = {}
+_LAST = frozenset({221, 421})  # after these codes we close
+_FAULTS = frozenset({500, 501, 502, 503, 555})  # the client's own, not the mail's: counted
+_SESSION_OVER = reply(421, "4.4.2", "session too long, closing")
+_TOO_MANY_COMMANDS = reply(421, "4.7.0", "too many commands, closing")
+_NOT_HTTP = reply(421, "4.7.0", "this is a mail server, closing")
+_BROKEN = reply(421, "4.3.0", "trouble here, closing")
+_LONG_LINE = reply(500, "5.5.2", "command line too long")
+_CONTROLS = reply(500, "5.5.2", "control characters in the command")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What all sessions of one listener share."""
+
+    hooks: Hooks
+    limits: Limits
+    registry: Registry
+    hostname: str
+    protocol: str = "smtp"
+    address: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verb:
+    """What a command does, and how it is written.
+
+    `obey` returns the reply, which counts where it is a fault of the client; or it answers by itself.
+    """
+
+    obey: Callable[[Any, str], Awaitable[Reply | None]]
+    syntax: str
+
+
+class Connection(SMTP):
+    """One connection, from greeting to close."""
+
+    verbs: Mapping[str, Verb]  # what this listener understands
+
+    # What SMTP.__init__ finds out by looking through itself and its handler for each connection
+    # (75 us) is the same for all of them.
+    command_size_limits = _NONE  # of SMTP: shared and never right
+    enable_SMTPUTF8 = True  # noqa: N815 - aiosmtpd's name
+    event_handler = None
+    tls_context = None
+    require_starttls = False
+    _decode_data = False
+    _tls_handshake_okay = True
+    _tls_protocol = None
+    _original_transport = None
+    _proxy_timeout = None
+    _authenticator = None
+    _auth_callback = None
+    _auth_required = False
+    _auth_require_tls = True
+    _auth_methods = _NONE
+    _handle_hooks = _NONE
+    _smtp_methods = _NONE
+    _ehlo_hook_ver = None
+    _enforce_call_limit = False
+
+    def __init__(self, door: Door) -> None:
+        self.loop = asyncio.get_running_loop()
+        asyncio.StreamReaderProtocol.__init__(
+            self,
+            asyncio.StreamReader(limit=_READ_AHEAD, loop=self.loop),
+            client_connected_cb=self._cb_client_connected,
+            loop=self.loop,
+        )
+        self._door = door
+        self._limits = door.limits
+        self.hostname = door.hostname
+        self.data_size_limit = door.limits.max_size
+        self._timeout_duration = door.limits.idle
+        self._timeout_handle: asyncio.TimerHandle | None = None
+        self._handler_coroutine: asyncio.Task[None] | None = None
+        self.transport: Any = None
+        self.session = self.envelope = None
+        self._client = Session(peer="")
+        self._mail: Envelope | None = None
+        self._admitted = self._waiting = self._going = False
+        self._errors = self._commands = 0
+
+    # -- the connection ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        name: Any = transport.get_extra_info("peername") or ("",)  # "" too where the peer has gone already
+        unix = transport.get_extra_info("socket").family == socket.AF_UNIX
+        self._client = Session(
+            peer="unix" if unix else str(name[0]),
+            port=0 if unix or len(name) < 2 else int(name[1]),
+            listener=self._door.address,
+            protocol=self._door.protocol,
+        )
+        self._admitted = self._door.registry.admit(self, self._client.peer, self._limits)
+        self._end = self.loop.time() + self._limits.session
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._door.registry.release(self)
+        super().connection_lost(error)
+
+    def eof_received(self) -> bool | None:
+        # A client may close its half once it has said all (nc -N): what it said still counts, and
+        # it hears the answers. SMTP.eof_received would cancel the task, even within a commit.
+        asyncio.StreamReaderProtocol.eof_received(self)
+        return not self._client.tls  # TLS has no half-close
+
+    @property
+    def idle(self) -> bool:
+        """No mail is under way and no command is being worked on."""
+        return self._waiting and self._mail is None
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The task that serves the connection."""
+        return self._handler_coroutine
+
+    def send_away(self) -> None:
+        """Say that the server goes down, and close."""
+        self._hang_up(replies.CLOSING)
+
+    def abort(self) -> None:
+        """Close without a word."""
+        self.transport.abort()
+
+    def _hang_up(self, last: Reply | None = None) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if last is not None:
+            self._writer.write(self._wire([last]))
+        transport.close()
+        # close() waits until the peer has read everything; one that doesn't is cut.
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        self._timeout_handle = self.loop.call_later(_LINGER, transport.abort)
+
+    # -- the timer: one, that looks at a deadline when it fires, so that moving it is cheap --
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        self._deadline = min(self.loop.time() + (duration or self._timeout_duration), self._end)
+        if self._timeout_handle is None:
+            self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
+
+    def _timeout_cb(self) -> None:
+        now = self.loop.time()
+        if now < self._deadline:
+            at = min(self._deadline, now + self._timeout_duration)
+            self._timeout_handle = self.loop.call_at(at, self._timeout_cb)
+            return
+        self._hang_up(_SESSION_OVER if now >= self._end else replies.IDLE)
+
+    # -- the conversation ----------------------------------------------------------------
+
+    async def _handle_client(self) -> None:
+        try:
+            await self._converse()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the peer has gone
+        except Exception:
+            log.exception("session with %s failed", self._client.peer)
+            self._hang_up(_BROKEN)
+        self._hang_up()
+
+    async def _converse(self) -> None:
+        if not self._admitted:
+            await self._say(replies.CLOSING if self._door.registry.draining else replies.TOO_BUSY)
+            return
+        kind = "LMTP" if self._door.protocol == "lmtp" else "ESMTP"
+        await self._send(f"220 {self.hostname} {kind} smsc-relay")
+        while not self._going:
+            answer = self._refusal() or await self._obey(await self._read_line())
+            if answer is not None:
+                self._errors += answer.code in _FAULTS
+                over = self._errors > self._limits.errors
+                await self._say(replies.TOO_MANY_ERRORS if over else answer)
+
+    def _refusal(self) -> Reply | None:
+        """What ends the session before the next command is read."""
+        if self._door.registry.draining and self._mail is None:
+            return replies.CLOSING
+        self._commands += 1
+        return _TOO_MANY_COMMANDS if self._commands > self._limits.commands else None
+
+    async def _read_line(self) -> bytes | None:
+        """The next command line without its end; None for one that is too long.
+
+        An end of LF alone is good enough for a command (not for a mail's lines).
+        """
+        self._reset_timeout()
+        self._waiting, whole = True, True
+        while True:
+            try:
+                line = await self._reader.readuntil(b"\n")
+                break
+            except asyncio.LimitOverrunError as error:
+                await self._reader.read(error.consumed)
+                whole = False
+        self._waiting = False
+        line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
+        return line if whole and len(line) <= self._limits.command_line else None
+
+    async def _obey(self, line: bytes | None) -> Reply | None:
+        if line is None:
+            return _LONG_LINE
+        if _CONTROL.search(line):
+            return _CONTROLS
+        name, _, argument = line.partition(b" ")
+        word = name.upper().decode("ascii", "replace")
+        if word in _HTTP:  # a browser sent here by a web page (cross-protocol attack)
+            return _NOT_HTTP
+        verb = self.verbs.get(word)
+        if verb is None:
+            return replies.UNKNOWN_COMMAND
+        # Octets that are no UTF-8 become surrogates, which no address may contain.
+        return await verb.obey(self, argument.strip(b" ").decode("utf-8", "surrogateescape"))
+
+    async def _say(self, *answers: Reply) -> None:
+        self._going = self._going or any(each.code in _LAST for each in answers)
+        await self._flush(self._wire(answers))
+
+    async def _send(self, line: str) -> None:
+        await self._flush(line.encode("ascii", "replace") + b"\r\n")
+
+    async def _flush(self, octets: bytes) -> None:
+        self._reset_timeout()  # a peer that does not read is as idle as one that does not write
+        self._writer.write(octets)
+        await self._writer.drain()
+
+    def _wire(self, answers: Sequence[Reply]) -> bytes:
+        encoding = "utf-8" if self._mail is not None and self._mail.utf8 else "ascii"  # RFC 6531 3.7.4
+        return b"".join(f"{each}\r\n".encode(encoding, "replace") for each in answers)
+
+    async def _ask(self, question: Awaitable[Any], what: str) -> Any:
+        """What the hook says; TROUBLE where it crashed. The timer stands still meanwhile."""
+        self._deadline = math.inf
+        try:
+            return await question
+        except Exception:
+            log.exception("%s for %s failed", what, self._client.peer)
+            return replies.TROUBLE
+
+    def _set_post_data_state(self) -> None:
+        self._mail = None  # ours instead of aiosmtpd's envelope

@@ -1,0 +1,157 @@
+"""The octets of a mail as they arrive: the end is found, the dots are undone, large mail is spooled.
+
+Only CR LF . CR LF ends a mail; every other mixture of CR, LF and dots is content (and a flaw
+of it), so that nobody can make this relay and another one see different ends (RFC 5321 4.1.1.4).
+Flawed or overlong mail is read to its end without being kept: the client hears why afterwards.
+
+At most one block and `spool_over` octets of a mail are in memory; beyond them a file of mode
+0600 holds it. Whoever takes the `Body` removes that file (`remove`); what a killed process
+left behind is swept at the next start (`sweep`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+BLOCK = 256 * 1024  # octets read at once
+
+_END = b"\r\n.\r\n"
+_PREFIX, _SUFFIX = "mail-", ".spool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A mail's octets, dots undone: in `data`, or in the file at `path` where it was large."""
+
+    data: bytes = b""
+    path: str = ""
+    size: int = 0
+
+    def read(self) -> bytes:
+        """All octets, wherever they are."""
+        return Path(self.path).read_bytes() if self.path else self.data
+
+
+class Dots:
+    """Finds the end of DATA and undoes the dot-stuffing, over blocks cut anywhere."""
+
+    def __init__(self) -> None:
+        self._held = b"\r\n"  # what may begin the end; DATA's own line end counts
+        self._skip = 2  # that one is not content
+        self.done = False
+        self.rest = b""  # what came after the end: the next commands
+        self.bare = False  # a CR or LF that stood alone was seen
+        self.nul = False
+
+    def feed(self, block: bytes) -> bytes:
+        """The next piece of content; after the end `done` is set and `rest` holds what follows."""
+        block = self._held + block
+        end = block.find(_END)
+        if end >= 0:
+            self.done, self.rest = True, block[end + len(_END) :]
+            end += 2  # the last line keeps its line end
+        else:
+            end = len(block) - _overlap(block)
+            self._held = block[end:]
+        return self._content(block[:end])
+
+    def _content(self, piece: bytes) -> bytes:
+        # A piece never ends within a CR LF or before a dot: those are held until more is there.
+        pairs = piece.count(b"\r\n")
+        self.bare = self.bare or not pairs == piece.count(b"\r") == piece.count(b"\n")
+        self.nul = self.nul or b"\0" in piece
+        content = piece.replace(b"\r\n.", b"\r\n")  # RFC 5321 4.5.2
+        if self._skip and content:
+            content, self._skip = content[self._skip :], 0
+        return content
+
+
+def _overlap(block: bytes) -> int:
+    """How many octets at the end of the block could begin the end of the mail."""
+    return next((size for size in range(len(_END) - 1, 0, -1) if block.endswith(_END[:size])), 0)
+
+
+class Spool:
+    """Keeps the pieces of one mail, in memory while small, then in a file; or drops them."""
+
+    def __init__(self, directory: str, *, over: int, limit: int) -> None:
+        self._directory = directory or None
+        self._over = over
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._file: BinaryIO | None = None
+        self._path = ""
+        self._dropped = False
+        self.size = 0
+        self.too_large = False
+        self.failed = False  # the disk did not take it
+
+    def write(self, piece: bytes) -> None:
+        """Keep a piece, unless there is too much of the mail already."""
+        self.size += len(piece)
+        if self.size > self._limit:
+            self.too_large = True
+            self.drop()
+        if self._dropped:
+            return
+        self._pieces.append(piece)
+        if self.size > self._over:
+            self._to_disk()
+
+    def _to_disk(self) -> None:
+        try:
+            if self._file is None:
+                number, self._path = tempfile.mkstemp(_SUFFIX, _PREFIX, self._directory)  # mode 0600
+                self._file = os.fdopen(number, "wb")
+            self._file.writelines(self._pieces)
+            self._file.flush()
+        except OSError:
+            self.failed = True
+            self.drop()
+        self._pieces.clear()
+
+    def take(self) -> Body:
+        """The mail; its file, if there is one, is the taker's from now on."""
+        if self._file is None:
+            body = Body(data=b"".join(self._pieces), size=self.size)
+        else:
+            self._file.close()
+            body = Body(path=self._path, size=self.size)
+        self._file, self._path = None, ""
+        self.drop()
+        return body
+
+    def drop(self) -> None:
+        """Forget everything, now and from now on."""
+        self._dropped = True
+        self._pieces.clear()
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # a full disk may refuse even the closing
+                self._file.close()
+        self._file = None
+        _unlink(self._path)
+        self._path = ""
+
+
+def remove(body: Body) -> None:
+    """Remove the file behind a body, if there is one."""
+    _unlink(body.path)
+
+
+def sweep(directory: str) -> int:
+    """Remove what a killed process left in its spool directory; how many files that were."""
+    left = list(Path(directory).glob(f"{_PREFIX}*{_SUFFIX}"))
+    for path in left:
+        _unlink(str(path))
+    return len(left)
+
+
+def _unlink(path: str) -> None:
+    if path:
+        with contextlib.suppress(FileNotFoundError):
+            Path(path).unlink()

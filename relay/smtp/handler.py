@@ -1,0 +1,202 @@
+"""What is answered at each step of a mail: sender, recipients, data.
+
+RCPT  address -> route -> 250, or the reply that says why not
+DATA  read -> composed -> one transaction -> 250 2.0.0 queued as ID
+
+DATA is refused only where no recipient at all can be served; otherwise the 250 stands and
+those that can't be served are reported. A mail that repeats one that we took (RFC 1047) is
+answered 250 with the first one's id, and nothing of it is stored.
+
+What can go wrong. The mail can't be read within its limits, the disk is full, the database
+is locked: 4xx, nothing is kept, the client tries again. Whatever raises is answered
+`451 4.3.0` by the server, and the log has the details.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from relay import metrics, model, replies
+from relay.config import Config
+from relay.delivery.settle import Settler
+from relay.message import orders, routes
+from relay.message.reader import Reader, Unreadable
+from relay.message.routes import Resolved
+from relay.model import Envelope, File, Letter, Recipient
+from relay.queue import intake
+from relay.queue.engine import Full, Trouble
+from relay.queue.intake import Intake
+from relay.queue.rows import StoredFile
+from relay.queue.store import Store
+from relay.replies import Reply
+from relay.report import notices
+from relay.smtp import policy
+from relay.smtp.data import Body
+from relay.smtp.session import Session
+
+_log = logging.getLogger("relay.smtp")
+
+
+class Handler:
+    """The hooks of the front door. `config` is asked at each step, since it may be re-read."""
+
+    def __init__(
+        self,
+        *,
+        config: Callable[[], Config],
+        store: Store,
+        settler: Settler,
+        reader: Reader,
+        queued: Callable[[set[str]], None],
+        notice_due: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._settler = settler
+        self._reader = reader
+        self._queued = queued
+        self._notice_due = notice_due
+
+    async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
+        """Who may send is decided here, before a recipient is looked at."""
+        senders = self._config().senders
+        admission = policy.may(senders, peer=session.peer, sender=envelope.sender)
+        if admission is None:
+            known = policy.anybody_from(senders, peer=session.peer)
+            return self._refused(session, replies.SENDER_NOT_ALLOWED if known else replies.NOT_ALLOWED)
+        return replace(envelope, source=admission.name, verified=admission.verified)
+
+    async def on_rcpt(self, session: Session, envelope: Envelope, recipient: Recipient) -> Reply:
+        """Whether this address can be served, each on its own."""
+        if len(envelope.recipients) >= self._config().max_recipients:
+            return replies.TOO_MANY_RECIPIENTS
+        resolved = self._resolve(recipient)
+        if isinstance(resolved, Reply):
+            return self._refused(session, resolved, recipient)
+        return replies.RECIPIENT_OK
+
+    async def on_data(self, session: Session, envelope: Envelope, body: Body) -> Reply | Sequence[Reply]:
+        """Read, compose, store; the 250 comes after the commit."""
+        try:
+            letter = await self._reader.read(data=body.data, path=body.path, size=body.size)
+        except Unreadable as why:
+            _log.warning("a mail could not be read", extra={"peer": session.peer, "why": str(why)})
+            return replies.READ_TROUBLE
+        try:
+            return await self._take(session, envelope, letter, body)
+        except Full:
+            return replies.STORE_FULL
+        except Trouble as trouble:
+            _log.error("a mail could not be stored", extra={"why": str(trouble)})
+            return replies.STORE_TROUBLE
+        finally:
+            for file in letter.files:
+                if file.path:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(file.path)  # noqa: PTH108 - a spool file of the reader's
+
+    def _resolve(self, recipient: Recipient) -> Resolved | Reply:
+        config = self._config()
+        return routes.resolve(recipient.address, config.routes, config.aliases)
+
+    def _refused(self, session: Session, reply: Reply, recipient: Recipient | None = None) -> Reply:
+        metrics.REFUSED.labels(status=reply.status).inc()
+        to = model.phone_masked(recipient.address) if recipient else ""
+        _log.info("refused", extra={"peer": session.peer, "reply": str(reply), "recipient": to})
+        return reply
+
+    async def _take(
+        self, session: Session, envelope: Envelope, letter: Letter, body: Body
+    ) -> Reply | Sequence[Reply]:
+        now = self._store.clock.now()
+        composed = orders.compose(
+            letter,
+            envelope,
+            [self._resolve(recipient) for recipient in envelope.recipients],
+            now=now,
+            fallback_sender=self._config().reports.from_,
+        )
+        if not composed.drafts and not composed.refusals:
+            return replies.NO_VALID_RECIPIENTS
+        lmtp = session.protocol == "lmtp"
+        if not composed.drafts and not lmtp:
+            return self._refused(session, _worst([refusal.reply for refusal in composed.refusals]))
+        if lmtp:
+            refused = {refusal.recipient: refusal.reply for refusal in composed.refusals}
+            served = replace(composed, refusals=())
+            answer = await self._store_mail(envelope, letter, served, body, now) if served.drafts else None
+            fine = answer or replies.OK
+            return [refused.get(n, fine) for n in range(len(envelope.recipients))]
+        return await self._store_mail(envelope, letter, composed, body, now)
+
+    async def _store_mail(
+        self, envelope: Envelope, letter: Letter, composed: orders.Composed, body: Body, now: int
+    ) -> Reply:
+        mail_id = self._store.ids.new(now)
+        kept = await self._store.put_files(mail_id, [letter.files[n] for n in composed.files])
+        files = dict(zip(composed.files, kept, strict=True))
+        full = await self._whole(mail_id, envelope, body)
+        taken = intake.change_for(
+            envelope,
+            letter,
+            composed,
+            mail_id=mail_id,
+            ids=self._store.ids,
+            now=now,
+            size=body.size,
+            files=files,
+            full_id=full.id if full else None,
+        )
+        self._owe(taken)
+        first = await self._store.write(taken.change)
+        if first is not None:
+            metrics.REPEATED.inc()
+            _log.info("repeated", extra={"mail": model.show(first)})
+            return replies.queued(model.show(first))
+        self._tell(envelope, taken, body)
+        return replies.queued(model.show(mail_id))
+
+    def _owe(self, taken: Intake) -> None:
+        """Delay warnings and the reports of recipients that DATA found impossible."""
+        reports = self._config().reports
+        by_id = {recipient.id: recipient for recipient in taken.recipients}
+        after = {
+            recipient.id: notices.warn_after(taken.mail, recipient, reports) for recipient in taken.recipients
+        }
+        taken.warn(after)
+        facts = self._settler.facts_for(taken.failed, taken.mail, list(by_id.values()))
+        self._settler.write_facts(taken.change, facts)
+
+    async def _whole(self, mail_id: int, envelope: Envelope, body: Body) -> StoredFile | None:
+        """The mail itself, which only a report with RET=FULL needs (RFC 3461 section 4.3)."""
+        if envelope.ret != "full" or not envelope.sender:
+            return None
+        whole = File(name="", type="message/rfc822", size=body.size, data=body.data, path=body.path)
+        return (await self._store.put_files(mail_id, [whole]))[0]
+
+    def _tell(self, envelope: Envelope, taken: Intake, body: Body) -> None:
+        metrics.MAILS.inc()
+        for order in taken.orders:
+            metrics.ORDERS.labels(channel=order.channel).inc()
+        _log.info(
+            "queued",
+            extra={
+                "mail": model.show(taken.mail.id),
+                "source": envelope.source,
+                "size": body.size,
+                "orders": len(taken.orders),
+                "refused": len(taken.failed),
+            },
+        )
+        self._queued({order.account for order in taken.orders})
+        if taken.failed:
+            self._notice_due()
+
+
+def _worst(found: Sequence[Reply]) -> Reply:
+    """The reply for DATA where nobody can be served: a temporary one if any is, else the first."""
+    return next((each for each in found if each.temporary), found[0])

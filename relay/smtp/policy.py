@@ -1,0 +1,56 @@
+"""Who may send: the first entry of `senders` whose conditions all hold. Pure.
+
+Conditions are the client's network, what its user is (later) and the envelope sender. An
+entry by network vouches for the sender's address, so that its mail may be answered with a
+report; an entry by `from` alone lets mail in but vouches for nothing, since anybody can write
+that, and so no report goes to its sender (no backscatter).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.config import Sender
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The entry that lets a mail in, and whether its sender's address may be trusted."""
+
+    name: str
+    verified: bool
+
+
+LOCAL = "unix"
+"""The peer of a unix socket: it counts as this machine."""
+
+
+def may(senders: Sequence[Sender], *, peer: str, sender: str) -> Admission | None:
+    """The admission of a mail, None where no entry lets it in."""
+    for entry in senders:
+        if _network_holds(entry, peer) and _from_holds(entry, sender):
+            return Admission(name=entry.name, verified=entry.networks is not None)
+    return None
+
+
+def anybody_from(senders: Sequence[Sender], *, peer: str) -> bool:
+    """Whether some entry could let this peer in, whatever the sender."""
+    return any(_network_holds(entry, peer) for entry in senders)
+
+
+def _network_holds(entry: Sender, peer: str) -> bool:
+    if entry.networks is None:
+        return True
+    address = ipaddress.ip_address("127.0.0.1" if peer == LOCAL else peer.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network or address in network for network in entry.networks)
+
+
+def _from_holds(entry: Sender, sender: str) -> bool:
+    """Patterns on the envelope sender; the null sender fits where its bounces are wanted: nowhere."""
+    if entry.from_ is None:
+        return True
+    return any(fnmatch.fnmatchcase(sender.lower(), pattern.lower()) for pattern in entry.from_)

@@ -1,0 +1,275 @@
+"""The front door: SMTP and LMTP sessions, and the addresses where they begin.
+
+What each verb asks of its peer, in which order, and what it answers; what a mail means is asked
+from `Hooks`. Policy: every reply has an enhanced code (RFC 2034) and says what to write instead
+where the peer is at fault; a refused recipient harms no other; from the last dot on, the mail is
+taken to its end whatever the client does, and its answer follows what became of it.
+
+RFC 5321 (SMTP), RFC 2033 (LMTP); what is offered is listed at EHLO.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Sequence
+
+from relay import replies
+from relay.model import Envelope
+from relay.replies import Reply, reply
+from relay.smtp import data, protocol, sockets
+from relay.smtp.connection import Connection, Door, Verb
+from relay.smtp.data import Body, Dots, Spool
+from relay.smtp.registry import Registry
+from relay.smtp.session import Hooks, Limits, Session
+from relay.smtp.sockets import Listener
+
+__all__ = ["Body", "Hooks", "Limits", "Listener", "Registry", "Session", "listen"]
+
+log = logging.getLogger("relay.smtp")
+
+_UNANNOUNCED = reply(421, "4.7.0", "the mail was sent without waiting for 354, closing")
+_NULS = reply(550, "5.6.0", "NUL in the mail, not allowed (RFC 5321 4.1.1.4)")
+_HELO_FIRST = reply(503, "5.5.1", "say EHLO first")
+_LHLO_FIRST = reply(503, "5.5.1", "say LHLO first")
+_MAIL_FIRST = reply(503, "5.5.1", "say MAIL first")
+_NESTED = reply(503, "5.5.1", "a mail is under way, end it with DATA or RSET")
+_NO_NAME = reply(501, "5.5.4", "say your host name after it")
+_NO_ARGUMENT = reply(501, "5.5.4", "takes no argument")
+_NO_ADDRESS = reply(501, "5.5.4", "write VRFY address")
+_NOT_HERE = reply(502, "5.5.1", "not available here")
+
+
+class Conversation(Connection):
+    """One session: what each verb does."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door)
+        self.verbs = _LMTP if door.protocol == "lmtp" else _SMTP
+
+    async def helo(self, argument: str) -> Reply | None:
+        """HELO, RFC 5321 4.1.1.1."""
+        if not argument:
+            return _NO_NAME
+        self._greeted(argument, esmtp=False)
+        await self._send(f"250 {self.hostname}")
+        return None
+
+    async def ehlo(self, argument: str) -> Reply | None:
+        """EHLO, and LMTP's LHLO (RFC 2033 4.1)."""
+        if not argument:
+            return _NO_NAME
+        self._greeted(argument, esmtp=True)
+        await self._send("\r\n".join(self._offers()))
+        return None
+
+    def _greeted(self, name: str, *, esmtp: bool) -> None:
+        # Machines are named in every alphabet and encoding; nothing depends on the name.
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        self._client.helo = "".join(c if c.isprintable() else "?" for c in name[:255])
+        self._client.esmtp = esmtp
+        self._mail = None  # RFC 5321 4.1.4: as if RSET
+
+    def _offers(self) -> list[str]:
+        names = [
+            self.hostname,
+            "PIPELINING",  # RFC 2920
+            f"SIZE {self._limits.max_size}",  # RFC 1870
+            "8BITMIME",  # RFC 6152
+            "SMTPUTF8",  # RFC 6531
+            "DSN",  # RFC 3461
+            "ENHANCEDSTATUSCODES",  # RFC 2034
+        ]
+        return [*(f"250-{each}" for each in names), "250 HELP"]
+
+    async def mail(self, argument: str) -> Reply | None:
+        """MAIL FROM, RFC 5321 4.1.1.2."""
+        if not self._client.helo:
+            return _LHLO_FIRST if self._client.protocol == "lmtp" else _HELO_FIRST
+        if self._mail is not None:
+            return _NESTED
+        read = protocol.read_mail(argument, extended=self._client.esmtp, max_size=self._limits.max_size)
+        if isinstance(read, Reply):
+            return read
+        envelope = dataclasses.replace(read, peer=self._client.peer, helo=self._client.helo)
+        answer = await self._ask(self._door.hooks.on_mail(self._client, envelope), "MAIL")
+        if isinstance(answer, Envelope):
+            envelope, answer = answer, replies.SENDER_OK
+        if answer.good:
+            self._mail = envelope
+        await self._say(answer)
+        return None
+
+    async def rcpt(self, argument: str) -> Reply | None:
+        """RCPT TO, RFC 5321 4.1.1.3.
+
+        Nothing here counts as a fault: twenty bad recipients must not cost a good one its mail.
+        """
+        await self._say(await self._add(argument))
+        return None
+
+    async def _add(self, argument: str) -> Reply:
+        envelope = self._mail
+        if envelope is None:
+            return _MAIL_FIRST
+        recipient = protocol.read_rcpt(argument, extended=self._client.esmtp, utf8=envelope.utf8)
+        if isinstance(recipient, Reply):
+            return recipient
+        if len(envelope.recipients) >= self._limits.max_recipients:
+            return replies.TOO_MANY_RECIPIENTS
+        answer: Reply = await self._ask(self._door.hooks.on_rcpt(self._client, envelope, recipient), "RCPT")
+        if answer.good:
+            recipients = (*envelope.recipients, recipient)
+            self._mail = dataclasses.replace(envelope, recipients=recipients)
+        return answer
+
+    async def data(self, argument: str) -> Reply | None:
+        """DATA, RFC 5321 4.1.1.4, and the answers of LMTP, RFC 2033 4.2."""
+        refusal = self._data_refusal(argument)
+        if refusal is not None:
+            # Who sends the mail unasked would have it read as commands. No fault otherwise: a
+            # group of commands (RFC 2920) ends in DATA whatever became of those before it.
+            early = self._reader._buffer  # type: ignore[attr-defined] # noqa: SLF001
+            await self._say(_UNANNOUNCED if early else refusal)
+            return None
+        await self._say(replies.GO_AHEAD)
+        spool = Spool(self._limits.spool_dir, over=self._limits.spool_over, limit=self._limits.max_size)
+        try:
+            flaw = await self._read_data(spool)
+            envelope, self._mail = self._mail, None  # RFC 5321 4.1.1.4: whatever comes of it
+            assert envelope is not None  # noqa: S101 - judged by _data_refusal
+            if flaw is not None:
+                answers = [flaw] * self._answers_due(envelope)
+            else:
+                self._deadline = math.inf
+                answers = await self._door.registry.take(self._take(envelope, spool.take()))
+        finally:
+            spool.drop()
+        await self._say(*answers)
+        return None
+
+    def _data_refusal(self, argument: str) -> Reply | None:
+        if argument:
+            return _NO_ARGUMENT
+        if self._mail is None:
+            return _MAIL_FIRST
+        return None if self._mail.recipients else replies.NO_VALID_RECIPIENTS
+
+    async def _read_data(self, spool: Spool) -> Reply | None:
+        """Read to the end of the mail; what is wrong with it, if anything."""
+        dots = Dots()
+        while not dots.done:
+            block = await self._reader.read(data.BLOCK)
+            if not block:
+                raise ConnectionResetError
+            self._reset_timeout()
+            spool.write(dots.feed(block))
+            if dots.bare or dots.nul:
+                spool.drop()
+        self._reader._buffer[:0] = dots.rest  # type: ignore[attr-defined] # noqa: SLF001
+        if spool.too_large:
+            return replies.TOO_LARGE
+        if dots.nul:
+            return _NULS
+        if dots.bare:
+            return replies.BARE_LINE_ENDS
+        return replies.STORE_FULL if spool.failed else None
+
+    async def _take(self, envelope: Envelope, body: Body) -> list[Reply]:
+        """Hand the mail over; runs as a task of its own, which no client can cancel."""
+        due = self._answers_due(envelope)
+        try:
+            answer = await self._door.hooks.on_data(self._client, envelope, body)
+            answers = _each(answer, due)
+        except Exception:
+            log.exception("DATA for %s failed", self._client.peer)
+            answers = [replies.TROUBLE] * due
+        finally:
+            data.remove(body)
+        if any(each.good for each in answers):
+            self._commands = self._errors = 0
+        return answers
+
+    def _answers_due(self, envelope: Envelope) -> int:
+        return len(envelope.recipients) if self._client.protocol == "lmtp" else 1
+
+    async def rset(self, argument: str) -> Reply | None:
+        """RSET, RFC 5321 4.1.1.5."""
+        if argument:
+            return _NO_ARGUMENT
+        self._mail = None
+        return replies.OK
+
+    async def noop(self, _argument: str) -> Reply | None:
+        """NOOP, RFC 5321 4.1.1.9; its argument is ignored."""
+        return replies.OK
+
+    async def quit(self, argument: str) -> Reply | None:
+        """QUIT, RFC 5321 4.1.1.10."""
+        return _NO_ARGUMENT if argument else replies.BYE
+
+    async def vrfy(self, argument: str) -> Reply | None:
+        """VRFY tells nothing, RFC 5321 7.3."""
+        return replies.CANNOT_VERIFY if argument else _NO_ADDRESS
+
+    async def help(self, argument: str) -> Reply | None:
+        """HELP, RFC 5321 4.1.1.8."""
+        if not argument:
+            return reply(214, "2.0.0", "commands: " + " ".join(sorted(self.verbs)))
+        verb = self.verbs.get(argument.upper())
+        return reply(214, "2.0.0", f"write {verb.syntax}") if verb else replies.UNKNOWN_COMMAND
+
+    async def not_here(self, _argument: str) -> Reply | None:
+        """Whatever exists but is not offered: EXPN always, AUTH and STARTTLS for now."""
+        return _NOT_HERE
+
+
+def _each(answer: Reply | Sequence[Reply], due: int) -> list[Reply]:
+    answers = [answer] * due if isinstance(answer, Reply) else list(answer)
+    if len(answers) != due:
+        raise ValueError(f"{len(answers)} answers where {due} are due")
+    return answers
+
+
+_BOTH = {
+    "MAIL": Verb(
+        Conversation.mail,
+        "MAIL FROM:<user@domain> [SIZE=octets] [BODY=7BIT|8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=id]",
+    ),
+    "RCPT": Verb(
+        Conversation.rcpt,
+        "RCPT TO:<user@domain> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=rfc822;address]",
+    ),
+    "DATA": Verb(Conversation.data, "DATA"),
+    "RSET": Verb(Conversation.rset, "RSET"),
+    "NOOP": Verb(Conversation.noop, "NOOP [anything]"),
+    "QUIT": Verb(Conversation.quit, "QUIT"),
+    "VRFY": Verb(Conversation.vrfy, "VRFY address"),
+    "HELP": Verb(Conversation.help, "HELP [command]"),
+    "EXPN": Verb(Conversation.not_here, "nothing, EXPN is not available"),
+    "AUTH": Verb(Conversation.not_here, "nothing, AUTH is not available"),
+    "STARTTLS": Verb(Conversation.not_here, "nothing, STARTTLS is not available"),
+}
+_SMTP = {"EHLO": Verb(Conversation.ehlo, "EHLO host"), "HELO": Verb(Conversation.helo, "HELO host"), **_BOTH}
+_LMTP = {"LHLO": Verb(Conversation.ehlo, "LHLO host"), **_BOTH}
+
+
+async def listen(
+    address: str,
+    hooks: Hooks,
+    limits: Limits,
+    registry: Registry,
+    *,
+    hostname: str,
+    protocol: str = "smtp",
+) -> Listener:
+    """Take sessions at `host:port`, `[v6]:port` (port 0: any free one) or `unix:/path`.
+
+    Raises OSError where that can't be, ValueError for what is no such address.
+    """
+    door = Door(hooks=hooks, limits=limits, registry=registry, hostname=hostname, protocol=protocol)
+    listener = await sockets.bind(address, lambda: Conversation(door))
+    door = dataclasses.replace(door, address=listener.address)
+    await listener.start()
+    return listener

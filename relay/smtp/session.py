@@ -1,0 +1,68 @@
+"""What the front door and those behind it agree on: limits, the session, the three hooks.
+
+No behaviour here, so that a handler can be written and tested without a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.model import Envelope, Recipient
+from relay.replies import Reply
+from relay.smtp.data import Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of everything one peer may take; sizes in octets, times in seconds."""
+
+    max_size: int = 40 * 2**20  # of a mail, dots undone
+    max_recipients: int = 1000
+    connections: int = 1000  # in all, over all listeners of a registry
+    connections_per_address: int | None = 100  # None or 0: no limit; never for unix sockets
+    idle: float = 300.0  # without a whole command, or without a block of a mail (RFC 5321 4.5.3.2.7)
+    session: float = 3600.0  # from greeting to end
+    commands: int = 10_000  # without a mail taken
+    errors: int = 20  # of the client's own, without a mail taken; a refused address is none
+    spool_over: int = 256 * 1024  # larger mail goes to a file
+    spool_dir: str = ""  # where those files are; "" is the system's own place
+    command_line: int = 2048  # RFC 5321's 512 with all that the offered extensions add
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """One connection, as far as hooks need to know it."""
+
+    peer: str  # the IP address, or "unix"
+    port: int = 0
+    helo: str = ""
+    esmtp: bool = False  # the client said EHLO or LHLO
+    listener: str = ""  # its address as bound
+    protocol: str = "smtp"  # or "lmtp"
+    tls: bool = False
+    user: str = ""  # who logged in
+
+
+class Hooks(Protocol):
+    """What is asked at each step of a mail. A hook that raises is answered `451 4.3.0`."""
+
+    async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
+        """Judge the sender: the envelope to go on with (`source`, `verified` filled in), or a reply.
+
+        A good reply takes the envelope as it is.
+        """
+        ...
+
+    async def on_rcpt(self, session: Session, envelope: Envelope, recipient: Recipient) -> Reply:
+        """Judge one recipient; only a good reply adds it to the envelope."""
+        ...
+
+    async def on_data(self, session: Session, envelope: Envelope, body: Body) -> Reply | Sequence[Reply]:
+        """Take the mail. It runs to its end whatever the client does meanwhile.
+
+        LMTP: one reply for each recipient, or one reply for all. The body's file is removed
+        when this returns.
+        """
+        ...

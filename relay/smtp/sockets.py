@@ -1,0 +1,87 @@
+"""Where mail comes in: TCP addresses of both kinds and unix sockets, on the server's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+_BACKLOG = 1024
+_SOCKET_MODE = 0o660  # its owner and its group may send
+
+
+class Listener:
+    """A bound address. Closing it stops the listening; its sessions are the registry's to end."""
+
+    def __init__(self, server: asyncio.Server, address: str, inode: int = 0) -> None:
+        self._server = server
+        self._inode = inode
+        self.address = address  # host:port or unix:/path, as bound
+
+    async def start(self) -> None:
+        """Take connections from now on."""
+        await self._server.start_serving()
+
+    async def close(self) -> None:
+        """Stop listening; a unix socket's file goes, unless another server has put its own there."""
+        self._server.close()  # no wait_closed(): from Python 3.12 on it waits for every session
+        if self._inode:
+            _unlink(Path(self.address.removeprefix("unix:")), self._inode)
+
+
+async def bind(address: str, factory: Callable[[], asyncio.Protocol]) -> Listener:
+    """Bind the address without taking connections yet."""
+    loop = asyncio.get_running_loop()
+    if address.startswith("unix:"):
+        bound, inode = _unix(Path(address.removeprefix("unix:")))
+        server = await loop.create_unix_server(factory, sock=bound, backlog=_BACKLOG, start_serving=False)
+        return Listener(server, address, inode)
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isascii() and port.isdigit() and int(port) <= 0xFFFF):
+        raise ValueError(f"{address} is no host:port, [v6]:port or unix:/path")
+    if host[:1] == "[" and host[-1:] == "]":
+        host = host[1:-1]
+    hosts: str | None = host if host not in {"", "*"} else None
+    if port == "0":  # each address would get a port of its own: the first one is enough
+        found = await loop.getaddrinfo(hosts, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        hosts = str(found[0][4][0])
+    server = await loop.create_server(factory, hosts, int(port), backlog=_BACKLOG, start_serving=False)
+    host, number = min(server.sockets, key=lambda each: each.family).getsockname()[:2]
+    return Listener(server, f"[{host}]:{number}" if ":" in host else f"{host}:{number}")
+
+
+def _unix(path: Path) -> tuple[socket.socket, int]:
+    """A bound unix socket and the inode of its file."""
+    _clear(path)
+    found = socket.socket(socket.AF_UNIX)
+    try:
+        found.bind(str(path))
+        path.chmod(_SOCKET_MODE)  # nobody can connect before listen()
+        return found, path.lstat().st_ino
+    except BaseException:
+        found.close()
+        raise
+
+
+def _clear(path: Path) -> None:
+    """Remove the socket of a server that is gone; OSError where one lives, or where no socket is."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(errno.EEXIST, "is there and is no socket", str(path))
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
+            raise OSError(errno.EADDRINUSE, "another server listens there", str(path))
+    path.unlink()
+
+
+def _unlink(path: Path, inode: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if path.lstat().st_ino == inode:
+            path.unlink()

@@ -1,0 +1,198 @@
+"""A front door with hooks that record what they are asked and answer by the address."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from relay import replies
+from relay.model import Envelope, Recipient
+from relay.replies import Reply, reply
+from relay.smtp.server import Body, Hooks, Limits, Listener, Registry, Session, listen
+
+
+class Recorder:
+    """Hooks that write down what they hear; the local part says how they answer.
+
+    `refuse` 550, `later` 451, `leave` 421, `crash` raises; at DATA any recipient `lost` raises,
+    `unwanted` 554, `uneven` answers a wrong number of times, `held` waits for `release`, and
+    LMTP's `full` 452 for itself alone.
+    """
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.sessions: list[Session] = []
+        self.envelopes: list[Envelope] = []
+        self.bodies: list[bytes] = []
+        self.paths: list[str] = []
+        self.taking = asyncio.Event()
+        self.release = asyncio.Event()
+        self.taken = asyncio.Event()
+
+    async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
+        self.heard.append(told("mail", envelope))
+        self.sessions.append(session)
+        answer = self._answer(envelope.sender, replies.SENDER_OK)
+        return replace(envelope, source="test", verified=True) if answer.good else answer
+
+    async def on_rcpt(self, _session: Session, _envelope: Envelope, recipient: Recipient) -> Reply:
+        self.heard.append(told("rcpt", recipient))
+        return self._answer(recipient.address, replies.RECIPIENT_OK)
+
+    def _answer(self, address: str, good: Reply) -> Reply:
+        match address.partition("@")[0]:
+            case "refuse":
+                return reply(550, "5.1.1", f"no {address} here")
+            case "later":
+                return reply(451, "4.7.1", "not now")
+            case "leave":
+                return replies.CLOSING
+            case "crash":
+                raise RuntimeError("secret=hunter2")
+        return good
+
+    async def on_data(self, session: Session, envelope: Envelope, body: Body) -> Reply | Sequence[Reply]:
+        names = {each.address.partition("@")[0] for each in envelope.recipients}
+        self.taking.set()
+        if "held" in names:
+            await self.release.wait()
+        if "lost" in names:
+            raise RuntimeError("secret=hunter2")
+        if "unwanted" in names:
+            return reply(554, "5.6.0", "not wanted")
+        if "uneven" in names:
+            return [replies.OK] * (len(envelope.recipients) + 1)
+        content = body.read()
+        self.envelopes.append(envelope)
+        self.bodies.append(content)
+        self.paths.append(body.path)
+        self.heard.append("data " + escaped(content))
+        self.taken.set()
+        if session.protocol == "lmtp" and len(envelope.recipients) > 1:
+            full = reply(452, "4.2.2", "mailbox full")
+            return [
+                full if each.address.startswith("full@") else replies.queued(each.address)
+                for each in envelope.recipients
+            ]
+        return replies.queued(f"mail{len(self.bodies)}")
+
+
+def told(what: str, value: Any) -> str:
+    """A noun on one line: its address, then what else is set."""
+    words = [what]
+    for name in value.__slots__:
+        item = getattr(value, name)
+        if name in {"sender", "address"}:
+            words.append(f"<{item}>")
+        elif name not in {"peer", "helo", "recipients"} and item:
+            words.append(f"{name}={','.join(sorted(item)) if isinstance(item, frozenset) else item}")
+    return " ".join(words)
+
+
+def escaped(octets: bytes) -> str:
+    r"""Octets as a dialog writes them: \r, \n, \x00."""
+    return octets.decode("latin-1").encode("unicode_escape").decode()
+
+
+class Client:
+    """A client that says exactly what it is told to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def say(self, *lines: str | bytes) -> None:
+        """Send lines in one write; octets as they are."""
+        self.writer.write(b"".join(x if isinstance(x, bytes) else f"{x}\r\n".encode() for x in lines))
+        await self.writer.drain()
+
+    async def hear(self) -> str:
+        """The next whole reply, its lines joined; "" when the server has closed."""
+        lines = []
+        async with asyncio.timeout(10):
+            while True:
+                line = (await self.reader.readline()).decode()
+                lines.append(line.rstrip("\r\n"))
+                if line[3:4] != "-":
+                    return "\n".join(lines)
+
+    async def ask(self, *lines: str | bytes) -> str:
+        """Send lines, hear one reply."""
+        await self.say(*lines)
+        return await self.hear()
+
+    async def begin(self, *recipients: str) -> str:
+        """From the greeting to 354."""
+        await self.hear()
+        await self.ask("EHLO client.example")
+        await self.ask("MAIL FROM:<a@b.example>")
+        for each in recipients or ("c@d.example",):
+            await self.ask(f"RCPT TO:<{each}>")
+        return await self.ask("DATA")
+
+
+class House:
+    """A listener, its registry, its recorder, and clients that know the way."""
+
+    def __init__(self, listener: Listener, registry: Registry, hooks: Recorder) -> None:
+        self.listener, self.registry, self.hooks = listener, registry, hooks
+        self.clients: list[Client] = []
+
+    async def client(self) -> Client:
+        """A new connection."""
+        address = self.listener.address
+        if address.startswith("unix:"):
+            streams = await asyncio.open_unix_connection(address.removeprefix("unix:"))
+        else:
+            host, _, port = address.rpartition(":")
+            streams = await asyncio.open_connection(host.strip("[]"), int(port))
+        self.clients.append(Client(*streams))
+        return self.clients[-1]
+
+    async def close(self) -> None:
+        """Send everybody away and wait until they have gone."""
+        self.hooks.release.set()
+        await self.listener.close()
+        for each in self.clients:
+            each.writer.close()
+        await self.registry.drain(5)
+
+
+Opener = Callable[..., Awaitable[House]]
+
+
+@pytest_asyncio.fixture
+async def house(tmp_path) -> AsyncIterator[Opener]:
+    """Opens front doors: limits and protocol as keywords."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(
+            address: str = "127.0.0.1:0", *, protocol: str = "smtp", hooks: Hooks | None = None, **limits: Any
+        ) -> House:
+            spool = tmp_path / "spool"
+            spool.mkdir(exist_ok=True)
+            recorder, registry = Recorder(), Registry()
+            listener = await listen(
+                address,
+                hooks or recorder,
+                Limits(**{"spool_dir": str(spool), **limits}),
+                registry,
+                hostname="relay.example",
+                protocol=protocol,
+            )
+            made = House(listener, registry, recorder)
+            stack.push_async_callback(made.close)
+            return made
+
+        yield opened
+
+
+@pytest.fixture
+def spool(tmp_path):
+    """The folder where large mail is spooled."""
+    return tmp_path / "spool"

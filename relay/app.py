@@ -1,0 +1,313 @@
+"""The assembly: every room is built here, in the order of a message's journey, and joined.
+
+Start: store, provider, delivery, reports, front door, HTTP. A part that can't start stops the
+rest. Run: each loop is a task of one group; a loop that dies takes the process down with it,
+for a relay that takes mail and does not deliver it is worse than one that is down.
+Stop: no new mail, sessions end, calls under way come home, what is left is rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from relay import metrics
+from relay.clock import Clock
+from relay.config import Account, Config
+from relay.delivery.calls import Calls
+from relay.delivery.chores import Chores
+from relay.delivery.settle import Settler
+from relay.delivery.worker import Worker
+from relay.message.reader import Reader
+from relay.model import Ids, Outcome, Rest
+from relay.queue.rows import Order
+from relay.queue.sqlite import SQLite
+from relay.queue.states import State
+from relay.queue.store import Store
+from relay.report.mailer import Mailer
+from relay.smsc.client import Client, Credentials
+from relay.smsc.sandbox import Sandbox
+from relay.smtp import data, server
+from relay.smtp.handler import Handler
+from relay.smtp.registry import Registry
+from relay.smtp.session import Limits
+from relay.smtp.sockets import Listener
+from relay.web.api import Api
+from relay.web.server import Web
+
+_log = logging.getLogger("relay.app")
+
+PARTS = ("smtp", "delivery", "web")
+GRACE = 20.0
+"""Seconds that sessions and calls under way have to end when the relay stops."""
+_REST_WORDS = {
+    Rest.LOGIN: "the provider refuses the login (or this machine's address); nothing is sent until it works",
+    Rest.MONEY: "the account is out of money; nothing is sent until it is paid",
+    Rest.BLOCKED: "the provider blocks this machine's address for a while; nothing is sent meanwhile",
+}
+
+
+class App:
+    """One relay. `only` is one of PARTS, or "" for all of them."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        only: str = "",
+        clock: Clock | None = None,
+        chance: Callable[[], float] = random.random,
+        sandboxes: dict[str, Sandbox] | None = None,
+        inline_max: int = 32 * 1024,
+        patience: float = 30.0,
+    ) -> None:
+        self.config = config
+        self._only = only
+        self.clock = clock or Clock()
+        self._chance = chance
+        self.sandboxes = sandboxes if sandboxes is not None else {}
+        self._inline_max = inline_max
+        self._patience = patience  # seconds without a byte from the provider
+        self.clients: dict[str, Client] = {}
+        self.workers: dict[str, Worker] = {}
+        self.listeners: list[Listener] = []
+        self.registry = Registry()
+        self._loops: set[asyncio.Task[None]] = set()
+        self._told: set[asyncio.Task[None]] = set()
+        self._stack = contextlib.AsyncExitStack()
+
+    def has(self, part: str) -> bool:
+        """Whether this process runs a part."""
+        return self._only in ("", part)
+
+    @property
+    def connections(self) -> int:
+        """How many SMTP connections there are."""
+        return self.registry.count
+
+    @property
+    def listening(self) -> bool:
+        """Whether every SMTP listener is bound."""
+        return len(self.listeners) == len(self.config.listeners)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[App]:
+        """Everything started; on leaving, everything drained and closed."""
+        async with self._stack:
+            await self._start()
+            yield self
+            await self._drain()
+
+    async def serve(self, stop: asyncio.Event, ready: Callable[[App], None]) -> None:
+        """Run until `stop` is set; raises what a loop raised."""
+        async with self.running(), asyncio.TaskGroup() as group:
+            ready(self)
+            waiting = group.create_task(stop.wait())
+            watching = group.create_task(self._watch())
+            await waiting
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        """End with the first loop that ends by itself: none should."""
+        done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise RuntimeError("a loop ended by itself")
+
+    def ready_line(self) -> str:
+        """What `serve` prints when every listener is bound."""
+        smtp = ",".join(listener.address for listener in self.listeners) or "-"
+        return f"ready smtp={smtp} web={self.web.address or '-'}"
+
+    # -- start ----------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        config = self.config
+        spool = _private_folder(Path(f"{config.store_path}.spool"))
+        data.sweep(str(spool))
+        engine = await asyncio.to_thread(SQLite, str(config.store_path))
+        self._stack.push_async_callback(engine.close)
+        self.store = Store(engine, Ids(os.getpid()), self.clock)
+        for name, account in config.accounts.items():
+            self.clients[name] = await self._client(name, account)
+        self._build_delivery()
+        self.reader = Reader(spool_dir=str(spool), inline_max=self._inline_max)
+        self._stack.push_async_callback(self.reader.close)
+        self.api = Api(self)
+        self.web = Web(self, self.api)
+        self._stack.push_async_callback(self.web.close)
+        if self.has("delivery"):
+            for worker in self.workers.values():
+                self._loop(worker.run(), worker.name)
+            self._loop(self.mailer.run(), "mailer")
+            self._loop(self.chores.run(), "chores")
+        if self.has("smtp"):
+            await self._listen(str(spool))
+        await self.web.open(tcp=self.has("web"))
+
+    async def _client(self, name: str, account: Account) -> Client:
+        url = account.url
+        if url == "sandbox":
+            if name not in self.sandboxes:
+                self.sandboxes[name] = Sandbox(now=lambda: self.clock.now() / 1000)
+                self._stack.push_async_callback(self.sandboxes[name].stop)
+            url = await self.sandboxes[name].start()
+        credentials = Credentials(
+            login=account.login.get_secret_value() or ("sandbox" if account.url == "sandbox" else ""),
+            psw=account.psw.get_secret_value() or ("sandbox" if account.url == "sandbox" else ""),
+            apikey=account.apikey.get_secret_value(),
+        )
+        client = Client(name=name, url=url, credentials=credentials, clock=self.clock, read=self._patience)
+        await client.open()
+        self._stack.push_async_callback(client.close)
+        return client
+
+    def _build_delivery(self) -> None:
+        config = self.config
+        self.mailer = Mailer(
+            store=self.store,
+            reports=config.reports,
+            delivery=config.delivery,
+            hostname=config.hostname,
+            remotes={name: _host(account.url) for name, account in config.accounts.items()},
+            chance=self._chance,
+            mailed=lambda verdict: metrics.REPORTS.labels(verdict=verdict).inc(),
+        )
+        self.settler = Settler(
+            self.store,
+            reports=config.reports,
+            delivery=config.delivery,
+            chance=self._chance,
+            notice_due=self.mailer.kick,
+            moved=_moved,
+        )
+        for name, account in config.accounts.items():
+            calls = Calls(
+                store=self.store,
+                settler=self.settler,
+                client=self.clients[name],
+                delivery=config.delivery,
+                chance=self._chance,
+            )
+            self.workers[name] = Worker(
+                name=name,
+                slots=account.slots,
+                store=self.store,
+                settler=self.settler,
+                calls=calls,
+                delivery=config.delivery,
+                storm_rules=config.storm,
+                told=self._rest_told,
+            )
+        self.chores = Chores(store=self.store, settler=self.settler, kick=self.kick_all)
+
+    def _loop(self, work: object, name: str) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+        self._loops.add(task)
+
+    async def _listen(self, spool: str) -> None:
+        handler = Handler(
+            config=lambda: self.config,
+            store=self.store,
+            settler=self.settler,
+            reader=self.reader,
+            queued=self.kick,
+            notice_due=self.mailer.kick,
+        )
+        for listener in self.config.listeners:
+            limits = Limits(
+                max_size=listener.max_size, max_recipients=self.config.max_recipients, spool_dir=spool
+            )
+            self.listeners.append(
+                await server.listen(
+                    listener.address,
+                    handler,
+                    limits,
+                    self.registry,
+                    hostname=self.config.hostname,
+                    protocol=listener.protocol,
+                )
+            )
+
+    # -- meanwhile ------------------------------------------------------------------------
+
+    def kick(self, accounts: set[str]) -> None:
+        """Something new waits for these accounts."""
+        for name in accounts:
+            if name in self.workers:
+                self.workers[name].kick()
+
+    def kick_all(self) -> None:
+        """Something may be due for any account."""
+        self.kick(set(self.workers))
+
+    def adopt(self, config: Config) -> None:
+        """Take a re-read configuration: routes, aliases and senders count from the next command on.
+
+        What is bound at start (listeners, accounts, store, web) stays until a restart.
+        """
+        kept = {
+            name: getattr(self.config, name) for name in ("listeners", "accounts", "store", "web", "hostname")
+        }
+        changed = [name for name, value in kept.items() if getattr(config, name) != value]
+        if changed:
+            _log.warning("a restart is needed for part of the new configuration", extra={"keys": changed})
+        self.config = config.model_copy(update=kept)
+
+    def _rest_told(self, account: str, rest: Rest, outcome: Outcome | None) -> None:
+        metrics.RESTING.labels(account=account).set(0 if rest is Rest.NONE else 1)
+        if rest is Rest.NONE:
+            _log.info("account works again", extra={"account": account})
+            return
+        said = f" The provider said: {outcome.code} {outcome.text}." if outcome else ""
+        task = asyncio.create_task(
+            self.mailer.tell_operator(f"account {account}", f"Account {account}: {_REST_WORDS[rest]}.{said}")
+        )
+        self._told.add(task)
+        task.add_done_callback(self._told.discard)
+
+    # -- stop -----------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """No new mail; sessions and calls under way come to their end, within the grace."""
+        for listener in self.listeners:
+            await listener.close()
+        await self.registry.drain(GRACE)
+        self.chores.stop()
+        self.mailer.stop()
+        for worker in self.workers.values():
+            worker.stop()
+        if self._loops:
+            await asyncio.wait(self._loops, timeout=GRACE)
+        for task in [*self._loops, *self._told]:
+            task.cancel()
+        await asyncio.gather(*self._loops, *self._told, return_exceptions=True)
+
+
+def _private_folder(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _host(url: str) -> str:
+    """The provider's host, as reports name it."""
+    return "sandbox" if url == "sandbox" else urlsplit(url).hostname or ""
+
+
+def _moved(order: Order, state: State, outcome: Outcome) -> None:
+    metrics.MOVES.labels(account=order.account, state=state.value).inc()
+    _log.info(
+        "moved",
+        extra={
+            "order": repr(order),
+            "state": state.value,
+            "status": outcome.status,
+            "code": outcome.code,
+        },
+    )

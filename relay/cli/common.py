@@ -1,0 +1,48 @@
+"""What commands share: the configuration option, and how failures end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from relay.config import ConfigError, Loaded, find, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FAILED = 1
+WRONG = 2
+
+
+def config_option(command: F) -> F:
+    """`-c FILE` after the subcommand; the one before it counts where this is not given."""
+    return click.option("-c", "--config", "config", metavar="FILE", help="The configuration.")(command)
+
+
+def configuration(config: str | None) -> Loaded:
+    """The configuration, or the end of the command with every fault said."""
+    chosen = config or click.get_current_context().find_root().obj
+    try:
+        return load(find(chosen))
+    except ConfigError as error:
+        say(str(error))
+        sys.exit(WRONG)
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, not for a pipe."""
+    click.echo(text, err=True)
+
+
+def fail(text: str, code: int = FAILED) -> NoReturn:
+    """End the command."""
+    say(text)
+    sys.exit(code)
+
+
+def as_json(value: Any) -> None:
+    """Print a value for programs."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

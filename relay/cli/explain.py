@@ -1,0 +1,138 @@
+"""`smsc-relay explain`: what would become of a mail, without sending anything."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from relay import model
+from relay.cli.common import WRONG, as_json, config_option, configuration, fail
+from relay.clock import Clock
+from relay.config import Config
+from relay.message import content, orders, routes
+from relay.message.routes import Resolved
+from relay.model import Envelope, Letter, Recipient
+from relay.smsc import wire
+from relay.smsc.client import Client, Credentials
+
+
+@click.command()
+@config_option
+@click.argument("mail", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--to", "to", multiple=True, required=True, metavar="ADDRESS", help="A recipient; may be repeated."
+)
+@click.option("--from", "from_", default=None, metavar="ADDRESS", help="The envelope sender; default: From.")
+@click.option("--price", is_flag=True, help="Ask the provider what it would cost (cost=1).")
+@click.option("--json", "json_", is_flag=True, help="Print JSON.")
+def explain(
+    config: str | None, mail: Path, to: tuple[str, ...], from_: str | None, *, price: bool, json_: bool
+) -> None:
+    """Say what would become of MAIL, without sending anything."""
+    settings = configuration(config).config
+    bad = [each for each in to if "@" not in each.strip("@")]
+    if bad:
+        fail(f"--to takes mail addresses, such as 79991234567@sms.example.com; this is none: {bad[0]}", WRONG)
+    letter = content.read(mail.read_bytes())
+    told = explained(settings, letter, to, from_ if from_ is not None else letter.from_)
+    if price:
+        asyncio.run(_add_prices(settings, told))
+    if json_:
+        as_json(told)
+    else:
+        _show(told)
+
+
+def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) -> list[dict[str, Any]]:
+    """An entry for each recipient: refused and why, or the very request that would be made."""
+    recipients = tuple(Recipient(address=each) for each in to)
+    envelope = Envelope(sender=sender, recipients=recipients)
+    resolved = [routes.resolve(each.address, config.routes, config.aliases) for each in recipients]
+    made = orders.compose(letter, envelope, resolved, now=Clock().now(), fallback_sender=config.reports.from_)
+    refused = {refusal.recipient: refusal.reply for refusal in made.refusals}
+    told = []
+    for number, recipient in enumerate(recipients):
+        meant = resolved[number]
+        entry: dict[str, Any] = {"to": recipient.address, "refused": ""}
+        if isinstance(meant, Resolved):
+            entry |= {"route": meant.route.match, "account": meant.route.account}
+        if number in refused:
+            entry["refused"] = str(refused[number])
+        else:
+            entry |= _request(letter, made, number)
+        told.append(entry)
+    return told
+
+
+def _request(letter: Letter, made: orders.Composed, number: int) -> dict[str, Any]:
+    drafts = [draft for draft in made.drafts if draft.recipient == number]
+    content_ = made.contents[drafts[0].content]
+    fields = wire.send_fields(
+        id="ID", phones=[draft.target for draft in drafts], text=content_.text, params=content_.params
+    )
+    return {
+        "channel": content_.channel,
+        "phones": [draft.target for draft in drafts],
+        "text": content_.text,
+        "alphabet": content_.alphabet,
+        "parts": content_.parts,
+        "files": [_file(letter.files[n]) for n in content_.files],
+        "notes": [*made.notes, *content_.notes],
+        "request": dict(fields),
+    }
+
+
+def _file(file: model.File) -> dict[str, Any]:
+    return {"name": file.name, "type": file.type, "size": file.size}
+
+
+async def _add_prices(config: Config, told: list[dict[str, Any]]) -> None:
+    for entry in told:
+        account = config.accounts.get(entry.get("account", ""))
+        if account is None or entry["refused"]:
+            continue
+        if account.url == "sandbox":
+            entry["price"] = "the sandbox has no prices; configure an account"
+            continue
+        credentials = Credentials(
+            login=account.login.get_secret_value(),
+            psw=account.psw.get_secret_value(),
+            apikey=account.apikey.get_secret_value(),
+        )
+        async with Client(name=entry["account"], url=account.url, credentials=credentials) as client:
+            entry["price"] = await client.price(
+                phones=entry["phones"], text=entry["text"], params=_params(entry)
+            )
+
+
+def _params(entry: dict[str, Any]) -> dict[str, str]:
+    """The parameters without those that every request has."""
+    plain = {name for name, _value in wire.send_fields(id="ID", phones=["+70000000000"], text="", params={})}
+    return {name: value for name, value in entry["request"].items() if name not in plain}
+
+
+def _show(told: list[dict[str, Any]]) -> None:
+    console = Console()
+    for entry in told:
+        table = Table.grid(padding=(0, 2))
+        table.add_row("to", entry["to"])
+        if entry["refused"]:
+            table.add_row("refused", entry["refused"])
+        for key in ("route", "account", "channel", "alphabet", "parts", "price"):
+            if entry.get(key):
+                table.add_row(key, str(entry[key]))
+        if entry.get("phones"):
+            table.add_row("phones", ", ".join(entry["phones"]))
+        for file in entry.get("files", ()):
+            table.add_row("file", f"{file['name']} ({file['type']}, {file['size']} octets)")
+        for note in entry.get("notes", ()):
+            table.add_row("note", note)
+        for name, value in entry.get("request", {}).items():
+            table.add_row(name, value, style="bold" if name == "mes" else "")
+        console.print(table, markup=False)
+        console.print()

@@ -1,0 +1,33 @@
+"""`smsc-relay sandbox`: the provider's look-alike alone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import click
+
+from relay.smsc.sandbox import Sandbox
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=8090, show_default=True, help="Which port; 0 is any free one.")
+@click.option("--latency", default=0.0, show_default=True, help="Seconds before each answer.")
+def sandbox(host: str, port: int, latency: float) -> None:
+    """Run the provider's look-alike alone; docs/sandbox.md says which numbers meet which fate."""
+    asyncio.run(_run(host, port, latency))
+
+
+async def _run(host: str, port: int, latency: float) -> None:
+    look_alike = Sandbox(latency=latency)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    url = await look_alike.start(host, port)
+    click.echo(f"ready sandbox={url}")
+    try:
+        await stop.wait()
+    finally:
+        await look_alike.stop()

@@ -1,0 +1,75 @@
+"""`smsc-relay serve`: the relay in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import click
+
+from relay import log
+from relay.app import PARTS, App
+from relay.cli.check import complaints
+from relay.cli.common import FAILED, WRONG, config_option, configuration, fail, say
+from relay.config import Config, ConfigError, Loaded, load
+from relay.queue.engine import Trouble
+
+_log = logging.getLogger("relay.app")
+
+
+@click.command()
+@config_option
+@click.option("--only", type=click.Choice(PARTS), default=None, help="Run that part alone.")
+def serve(config: str | None, only: str | None) -> None:
+    """Run the relay in the foreground until SIGTERM or SIGINT."""
+    loaded = configuration(config)
+    wrong = complaints(loaded)
+    if wrong:
+        fail("\n".join(wrong), WRONG)
+    log.set_up()
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+    try:
+        asyncio.run(_serve(loaded, only or ""))
+    except (Trouble, OSError) as error:
+        fail(f"smsc-relay can't start: {error}", FAILED)
+    except ExceptionGroup as group:  # a loop died: say it, and do not stay half alive
+        for each in group.exceptions:
+            _log.critical("a part died, the relay stops", exc_info=each)
+        raise SystemExit(FAILED) from None
+
+
+async def _serve(loaded: Loaded, only: str) -> None:
+    app = App(loaded.config, only=only)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, app, loaded)
+
+    def ready(app: App) -> None:
+        click.echo(app.ready_line())
+
+    await app.serve(stop, ready)
+
+
+def _reload(app: App, loaded: Loaded) -> None:
+    """SIGHUP: the new configuration where it is a good one, else the old."""
+    new = _reread(loaded)
+    if new is not None:
+        app.adopt(new)
+        _log.info("configuration re-read")
+
+
+def _reread(loaded: Loaded) -> Config | None:
+    try:
+        fresh = load(loaded.path)
+    except ConfigError as error:
+        _log.error("the new configuration is wrong, the old one stays", extra={"faults": list(error.faults)})
+        return None
+    wrong = complaints(fresh)
+    if wrong:
+        _log.error("the new configuration is wrong, the old one stays", extra={"faults": wrong})
+        return None
+    return fresh.config

@@ -1,0 +1,1 @@
+"""HTTP comes in: health, metrics, the command line's door; later callbacks and the dashboard."""

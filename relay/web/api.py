@@ -1,0 +1,238 @@
+"""The API that the command line uses: JSON over the unix socket.
+
+Ids are text here as everywhere outside. What a person does to an order goes through `settle`
+like any other news, so that it stands in the order's story and its sender hears of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from relay import model
+from relay.config import Config
+from relay.delivery import settle
+from relay.delivery.settle import News, Settler
+from relay.message import orders, routes
+from relay.message.routes import Resolved
+from relay.model import Envelope, Kind, Letter, Recipient
+from relay.queue import intake, schema, states
+from relay.queue.engine import Change, Trouble
+from relay.queue.rows import Order
+from relay.queue.states import Event, State
+from relay.queue.store import Store, tell
+from relay.replies import Reply
+
+MOST = 1000
+_ACTIONS = {
+    "hold": (Event.HELD, Kind.LATER, "4.7.1", "held by the operator"),
+    "release": (Event.RELEASED, Kind.LATER, "4.0.0", "released by the operator"),
+    "drop": (Event.DROPPED, Kind.REFUSED, "5.7.0", "dropped by the operator"),
+}
+
+
+class Relay(Protocol):
+    """What this room needs of the assembly."""
+
+    config: Config
+    store: Store
+    settler: Settler
+    kick: Callable[[set[str]], None]
+
+
+class Api:
+    """The handlers of `/api/`."""
+
+    def __init__(self, relay: Any) -> None:
+        self._relay: Relay = relay
+        self._since = self._relay.store.clock.now()
+
+    def routes(self) -> list[web.RouteDef]:
+        """The paths that this room answers."""
+        return [
+            web.get("/api/queue", self._list),
+            web.get("/api/queue/{id}", self._show),
+            web.post("/api/queue/{id}/retry", self._retry),
+            web.post("/api/queue/{id}/{action:hold|release|drop}", self._act),
+            web.post("/api/send", self._send),
+            web.get("/api/nodes", self._nodes),
+        ]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        try:
+            wanted = [State(state) for state in request.query.getall("state", [])]
+            many = min(MOST, int(request.query.get("limit", "100")))
+        except ValueError:
+            return _wrong("state is one of " + ", ".join(State) + "; limit is a number")
+        found = await self._relay.store.listed(wanted or list(State), many)
+        return _answer([_brief(order) for order in found])
+
+    async def _show(self, request: web.Request) -> web.Response:
+        order = await self._order(request)
+        if isinstance(order, web.Response):
+            return order
+        store = self._relay.store
+        mail = (await store.mails({order.mail_id})).get(order.mail_id)
+        recipient = (await store.recipients({order.recipient_id})).get(order.recipient_id)
+        content = (await store.contents({order.content_id or 0})).get(order.content_id or 0)
+        told = [n for n in await store.notices_of(order.mail_id) if n.order_id == order.id]
+        whole = _brief(order) | {
+            "mail": {"id": model.show(order.mail_id)}
+            | (
+                {"from": mail.sender, "subject": mail.subject, "received_at": mail.received_at}
+                if mail
+                else {}
+            ),
+            "recipient": recipient.address if recipient else "",
+            "text": content.text if content else "",
+            "params": content.form if content else {},
+            "files": [file.name for file in content.attachments] if content else [],
+            "notes": list(content.said) if content else [],
+            "attempts": order.attempts,
+            "request": model.show(order.request_id) if order.request_id else "",
+            "expire_at": order.expire_at,
+            "due_at": order.due_at,
+            "reports": [{"action": n.action, "state": n.state, "said": n.last} for n in told],
+            "story": [
+                {"at": line["at"], "event": line["event"], "detail": line["detail"]}
+                for line in await store.story(order.id)
+            ],
+        }
+        return _answer(whole)
+
+    async def _act(self, request: web.Request) -> web.Response:
+        order = await self._order(request)
+        if isinstance(order, web.Response):
+            return order
+        action = request.match_info["action"]
+        event, kind, status, reason = _ACTIONS[action]
+        if not states.can(order.state, event):
+            return _wrong(f"an order that is {order.state} can't be {event}", 409)
+        outcome = settle.person(kind, status, reason)
+        columns = {"due_at": self._relay.store.clock.now()} if event is Event.RELEASED else {}
+        try:
+            await self._relay.settler.settle(
+                [News(order=order.id, event=event, outcome=outcome, columns=columns)]
+            )
+        except Trouble as trouble:
+            return _wrong(f"the store did not take it: {trouble}", 503)
+        self._relay.kick({order.account})
+        fresh = (await self._relay.store.orders([order.id]))[0]
+        return _answer(_brief(fresh))
+
+    async def _retry(self, request: web.Request) -> web.Response:
+        """A final order is sent again as a new one; an unfinished one needs no retry."""
+        order = await self._order(request)
+        if isinstance(order, web.Response):
+            return order
+        if order.state not in states.FINAL:
+            return _wrong(f"an order that is {order.state} is not over yet", 409)
+        if order.content_id is None:
+            return _wrong("this order was refused before it had a text to send", 409)
+        again = _again(order, self._relay.store)
+        change = Change()
+        change.insert(schema.orders, **again)
+        tell(change, self._relay.store, order.id, "retried", f"as {model.show(again['id'])}")
+        tell(change, self._relay.store, again["id"], "queued", f"a retry of {model.show(order.id)}")
+        try:
+            await self._relay.store.write(change)
+        except Trouble as trouble:
+            return _wrong(f"the store did not take it: {trouble}", 503)
+        self._relay.kick({order.account})
+        return _answer(_brief(Order.of(again)))
+
+    async def _send(self, request: web.Request) -> web.Response:
+        """One message through the queue, as if a mail had asked for it."""
+        try:
+            asked = await request.json()
+            to, text, channel = str(asked["to"]), str(asked["text"]), str(asked.get("channel", ""))
+        except (ValueError, KeyError, TypeError):
+            return _wrong('send {"to": …, "text": …, "channel": …}')
+        resolved = self._resolved(to, channel)
+        if isinstance(resolved, Reply):
+            return _wrong(f"{resolved.status} {resolved.text}", 422)
+        store = self._relay.store
+        now = store.clock.now()
+        envelope = Envelope(sender="", source="command line", recipients=(Recipient(address=to),))
+        letter = Letter(plain=text)
+        composed = orders.compose(
+            letter, envelope, [resolved], now=now, fallback_sender=self._relay.config.reports.from_
+        )
+        if composed.refusals:
+            refused = composed.refusals[0].reply
+            return _wrong(f"{refused.status} {refused.text}", 422)
+        taken = intake.change_for(
+            envelope, letter, composed, mail_id=store.ids.new(now), ids=store.ids, now=now,
+            size=len(text), files={}, full_id=None,
+        )  # fmt: skip
+        try:
+            await store.write(taken.change)
+        except Trouble as trouble:
+            return _wrong(f"the store did not take it: {trouble}", 503)
+        self._relay.kick({order.account for order in taken.orders})
+        return _answer([_brief(order) for order in taken.orders])
+
+    async def _nodes(self, _request: web.Request) -> web.Response:
+        """The nodes that share the queue: an SQLite store is one process's own."""
+        config = self._relay.config
+        return _answer([{"node": config.hostname, "store": "sqlite", "since": self._since}])
+
+    def _resolved(self, to: str, channel: str) -> Resolved | Reply:
+        config = self._relay.config
+        if "@" in to:
+            return routes.resolve(to, config.routes, config.aliases)
+        wanted = channel or "sms"
+        for route in config.routes:
+            if route.channel == wanted:
+                return routes.on_route(to, route, config.aliases)
+        return Reply(550, "5.1.2", f"no route has the channel {wanted}")
+
+    async def _order(self, request: web.Request) -> Order | web.Response:
+        try:
+            found = await self._relay.store.orders([model.unshow(request.match_info["id"])])
+        except ValueError as error:
+            return _wrong(str(error))
+        return found[0] if found else _wrong("no such order", 404)
+
+
+def _again(order: Order, store: Store) -> dict[str, Any]:
+    now = store.clock.now()
+    values = asdict(order)
+    values |= {
+        "id": store.ids.new(now), "version": 1, "parent_id": None, "merged_into": None, "request_id": None,
+        "state": State.WAITING.value, "due_at": now, "batch": 0, "attempts": 0, "lease_until": None,
+        "created_at": now, "start_at": now, "expire_at": now + max(60_000, order.expire_at - order.start_at),
+        "sent_at": None, "finished_at": None, "warn_at": None, "poll_at": None, "polls": 0,
+        "kind": "", "status": "", "reason": "", "code": "", "words": "", "cost": "", "parts": 0,
+    }  # fmt: skip
+    return values
+
+
+def _brief(order: Order) -> dict[str, Any]:
+    return {
+        "id": model.show(order.id),
+        "state": order.state.value,
+        "channel": order.channel,
+        "account": order.account,
+        "to": order.target,
+        "created_at": order.created_at,
+        "finished_at": order.finished_at,
+        "status": order.status,
+        "reason": order.reason,
+        "code": order.code,
+        "words": order.words,
+        "parts": order.parts,
+        "cost": order.cost,
+    }
+
+
+def _answer(value: Any) -> web.Response:
+    return web.json_response(value, dumps=lambda what: json.dumps(what, ensure_ascii=False))
+
+
+def _wrong(text: str, status: int = 400) -> web.Response:
+    return web.json_response({"error": text}, status=status)

@@ -1,0 +1,144 @@
+"""The HTTP server: `/healthz`, `/readyz` and `/metrics` over TCP, all that and `/api/` on the unix socket.
+
+The socket has mode 0600: whoever may open it may steer the queue. Over TCP the API needs a
+login, and there is none in this version, so it is not served there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Protocol
+
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from relay import metrics
+from relay.config import Config
+from relay.delivery.worker import Worker
+from relay.queue.engine import Trouble
+from relay.queue.states import FINAL, State
+from relay.queue.store import Store
+from relay.smsc.client import Client
+from relay.web.api import Api
+
+
+class Relay(Protocol):
+    """What this room needs of the assembly."""
+
+    config: Config
+    store: Store
+    clients: dict[str, Client]
+    workers: dict[str, Worker]
+
+    @property
+    def connections(self) -> int:
+        """How many SMTP connections there are."""
+        ...
+
+    @property
+    def listening(self) -> bool:
+        """Whether every SMTP listener is bound."""
+        ...
+
+    def has(self, part: str) -> bool:
+        """Whether this process runs a part."""
+        ...
+
+
+class Web:
+    """The HTTP doors of one relay."""
+
+    def __init__(self, relay: Relay, api: Api) -> None:
+        self._relay = relay
+        self._api = api
+        self._runners: list[web.AppRunner] = []
+        self.address = ""
+
+    async def open(self, *, tcp: bool) -> None:
+        """Bind the socket and, with `tcp`, the port; raises OSError where that can't be."""
+        settings = self._relay.config.web
+        await self._bind_socket(Path(settings.socket))
+        if tcp and settings.listen:
+            host, _, port = settings.listen.rpartition(":")
+            runner = await self._runner(self._public())
+            site = web.TCPSite(runner, host.strip("[]"), int(port))
+            await site.start()
+            bound = runner.addresses[0]
+            self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+
+    async def close(self) -> None:
+        """Stop answering."""
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+
+    async def _bind_socket(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()  # noqa: ASYNC240 - the database's lock says that no other relay serves it
+        runner = await self._runner(self._private())
+        before = os.umask(0o177)
+        try:
+            await web.UnixSite(runner, str(path)).start()
+        finally:
+            os.umask(before)
+
+    async def _runner(self, application: web.Application) -> web.AppRunner:
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        self._runners.append(runner)
+        return runner
+
+    def _public(self) -> web.Application:
+        application = web.Application(client_max_size=64 * 1024)
+        application.router.add_get("/healthz", _healthz)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._metrics)
+        return application
+
+    def _private(self) -> web.Application:
+        application = self._public()
+        application.add_routes(self._api.routes())
+        return application
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        """200 when store, listeners and the provider (last known answer) are usable."""
+        wrong: list[str] = []
+        try:
+            await self._relay.store.next_notice()
+        except Trouble as trouble:
+            wrong.append(f"store: {trouble}")
+        if self._relay.has("smtp") and not self._relay.listening:
+            wrong.append("smtp: no listener is bound")
+        wrong += [
+            f"account {name}: the provider could not be reached at the last call"
+            for name, client in self._relay.clients.items()
+            if client.reachable is False
+        ]
+        wrong += [
+            f"account {name}: rests ({worker.resting.why})"
+            for name, worker in self._relay.workers.items()
+            if worker.resting.why
+        ]
+        return web.json_response({"ready": not wrong, "wrong": wrong}, status=503 if wrong else 200)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        counts = await self._relay.store.counts()
+        for state in State:
+            if state not in FINAL:
+                metrics.QUEUE.labels(state=state.value).set(counts.get(state, 0))
+        oldest = await self._relay.store.oldest_due()
+        now = self._relay.store.clock.now()
+        metrics.OLDEST.set(max(0, now - oldest) / 1000 if oldest is not None else 0)
+        metrics.CONNECTIONS.set(self._relay.connections)
+        for name, worker in self._relay.workers.items():
+            metrics.IN_FLIGHT.labels(account=name).set(worker.in_flight)
+        return web.Response(
+            body=generate_latest(metrics.REGISTRY),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")

@@ -1,0 +1,210 @@
+"""A whole relay for tests: real sockets, a real store, the sandbox as provider, a maildir for reports.
+
+`Journey` runs it in this process. With a `StillClock` time stands still until `pass_time`
+moves it from one moment at which somebody wakes to the next, once everybody is at rest; so
+hours pass in milliseconds and nothing is ever slept for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email
+import email.policy
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import aiosmtplib
+
+from relay.app import App
+from relay.clock import Clock
+from relay.config import Config, default
+from relay.model import SECOND
+from relay.queue.rows import Order
+from relay.queue.states import State
+from relay.smsc.sandbox import Sandbox
+
+START = 1_800_000_000_000
+SENDER = "ops@mon.example.com"
+PATIENCE = 15.0
+
+
+class StillClock(Clock):
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: int = START) -> None:
+        self._now = now
+        self.sleepers: dict[asyncio.Event, int | None] = {}
+
+    def now(self) -> int:
+        return self._now
+
+    def set(self, now: int) -> None:
+        """It is `now`; whoever waited for that wakes."""
+        self._now = now
+        for event, until in list(self.sleepers.items()):
+            if until is not None and until <= now:
+                event.set()
+
+    async def wait(self, event: asyncio.Event, until: int | None) -> None:
+        if until is None or until > self._now:
+            self.sleepers[event] = until
+            try:
+                await event.wait()
+            finally:
+                self.sleepers.pop(event, None)
+        event.clear()
+
+
+def settings(folder: Path, **changes: Any) -> Config:
+    """The demo's configuration on free ports, with changes: `reports={"gather": 0}` and the like."""
+    base = default(folder)
+    changes = {
+        "reports": {"gather": 0},
+        "web": {"listen": ""},
+        "listeners": (base.listeners[0].model_copy(update={"address": "127.0.0.1:0"}),),
+        "hostname": "relay.example.com",
+    } | changes
+    update = {
+        key: getattr(base, key).model_copy(update=value)
+        if isinstance(value, Mapping) and key != "aliases"
+        else value
+        for key, value in changes.items()
+    }
+    return base.model_copy(update=update)
+
+
+class Journey:
+    """A running relay and everything around it."""
+
+    def __init__(self, app: App, sandbox: Sandbox, clock: Clock, folder: Path) -> None:
+        self.app = app
+        self.sandbox = sandbox
+        self.clock = clock
+        self.folder = folder
+
+    # -- the client -----------------------------------------------------------------------
+
+    async def mail(
+        self,
+        content: str | bytes,
+        to: str | Sequence[str],
+        *,
+        sender: str = SENDER,
+        options: Sequence[str] = (),
+        rcpt_options: Sequence[str] = (),
+    ) -> list[str]:
+        """Send a mail; every reply to MAIL, RCPT and DATA as `code message`."""
+        raw = content.encode() if isinstance(content, str) else content
+        raw = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        host, _, port = self.app.listeners[0].address.rpartition(":")
+        client = aiosmtplib.SMTP(hostname=host, port=int(port), start_tls=False, timeout=PATIENCE)
+        await client.connect()
+        await client.ehlo()
+        replies = [await client.execute_command(f"MAIL FROM:<{sender}>".encode(), *_bytes(options))]
+        for each in [to] if isinstance(to, str) else to:
+            line = f"RCPT TO:<{each}>".encode()
+            replies.append(await client.execute_command(line, *_bytes(rcpt_options)))
+        with contextlib.suppress(aiosmtplib.SMTPDataError):
+            if any(reply.code == 250 for reply in replies[1:]):
+                try:
+                    replies.append(await client.data(raw))
+                except aiosmtplib.SMTPDataError as refused:
+                    replies.append(aiosmtplib.SMTPResponse(refused.code, refused.message))
+        with contextlib.suppress(aiosmtplib.SMTPException):
+            await client.quit()
+        return [f"{reply.code} {reply.message}" for reply in replies]
+
+    # -- looking --------------------------------------------------------------------------
+
+    async def orders(self) -> list[Order]:
+        """All orders, oldest first."""
+        return sorted(await self.app.store.listed(list(State), 10_000), key=lambda order: order.id)
+
+    async def order(self) -> Order:
+        """The only order there is."""
+        (order,) = await self.orders()
+        return order
+
+    def sends(self) -> list[Mapping[str, str]]:
+        """The parameters of each call to send.php."""
+        return [call.params for call in self.sandbox.calls if call.path.endswith("send.php")]
+
+    def reports(self) -> list[EmailMessage]:
+        """The reports that the maildir has, oldest first."""
+        new = self.folder / "reports" / "new"
+        paths = sorted(new.iterdir(), key=lambda path: path.stat().st_mtime_ns) if new.is_dir() else []
+        return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in paths]
+
+    async def until(self, true: Callable[[], Any], what: str = "it") -> None:
+        """Wait for something to become true; fail, saying what, when it does not."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not await _value(true):  # noqa: ASYNC110 - what is waited for has no event
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"{what} did not come to pass") from None
+
+    # -- time -----------------------------------------------------------------------------
+
+    async def rest(self) -> None:
+        """Wait until nobody has anything to do at this moment."""
+        clock = self.clock
+        assert isinstance(clock, StillClock)
+        loops = len(self.app._loops)
+
+        def at_rest() -> bool:
+            awake = [event for event in clock.sleepers if event.is_set()]
+            busy = any(worker.in_flight for worker in self.app.workers.values())
+            return len(clock.sleepers) == loops and not awake and not busy
+
+        for _ in range(3):
+            await self.until(at_rest, "rest")
+            await asyncio.sleep(0)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, from one awakening to the next."""
+        clock = self.clock
+        assert isinstance(clock, StillClock)
+        end = clock.now() + int(seconds * SECOND)
+        while True:
+            await self.rest()
+            moments = [until for until in clock.sleepers.values() if until is not None and until <= end]
+            if not moments:
+                break
+            clock.set(max(clock.now(), min(moments)))
+        clock.set(end)
+        await self.rest()
+
+
+async def _value(true: Callable[[], Any]) -> Any:
+    value = true()
+    return await value if asyncio.iscoroutine(value) else value
+
+
+def _bytes(options: Sequence[str]) -> list[bytes]:
+    return [option.encode() for option in options]
+
+
+@contextlib.asynccontextmanager
+async def journey(
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    sandbox: Sandbox | None = None,
+    config: Config | None = None,
+    **options: Any,
+) -> AsyncIterator[Journey]:
+    """A relay that runs for as long as the block."""
+    clock = clock or StillClock()
+    sandbox = sandbox or Sandbox(now=lambda: clock.now() / SECOND)
+    app = App(
+        config or settings(folder), clock=clock, chance=lambda: 0.0, sandboxes={"main": sandbox}, **options
+    )
+    try:
+        async with app.running():
+            yield Journey(app, sandbox, clock, folder)
+    finally:
+        await sandbox.stop()

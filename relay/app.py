@@ -75,6 +75,7 @@ class App:
         self._inline_max = inline_max
         self._patience = patience  # seconds without a byte from the provider
         self.clients: dict[str, Client] = {}
+        self.urls: dict[str, str] = {}
         self.workers: dict[str, Worker] = {}
         self.listeners: list[Listener] = []
         self.registry = Registry()
@@ -158,6 +159,7 @@ class App:
                 self.sandboxes[name] = Sandbox(now=lambda: self.clock.now() / 1000)
                 self._stack.push_async_callback(self.sandboxes[name].stop)
             url = await self.sandboxes[name].start()
+        self.urls[name] = url
         credentials = Credentials(
             login=account.login.get_secret_value() or ("sandbox" if account.url == "sandbox" else ""),
             psw=account.psw.get_secret_value() or ("sandbox" if account.url == "sandbox" else ""),
@@ -217,7 +219,7 @@ class App:
             store=self.store,
             settler=self.settler,
             reader=self.reader,
-            queued=self.kick,
+            queued=self._queued,
             notice_due=self.mailer.kick,
         )
         for listener in self.config.listeners:
@@ -242,6 +244,10 @@ class App:
         for name in accounts:
             if name in self.workers:
                 self.workers[name].kick()
+
+    def _queued(self, accounts: set[str]) -> None:
+        self.kick(accounts)
+        self.chores.new_orders()
 
     def kick_all(self) -> None:
         """Something may be due for any account."""

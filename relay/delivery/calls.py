@@ -353,16 +353,16 @@ class Calls:
 
     async def _poll_group(self, order: Order) -> Outcome | None:
         """A group whose members the answer did not tell: the history may."""
+        if await self._store.members([order.id]):
+            await self._settler.surely([self._poll_later(order, None)])
+            return None
         found = await self._client.look_up(_name(order), order.sent_at or order.created_at)
         if isinstance(found, Outcome):
             await self._settler.surely([self._poll_later(order, found)])
             return found
-        members = await self._store.members([order.id])
-        known = {member.target.lstrip("+") for member in members}
-        fresh = [phone for phone in found if phone.lstrip("+") not in known]
 
         def add(change: Change) -> None:
-            for phone in fresh:
+            for phone in found:
                 row = settle.member_row(self._store, order, phone, self._now(), self._delivery.poll)
                 change.inserts.append((schema.orders, schema.row(schema.orders, **row)))
 

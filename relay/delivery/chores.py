@@ -36,22 +36,42 @@ class Chores:
         self._store = store
         self._settler = settler
         self._kick = kick
-        self._stop = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._fresh = False  # orders came since the last turn, so deadlines may have
         self._stopping = False
         self._swept_at = 0
 
+    def new_orders(self) -> None:
+        """Orders came, and with them deadlines: a turn within EVERY, however many come."""
+        if not self._fresh:
+            self._fresh = True
+            self._wake.set()
+
     def stop(self) -> None:
+        """End after the chore under way."""
         self._stopping = True
-        self._stop.set()
+        self._wake.set()
 
     async def run(self) -> None:
-        """Do the chores again and again until stopped."""
+        """Do the chores whenever a deadline passes, until stopped."""
+        clock = self._store.clock
         while not self._stopping:
+            self._fresh = False
             try:
                 await self.turn()
+                until = await self._next(clock.now())
             except Trouble as trouble:
                 _log.error("a chore failed", extra={"why": str(trouble)})
-            await self._store.clock.wait(self._stop, self._store.clock.now() + EVERY)
+                until = clock.now() + EVERY
+            await clock.wait(self._wake, until)
+            if self._fresh and not self._stopping:
+                await clock.wait(self._wake, clock.now() + EVERY)
+
+    async def _next(self, now: int) -> int:
+        """The next deadline; one that passed while its order was out is looked at again soon."""
+        deadline = await self._store.next_deadline()
+        sweep = self._swept_at + SWEEP_EVERY
+        return sweep if deadline is None else min(sweep, max(deadline, now + EVERY))
 
     async def turn(self) -> None:
         """Everything that is due now."""

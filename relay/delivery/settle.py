@@ -204,7 +204,19 @@ class Settler:
                 self._late(change, order, each, scene)
                 continue
             moves.append((order, self._move(change, order, each, scene), each.outcome))
+        self._guard(change, moves, scene)
         return moves
+
+    def _guard(self, change: Change, moves: Sequence[tuple[Order, State, Outcome]], scene: _Scene) -> None:
+        """What is decided by looking at siblings must fail where a sibling moved meanwhile.
+
+        Two members of a group or an alias may be settled at the same time, each seeing the
+        other unfinished: then nobody would close the group or tell the good news.
+        """
+        shared = {order.recipient_id for order, _state, _outcome in moves}
+        for each in shared:
+            if len(scene.siblings.get(each, ())) > 1:
+                change.update(schema.recipient, each, scene.recipients[each].version)
 
     def _late(self, change: Change, order: Order, news: News, scene: _Scene) -> None:
         """News that moves nothing: written down, and told where it corrects what was told."""
@@ -266,6 +278,8 @@ class Settler:
                 return {"lease_until": None}
             case State.SENDING | State.HELD:
                 return {}
+            case State.MERGED:
+                return {"poll_at": None, "lease_until": None}
             case _:
                 reached = {"sent_at": order.sent_at or now} if state is State.DELIVERED else {}
                 return {"finished_at": now, "poll_at": None, "warn_at": None, "lease_until": None, **reached}

@@ -36,7 +36,6 @@ _log = logging.getLogger("relay.delivery")
 
 DUE = 400
 """Orders read in a round: enough to fill all slots with requests of several phones."""
-_SETTLE_WAIT = SECOND
 
 
 class Worker:
@@ -185,9 +184,7 @@ class Worker:
         return {
             order.id
             for order in (await self._store.orders(speakers) if speakers else ())
-            if order.state in (State.FAILED, State.DROPPED)
-            and order.sent_at is None
-            and order.kind != Kind.REFUSED
+            if order.sent_at is None and (order.state is State.DROPPED or order.kind == Kind.EXPIRED)
         }
 
     async def _start(self, made: Plan, now: int) -> None:
@@ -205,17 +202,21 @@ class Worker:
             self._begin(self._poll(orders), question=True, busy=[order.id for order in orders])
 
     async def _next(self, now: int) -> int | None:
-        """When something will fall due; None while a call that ends will tell sooner."""
+        """When something will fall due; None where a call that ends will tell sooner."""
         if not self._slots().free:
             return None
-        moments = [await self._store.next_due(self.name, now)]
-        if self.resting.why is not Rest.NONE:
-            moments.append(self.resting.probe_at)
+        resting = self.resting
+        moments = [resting.probe_at if resting.why is not Rest.NONE else None]
+        if not resting.silent:
+            sends = resting.why is Rest.NONE
+            moments.append(await self._store.next_due(self.name, now, sends=sends))
         if plan.slowed(self._refusals, now):
             moments.append(self._refusals[0][0] + MINUTE)
-        times = [moment for moment in moments if moment is not None]
-        # What is due but had no room (questions) waits for a call to end, or a second.
-        return max(min(times), now + SECOND) if times and min(times) <= now else min(times, default=None)
+        first = min((moment for moment in moments if moment is not None), default=None)
+        if first is None or first > now:
+            return first
+        # Due, but not begun: questions wait for room, which a call that ends makes.
+        return None if self._tasks else now + SECOND
 
     # -- claiming -------------------------------------------------------------------------
 

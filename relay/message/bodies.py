@@ -71,14 +71,20 @@ class Walk:
             return self._group(part, nested)
         if part.type in _MAILS:
             return self._mail(part, nested)
-        if part.type in _SMIME and b"sign" not in part.params.get("smime-type", b"envel").lower():
+        if part.type in _SMIME and not part.params.get("smime-type", b"").lower().startswith(
+            (b"sign", b"cert")
+        ):
             return self._note_encrypted()
+        if part.type in _SMIME:
+            self.budget.note("a part that is signed in a closed form (S/MIME) was taken as a file")
         if part is self.lead or _is_text(part, self.hint):
             return self._text(part)
         return self._file(part)
 
     def _group(self, part: parts.Part, nested: int) -> Body:
         children = part.children
+        if not children:
+            return Body()
         match part.type:
             case "multipart/alternative":
                 return self._best(children, nested)
@@ -137,6 +143,8 @@ class Walk:
         if note:
             self.budget.note(note)
         text = self._characters(part, data)
+        if not text.strip():
+            return Body()
         if part.type == "text/html" or (part.type == "text/plain" and _LOOKS_HTML.match(text)):
             return Body(html=markup.honest(text))
         if part.type in ("text/enriched", "text/richtext"):

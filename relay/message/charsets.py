@@ -45,10 +45,10 @@ _ALIASES = {
     "iso-8859-9": "cp1254", "latin5": "cp1254", "iso-8859-11": "cp874", "macintosh": "mac-roman",
     "x-mac-roman": "mac-roman", "windows1250": "cp1250", "cp-1250": "cp1250", "x-cp1250": "cp1250",
     "win-1250": "cp1250", "cp-1254": "cp1254", "cp-1257": "cp1257", "cp-850": "cp850", "cp-437": "cp437",
+    "windows1252": "cp1252", "win-1252": "cp1252", "cp-1252": "cp1252", "x-cp1252": "cp1252",
     # western by habit: what software writes that does not know
-    "iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252", "l1": "cp1252", "iso8859-1": "cp1252",
-    "x-iso-8859-1": "cp1252", "iso-8859-1-windows-3.1-latin-1": "cp1252", "windows1252": "cp1252",
-    "win-1252": "cp1252", "x-cp1252": "cp1252", "x-ansi": "cp1252",
+    "latin-1": "iso8859-1", "x-iso-8859-1": "iso8859-1", "x-ansi": "iso8859-1",
+    "iso-8859-1-windows-3.1-latin-1": "iso8859-1",
     # no charset at all
     "us-ascii": _UNTRUE, "ascii": _UNTRUE, "ansi-x3.4-1968": _UNTRUE, "646": _UNTRUE, "ansi": _UNTRUE,
     "unknown": _UNTRUE, "x-unknown": _UNTRUE, "unknown-8bit": _UNTRUE, "x-user-defined": _UNTRUE,
@@ -90,6 +90,8 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+_HABITS = ("", "utf-8", "iso8859-1")  # labels that prove nothing where the octets speak
+_WESTERN = {octet: bytes((octet,)).decode("cp1252", "ignore") or None for octet in range(0x80, 0xA0)}
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]|[\U0001fffe-\U0010ffff]")
 _PLANE_ENDS = {plane << 16 | end for plane in range(1, 17) for end in (0xFFFE, 0xFFFF)}
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
@@ -141,7 +143,7 @@ def _decode(raw: bytes, name: str, hint: str) -> str:
         text = _utf8(raw, sure=name in _CYRILLIC)
         if text is not None:
             return text
-    if name in ("", "utf-8", "cp1252"):
+    if name in _HABITS:
         return _guess(raw, hint)
     return _labelled(raw, name, hint)
 
@@ -200,7 +202,7 @@ def _plausible(text: str) -> bool:
 
 def _guess(raw: bytes, hint: str) -> str:
     """The likeliest reading of eight-bit octets of which nothing is known but a hint."""
-    if hint and hint not in _CYRILLIC and hint not in ("utf-8", "cp1252") and hint not in _WIDE:
+    if hint and hint not in _CYRILLIC and hint not in _HABITS and hint not in _WIDE:
         try:
             return raw.decode(hint)
         except UnicodeDecodeError:
@@ -210,14 +212,8 @@ def _guess(raw: bytes, hint: str) -> str:
 
 
 def _western(raw: bytes) -> str:
-    """windows-1252, its five holes read as Latin-1 has them."""
-    try:
-        return raw.decode("cp1252")
-    except UnicodeDecodeError:
-        return "".join(
-            bytes((octet,)).decode("cp1252", "ignore") or (chr(octet) if octet < 0x80 or octet > 0x9F else "")
-            for octet in raw
-        )
+    """windows-1252; what its five holes hold is left out."""
+    return raw.decode("latin-1").translate(_WESTERN)
 
 
 def _cyrillic(raw: bytes, hint: str = "") -> str:
@@ -254,6 +250,8 @@ def _runs(sample: bytes) -> tuple[int, int]:
 
 def _labelled(raw: bytes, name: str, hint: str) -> str:
     """The reading that the label asks for; where that breaks on the octets, a guess."""
+    if name == "cp1252":
+        return _western(raw)
     try:
         return raw.decode(name)
     except UnicodeDecodeError:

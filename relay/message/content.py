@@ -37,7 +37,7 @@ def read(raw: bytes) -> model.Letter:
             (_title(name), headers.decode(value, hint)[:_VALUE]) for name, value in fields[:_SHOWN]
         ),
         head=_head(raw),
-        plain=body.plain,
+        plain=body.plain.strip("\n"),
         html=body.html,
         files=tuple(walk.files),
         auto=origin.auto(fields, _kind(root), subject),

@@ -250,7 +250,7 @@ def file_name(text: str) -> str:
 def address(value: bytes, hint: str = "") -> str:
     """The bare address of the first mailbox in a From value, "" where there is none."""
     bare = _without_names(decode(value[:4096], hint))
-    words = re.split(r"[\s,;<>]+", bare)
+    words = re.findall(r'"[^"]*"@[^\s,;<>]+|[^\s,;<>]+', bare)
     inside = bare.partition("<")[2].partition(">")[0].strip()
     return next((each for each in (inside, *words) if "@" in each.strip("@") and each.isprintable()), "")
 

@@ -57,7 +57,7 @@ def to_text(html: str) -> str:
     """The text of an HTML mail, tables row by row, marks where they stood."""
     html = markup.honest(markup.without_pictures(html))
     if len(html) > _LARGEST:
-        html = for_mail(html)[:_LARGEST]
+        html = markup.inside(html, styles=False)[:_LARGEST]
     try:
         text = _laid_out(html)
     except (

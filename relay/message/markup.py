@@ -23,10 +23,10 @@ _PICTURE = re.compile(r"""data:image/[a-z0-9.+-]{1,40};base64,[A-Za-z0-9+/=\s%]*
 _REFERENCE = re.compile(r"&#(?:[0-9]{1,10}|x[0-9a-f]{1,10});?", re.IGNORECASE)
 _QUOTE = re.compile(r"""=\s{0,9}(["'])""")
 _DROPPED = re.compile(
-    r"<(?:!--|[!?]|/?(script|title|xml|html|head|body|meta|link|base)(?=[\s/>]))", re.IGNORECASE
+    r"<(?:!--|[!?]|/?(script|style|title|xml|html|head|body|meta|link|base)(?=[\s/>]))", re.IGNORECASE
 )
 _STRIPPED = re.compile(r"<(?:!--|[!?]|/?([a-z][a-z0-9]{0,20})(?=[\s/>:]))", re.IGNORECASE)
-_WITH_CONTENT = {"script", "title", "xml"}
+_WITH_CONTENT = {"script", "style", "title", "xml"}
 _UNREAD = {"script", "style", "title", "head", "template", "noscript", "xml"}
 _LINES = {"br", "p", "div", "tr", "li", "table", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "pre",
           "blockquote", "section", "article", "header", "footer", "dt", "dd"}  # fmt: skip
@@ -100,13 +100,14 @@ def without_pictures(html: str) -> str:
     return _PICTURE.sub("", html)
 
 
-def inside(html: str) -> str:
-    """What stands inside the body, as it is; scripts, comments and the head go, styles stay."""
+def inside(html: str, *, styles: bool = True) -> str:
+    """What stands inside the body, as it is; scripts, comments and the head go, styles may stay."""
     pieces, at, lost = [], 0, set[str]()
     while found := _DROPPED.search(html, at):
-        pieces.append(html[at : found.start()])
         name = (found[1] or "").lower()
-        at = _after(html, found, name if name in _WITH_CONTENT else "", lost)
+        end = _after(html, found, name if name in _WITH_CONTENT else "", lost)
+        pieces.append(html[at : end if styles and name == "style" else found.start()])
+        at = end
     return "".join([*pieces, html[at:]]).strip()
 
 

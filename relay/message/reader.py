@@ -141,6 +141,8 @@ class Reader:
         self._busy.add(worker)
         keep = False
         try:
+            if self._closed:
+                raise Unreadable("the reader was closed")
             async with asyncio.timeout(self._timeout):
                 answer = await worker.ask(question)
             keep = "error" not in answer and worker.mails < _MAILS and not self._closed

@@ -131,7 +131,12 @@ def _mpeg(data: bytes) -> str:
         return ""
     if data[1] & 0xF6 == 0xF0:
         return "audio/aac"
-    frame = data[1] & 0x06 and data[1] & 0x18 != 0x08 and data[2] & 0xF0 != 0xF0 and data[2] & 0x0C != 0x0C
+    frame = (
+        data[1] & 0x06 in (0x02, 0x04)
+        and data[1] & 0x18 != 0x08
+        and data[2] & 0xF0 != 0xF0
+        and data[2] & 0x0C != 0x0C
+    )
     return "audio/mpeg" if frame else ""
 
 

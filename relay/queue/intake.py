@@ -67,7 +67,7 @@ def change_for(
     intake = Intake(change=change, mail=mail)
     for position, each in enumerate(envelope.recipients):
         recipient = Recipient(
-            ids.new(now), mail_id, position, each.address, each.orcpt, ",".join(sorted(each.notify))
+            ids.new(now), 1, mail_id, position, each.address, each.orcpt, ",".join(sorted(each.notify))
         )
         change.insert(schema.recipient, **asdict(recipient))
         intake.recipients.append(recipient)

@@ -59,6 +59,7 @@ class Recipient:
     """One RCPT of a mail."""
 
     id: int
+    version: int
     mail_id: int
     position: int
     address: str

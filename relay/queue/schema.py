@@ -60,7 +60,7 @@ repeat = Table(                   # what tells a repeated mail (RFC 1047), kept 
 )
 recipient = Table(                # one RCPT of a mail
     "recipient", metadata,
-    _key("id"), _int("mail_id"), _int("position"),
+    _key("id"), _int("version", 1), _int("mail_id"), _int("position"),
     _text("address"), _text("orcpt"), _text("notify"),
     Index("recipient_mail", "mail_id"),
 )

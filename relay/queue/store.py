@@ -81,6 +81,10 @@ _EXPIRED = (
     .order_by(_o.expire_at)
     .limit(bindparam("many"))
 )
+_NEXT_EXPIRY = select(func.min(_o.expire_at)).where(
+    _o.finished_at.is_(None), _o.state.in_((State.WAITING, State.HELD, State.SENDING))
+)
+_NEXT_WARNING = select(func.min(_o.warn_at)).where(_o.warn_at.is_not(None))
 _TO_WARN = select(schema.orders).where(_o.warn_at <= bindparam("now")).limit(bindparam("many"))
 _LIST = (
     select(schema.orders)
@@ -193,10 +197,10 @@ class Store:
         """Sent orders whose status is to be asked for."""
         return await self._orders(_DUE_POLLS, account=account, now=now, many=many)
 
-    async def next_due(self, account: str, now: int) -> int | None:
-        """When there will be something to do for an account that has nothing due now."""
+    async def next_due(self, account: str, now: int, *, sends: bool) -> int | None:
+        """When something will fall due for an account: questions, and with `sends` orders as well."""
         moments = [
-            await self._one(_NEXT_DUE, account=account, now=now),
+            await self._one(_NEXT_DUE, account=account, now=now) if sends else None,
             await self._one(_NEXT_REQUEST, account=account),
             await self._one(_NEXT_POLL, account=account),
         ]
@@ -225,6 +229,11 @@ class Store:
     async def expired(self, now: int, many: int) -> list[Order]:
         """Orders that waited past their time."""
         return await self._orders(_EXPIRED, now=now, many=many)
+
+    async def next_deadline(self) -> int | None:
+        """When the next order expires or owes a delay warning."""
+        moments = [await self._one(_NEXT_EXPIRY), await self._one(_NEXT_WARNING)]
+        return min((moment for moment in moments if moment is not None), default=None)
 
     async def to_warn(self, now: int, many: int) -> list[Order]:
         """Orders that owe a delay warning."""

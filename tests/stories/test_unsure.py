@@ -1,0 +1,153 @@
+"""Calls that break off: exactly one message, one truthful word, whatever the provider does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness import Journey, StillClock, journey
+
+from relay.smsc.sandbox import Sandbox
+
+MAIL = """\
+From: ops@mon.example.com
+Subject: Disk 95 %
+Message-ID: <1@mon.example.com>
+Date: Fri, 20 Nov 2026 03:00:00 +0000
+
+full
+"""
+
+
+def to(fate: str) -> str:
+    return f"7999123{fate}@sms.example.com"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fate", ["0111", "0115", "0116", "0117"])
+async def test_accepted_but_the_answer_was_lost(relay: Journey, fate: str) -> None:
+    """Exactly one message, no bounce, and only one call to send.php."""
+    await relay.mail(MAIL, to(fate))
+    await relay.pass_time(120)
+
+    assert 1 == len(relay.sandbox.messages)
+    assert 1 == len(relay.sends())
+    assert "delivered" == (await relay.order()).state
+    assert [] == relay.reports()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fate", ["0112", "0114"])
+async def test_lost_before_it_was_accepted(relay: Journey, fate: str) -> None:
+    """Asked about twice, then repeated under the same id with the same bytes."""
+    await relay.mail(MAIL, to(fate))
+    await relay.pass_time(120)
+
+    sends = [call for call in relay.sandbox.calls if call.path.endswith("send.php")]
+    assert 2 == len(sends)
+    assert sends[0].body == sends[1].body
+    assert sends[1].started_at - sends[0].started_at >= 10
+    assert 1 == len(relay.sandbox.messages)
+    assert "delivered" == (await relay.order()).state
+    assert [] == relay.reports()
+
+
+@pytest.mark.asyncio
+async def test_error_9_is_asked_about_for_a_minute_before_it_is_repeated(relay: Journey) -> None:
+    """It may be another order's twin: only what is still unknown after 60 s goes again."""
+    await relay.mail(MAIL, to("0009"))
+    await relay.pass_time(50)
+    before = len(relay.sends())
+    await relay.pass_time(120)
+
+    assert 1 == before
+    assert 2 == len(relay.sends())
+    assert 1 == len(relay.sandbox.messages)
+    assert "delivered" == (await relay.order()).state
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fault", ["silence", "accepted-silence"])
+async def test_silence_is_unsure_and_ends_in_one_message(tmp_path: Path, fault: str) -> None:
+    """No byte within the patience: asked about, then told or repeated."""
+    clock = StillClock()
+    sandbox = Sandbox(now=lambda: clock.now() / 1000)
+    sandbox.next_send_faults.append(fault)
+    async with journey(tmp_path, clock=clock, sandbox=sandbox, patience=0.3) as relay:
+        await relay.mail(MAIL, to("4567"))
+        await relay.pass_time(120)
+        order = await relay.order()
+
+    assert 1 == len(sandbox.messages)
+    assert "delivered" == order.state
+    assert [] == relay.reports()
+
+
+@pytest.mark.asyncio
+async def test_late_acceptance_and_our_repeat_make_one_message(relay: Journey) -> None:
+    """The provider takes the first call only after the break: its filter meets the repeat."""
+    await relay.mail(MAIL, to("0118"))
+    await relay.pass_time(180)
+
+    assert 1 == len(relay.sandbox.messages)
+    assert "delivered" == (await relay.order()).state
+    assert [] == relay.reports()
+
+
+@pytest.mark.asyncio
+async def test_one_phone_of_an_accepted_request_that_is_unknown_goes_alone(relay: Journey) -> None:
+    """Any status of any phone means accepted; after a minute the missing one has its own request."""
+    relay.sandbox.next_send_faults.append("accepted-reset")
+    await relay.mail(MAIL, [to("4567"), to("0107")])  # the second is refused within the answer
+    await relay.pass_time(50)
+    before = len(relay.sends())
+    await relay.pass_time(120)
+
+    assert 1 == before
+    assert ["+79991234567,+79991230107", "+79991230107"] == [p["phones"] for p in relay.sends()]
+    assert 2 == len({params["id"] for params in relay.sends()})
+    assert ["delivered", "failed"] == [order.state for order in await relay.orders()]
+    assert 1 == len(relay.sandbox.messages)
+    assert 1 == len(relay.reports())
+
+
+@pytest.mark.asyncio
+async def test_a_group_that_broke_off_is_looked_for_and_never_repeated(relay: Journey) -> None:
+    """It can't be asked about by phone: the history tells."""
+    relay.sandbox.next_send_faults.append("accepted-reset")
+    await relay.mail(MAIL, "g777@sms.example.com")
+    await relay.pass_time(300)
+
+    assert 1 == len(relay.sends())
+    assert {"delivered"} == {order.state for order in await relay.orders()}
+
+
+@pytest.mark.asyncio
+async def test_what_nobody_can_answer_is_unknown_and_said_so(tmp_path: Path) -> None:
+    """A group lost before acceptance stays open until give_up, then the sender hears the truth."""
+    async with journey(tmp_path) as relay:
+        relay.sandbox.next_send_faults.append("reset")
+        await relay.mail(MAIL, "g777@sms.example.com")
+        await relay.pass_time(73 * 3600)
+        order = await relay.order()
+
+        assert 1 == len(relay.sends())
+        assert "unknown" == order.state
+        assert any("Unknown" in report["Subject"] for report in relay.reports())
+
+
+@pytest.mark.asyncio
+async def test_an_unsure_order_past_its_time_is_not_repeated(tmp_path: Path) -> None:
+    """Known not to exist, and too late: failed, with one bounce."""
+    async with journey(tmp_path) as relay:
+        route = relay.app.config.routes[0].model_copy(update={"expire": 5_000})
+        relay.app.config = relay.app.config.model_copy(update={"routes": (route,)})
+        relay.sandbox.next_send_faults.append("reset")
+        await relay.mail(MAIL, to("4567"))
+        await relay.pass_time(120)
+        order = await relay.order()
+
+        assert 1 == len(relay.sends())
+        assert [] == relay.sandbox.messages
+        assert "failed" == order.state
+        assert 1 == len(relay.reports())

@@ -41,7 +41,7 @@ def repeat_key(envelope: Envelope, letter: Letter) -> str:
     """What tells a repeated mail; "" where it can't be told (RFC 1047, design promise 2)."""
     if not letter.digest:
         return ""
-    recipients = sorted(recipient.address for recipient in envelope.recipients)
+    recipients = sorted({recipient.address for recipient in envelope.recipients})
     parts = [envelope.sender, *recipients, letter.digest]
     return model.stable_digest(*(part.encode("utf-8", "surrogateescape") for part in parts))
 

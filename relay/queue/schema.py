@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text, text
 
 VERSION = 1
-"""The schema's version; `migrations` holds a step for each number up to it."""
+"""The schema's version; a database of an older one is brought forward when it is opened."""
 OLDEST = 1
 """The oldest program (by the schema version it knows) that may use a database of this version."""
 

@@ -93,11 +93,14 @@ class SQLite:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self._path)
+        except OSError as error:
+            raise Trouble(f"cannot open {self._path}: {error.strerror}") from error
         try:
             self._connection = _opened(self._path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             os.close(self._lock)
             raise Trouble(f"cannot open {self._path}: {error}") from error
         except Trouble:
@@ -214,7 +217,9 @@ class SQLite:
             earlier = self._repeats([job])
             if not earlier and job.change:
                 self._together([job.change])
-        except Exception as error:  # noqa: BLE001 - this change's own
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise  # SQLite gave the whole transaction up (no room, a broken disk)
             self._connection.execute("ROLLBACK TO one")
             self._connection.execute("RELEASE one")
             return job, None, _translated(error)
@@ -229,18 +234,16 @@ class SQLite:
     def _repeats(self, jobs: Sequence[_Job]) -> dict[_Job, int]:
         """The changes whose `once` key is on disk already, or earlier in this batch."""
         earlier: dict[_Job, int] = {}
-        fresh: dict[str, int] = {}
         for job in jobs:
-            once = job.change.once if job.change else None
+            once = None if job.change is None else job.change.once
             if once is None:
                 continue
             key, mail_id, now = once
             sql = "SELECT mail_id FROM repeat WHERE key = ?"
             found = self._connection.execute(sql, (key,)).fetchone()
-            if found is not None or key in fresh:
-                earlier[job] = found[0] if found is not None else fresh[key]
+            if found is not None:
+                earlier[job] = found[0]
                 continue
-            fresh[key] = mail_id
             self._connection.execute(
                 "INSERT INTO repeat (key, mail_id, at) VALUES (?, ?, ?)", (key, mail_id, now)
             )
@@ -289,9 +292,12 @@ def _locked(path: Path) -> int:
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(lock)
         raise InUse(f"{path} is in use by another smsc-relay") from None
+    except OSError:
+        os.close(lock)
+        raise
     return lock
 
 
@@ -301,11 +307,15 @@ def _opened(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA busy_timeout = 10000")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
-    migrate(connection)
+    try:
+        connection.execute("PRAGMA busy_timeout = 10000")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -124,7 +124,6 @@ _ORPHANS = (
     select(schema.file.c.id)
     .where(
         schema.file.c.created_at <= bindparam("before"),
-        schema.file.c.created_at > bindparam("after"),
         ~exists().where(schema.mail.c.id == schema.file.c.mail_id),
     )
     .limit(_SWEEP_STEP)
@@ -296,7 +295,7 @@ class Store:
         return {row["state"]: row["n"] for row in await self.engine.read(_COUNTS)}
 
     async def oldest_due(self) -> int | None:
-        """Since when the oldest waiting order has been due."""
+        """When the waiting order that is due first was, or will be, due."""
         return await self._one(_OLDEST)
 
     # -- housekeeping ---------------------------------------------------------------------
@@ -305,7 +304,7 @@ class Store:
         """Forget repeat keys past their day and files that no mail claimed."""
         now = self.clock.now()
         await self.engine.delete(_SWEEP_REPEATS, before=now - REPEAT_KEPT)
-        rows = await self.engine.read(_ORPHANS, before=now - _SWEEP_AFTER, after=now - 7 * _SWEEP_AFTER)
+        rows = await self.engine.read(_ORPHANS, before=now - _SWEEP_AFTER)
         if rows:
             ids = [row["id"] for row in rows]
             await self.engine.delete(_SWEEP_CHUNKS, ids=ids)

@@ -21,10 +21,12 @@ PDF = b"%PDF-1.4\n" + bytes(range(256)) * 8
 
 
 def word(text: str, charset: str) -> bytes:
+    """An encoded word (RFC 2047)."""
     return b"=?" + charset.encode() + b"?B?" + base64.b64encode(text.encode(charset)) + b"?="
 
 
 def mail(subject: bytes, content_type: bytes, cte: bytes, body: bytes) -> bytes:
+    """A mail of one part."""
     return b"\n".join(
         [b"From: ops@mon.example.com", b"Subject: " + subject, b"MIME-Version: 1.0",
          b"Content-Type: " + content_type, b"Content-Transfer-Encoding: " + cte, b"", body]
@@ -112,6 +114,7 @@ async def test_a_wav_is_played_where_it_stood(relay: Journey) -> None:
 
 
 def text_part(text: str) -> email.message.EmailMessage:
+    """A further text, for after a file."""
     part = email.message.EmailMessage(policy=email.policy.SMTP)
     part.set_content(text)
     return part

@@ -8,6 +8,7 @@ import pytest
 from flufl.bounce import scan_message
 from harness import Journey, StillClock, journey, settings
 
+from relay.clock import Clock
 from relay.smsc.sandbox import Sandbox
 
 MAIL = """\
@@ -75,6 +76,28 @@ async def test_a_resting_account_asks_nothing_after_login_trouble(relay: Journey
     assert {"send.php", "balance.php"} == set(paths)
     starts = [call.started_at for call in relay.sandbox.calls if call.path.endswith("balance.php")]
     assert max(sum(1 for s in starts if at <= s < at + 60) for at in starts) <= 5
+
+
+@pytest.mark.asyncio
+async def test_one_probe_at_a_time(tmp_path: Path) -> None:
+    """Calls that end while a probe is under way start no second one."""
+    sandbox = Sandbox(latency=0.2)
+    config = settings(tmp_path, delivery={"retry": (60_000,)})
+    async with journey(tmp_path, clock=Clock(), sandbox=sandbox, config=config) as relay:
+        worker = relay.app.workers["main"]
+        sandbox.next_send_faults.append(2)
+        await relay.mail(MAIL, TO)
+        await relay.until(lambda: worker.resting.why, "rest")
+        sandbox.calls.clear()
+        await worker._remember(probe_at=relay.clock.now())
+        worker.kick()
+        await relay.until(lambda: worker.in_flight, "a probe")
+        for _ in range(5):
+            worker.kick()
+            await relay.until(lambda: not worker._kick.is_set(), "a round")
+        await relay.until(lambda: not worker.in_flight, "the probe's end")
+
+    assert ["/sys/balance.php"] == [call.path for call in sandbox.calls]
 
 
 @pytest.mark.asyncio

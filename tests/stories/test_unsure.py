@@ -20,6 +20,7 @@ full
 
 
 def to(fate: str) -> str:
+    """An address whose last digits choose its fate."""
     return f"7999123{fate}@sms.example.com"
 
 

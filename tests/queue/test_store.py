@@ -1,0 +1,599 @@
+"""The store: what is asked of the queue, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import pytest
+from harness import START, StillClock
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+from sqlalchemy.sql import ClauseElement
+
+from relay.message.orders import Composed, Draft
+from relay.model import DAY, MINUTE, SECOND, Content, Envelope, File, Ids, Letter, Recipient
+from relay.queue import intake, schema
+from relay.queue import store as module
+from relay.queue.engine import Change, Stale
+from relay.queue.rows import NoticeState, Phone, RequestState
+from relay.queue.sqlite import SQLite, _Compiled
+from relay.queue.states import State
+from relay.queue.store import CHUNK, REPEAT_KEPT, Store, as_json, tell
+
+
+async def put(store, table, *rows, **common):
+    """Write rows whose ids count from 1 where none is given."""
+    change = Change()
+    for number, row in enumerate(rows, 1):
+        key = {"id": number} if "id" in table.columns else {}
+        change.insert(table, **key | common | row)
+    await store.write(change)
+
+
+async def put_orders(store, *rows):
+    """Write orders of account `a` that wait."""
+    await put(store, schema.orders, *rows, account="a", state="waiting", expire_at=START + DAY)
+
+
+def ids(rows):
+    """The ids of rows, in their order."""
+    return [row.id for row in rows]
+
+
+# -- orders -------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_due_in_order(store):
+    """What is due comes by rank, then by the time since when it is due, then by age."""
+    await put_orders(
+        store,
+        {"id": 1, "rank": 0, "due_at": START - 5},
+        {"id": 2, "rank": 0, "due_at": START - 9},
+        {"id": 5, "rank": -1, "due_at": START - 1},
+        {"id": 4, "rank": -1, "due_at": START - 1},
+        {"id": 3, "rank": 2, "due_at": START - 100},
+        {"id": 6, "rank": 0, "due_at": START},
+    )
+    assert [4, 5, 2, 1, 6, 3] == ids(await store.due("a", START, 100))
+    assert [4, 5, 2] == ids(await store.due("a", START, 3))
+    assert [] == ids(await store.due("a", START, 0))
+
+
+@pytest.mark.asyncio
+async def test_due_is_one_account_s_waiting_orders(store):
+    """Not yet due, another account's, or in another state: not due."""
+    await put_orders(
+        store,
+        {"id": 1, "due_at": START},
+        {"id": 2, "due_at": START + 1},
+        {"id": 3, "due_at": START, "account": "b"},
+        *({"id": 10 + n, "due_at": START, "state": state} for n, state in enumerate(State) if n),
+    )
+    assert [1] == ids(await store.due("a", START, 100))
+    assert [3] == ids(await store.due("b", START, 100))
+    assert [] == ids(await store.due("c", START, 100))
+
+
+@settings(max_examples=30)
+@given(
+    orders=st.lists(st.tuples(st.integers(-2, 2), st.integers(-3, 3), st.sampled_from("ab")), max_size=25),
+    many=st.integers(1, 10),
+)
+def test_due_is_a_sorted_selection(orders, many, tmp_path_factory):
+    """Whatever waits, `due` is what sorting it would give, and `next_due` the first moment after."""
+    rows = [
+        {"id": n, "rank": rank, "due_at": START + late, "account": account}
+        for n, (rank, late, account) in enumerate(orders)
+    ]
+
+    async def run():
+        engine = SQLite(str(tmp_path_factory.mktemp("due") / "relay.db"))
+        store = Store(engine, Ids(1), StillClock())
+        try:
+            await put_orders(store, *rows)
+            mine = sorted(
+                (r for r in rows if r["account"] == "a"), key=lambda r: (r["rank"], r["due_at"], r["id"])
+            )
+            due = [row["id"] for row in mine if row["due_at"] <= START]
+            later = [row["due_at"] for row in mine if row["due_at"] > START]
+            assert due[:many] == ids(await store.due("a", START, many))
+            assert min(later, default=None) == await store.next_due("a", START, sends=True)
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.asyncio
+async def test_due_polls(store):
+    """Orders whose status is to be asked for, those that wait longest first."""
+    await put_orders(
+        store,
+        {"id": 1, "state": "sent", "poll_at": START},
+        {"id": 2, "state": "sent", "poll_at": START - 7},
+        {"id": 3, "state": "sent", "poll_at": START + 1},
+        {"id": 4, "state": "sent"},
+        {"id": 5, "state": "sent", "poll_at": START, "account": "b"},
+    )
+    assert [2, 1] == ids(await store.due_polls("a", START, 10))
+    assert [2] == ids(await store.due_polls("a", START, 1))
+
+
+@pytest.mark.asyncio
+async def test_requests(store):
+    """Requests come when due, by age of it, and by id; those under way are found at start."""
+    await put(
+        store,
+        schema.request,
+        {"id": 1, "state": "unsure", "due_at": START, "targets": '["+1","+2"]'},
+        {"id": 2, "state": "repeat", "due_at": START - 9},
+        {"id": 3, "state": "unsure", "due_at": START + 1},
+        {"id": 4, "state": "calling"},
+        {"id": 5, "state": "done"},
+        {"id": 6, "state": "unsure", "due_at": START, "account": "b"},
+        {"id": 7, "state": "calling", "account": "b"},
+        account="a",
+    )
+    assert [2, 1] == ids(await store.due_requests("a", START, 10))
+    assert [2] == ids(await store.due_requests("a", START, 1))
+    assert {4, 7} == set(ids(await store.calling()))
+    (request,) = await store.requests([1])
+    assert (RequestState.UNSURE, ["+1", "+2"], START) == (request.state, request.phones, request.due_at)
+    assert [] == await store.requests([])
+
+
+@pytest.mark.asyncio
+async def test_next_due(store):
+    """The next moment is the first of an order's, a request's, a poll's; nothing to do has none."""
+    assert None is await store.next_due("a", START, sends=True)
+    await put_orders(
+        store,
+        {"id": 1, "due_at": START + 50},
+        {"id": 2, "due_at": START + 10, "account": "b"},
+        {"id": 3, "due_at": START + 20, "state": "held"},
+        {"id": 4, "due_at": START},
+    )
+    assert START + 50 == await store.next_due("a", START, sends=True)
+    await put(store, schema.request, {"account": "a", "state": "unsure", "due_at": START + 40})
+    assert START + 40 == await store.next_due("a", START, sends=True)
+    await put_orders(store, {"id": 5, "state": "sent", "poll_at": START + 30})
+    assert START + 30 == await store.next_due("a", START, sends=True)
+    assert START + 10 == await store.next_due("b", START, sends=True)
+
+
+@pytest.mark.asyncio
+async def test_next_due_of_an_account_at_rest(store):
+    """An account that may not send is woken by its questions alone."""
+    await put_orders(store, {"id": 1, "due_at": START + 10})
+    assert None is await store.next_due("a", START, sends=False)
+    await put(store, schema.request, {"account": "a", "state": "unsure", "due_at": START + 40})
+    assert START + 40 == await store.next_due("a", START, sends=False)
+    await put_orders(store, {"id": 2, "state": "sent", "poll_at": START + 30})
+    assert START + 30 == await store.next_due("a", START, sends=False)
+    assert START + 10 == await store.next_due("a", START, sends=True)
+
+
+@pytest.mark.asyncio
+async def test_orders_by_what_they_belong_to(store):
+    """Orders are found by id, request, mail, group and the order that speaks for them."""
+    await put_orders(
+        store,
+        {"id": 3, "mail_id": 70, "request_id": 80},
+        {"id": 2, "mail_id": 70, "request_id": 80, "merged_into": 3},
+        {"id": 1, "mail_id": 71, "request_id": 81, "parent_id": 3},
+        {"id": 4, "mail_id": 70, "merged_into": 1, "parent_id": 9},
+    )
+    assert {1, 3} == set(ids(await store.orders([3, 1, 99])))
+    assert [2, 3] == ids(await store.orders_of_requests([80]))
+    assert [1, 2, 3] == ids(await store.orders_of_requests(iter([81, 80])))
+    assert [2, 3, 4] == ids(await store.orders_of_mail(70))
+    assert [2, 4] == ids(await store.merged_into([1, 3]))
+    assert [1] == ids(await store.members([3]))
+    for find in (store.orders, store.orders_of_requests, store.merged_into, store.members):
+        assert [] == await find([])
+
+
+@pytest.mark.asyncio
+async def test_in_state(store):
+    """An account's orders in one state."""
+    await put_orders(
+        store, {}, {"state": "sending"}, {"state": "sending", "account": "b"}, {"state": "unsure"}
+    )
+    assert [2] == ids(await store.in_state("a", State.SENDING))
+    assert [1] == ids(await store.in_state("a", State.WAITING))
+
+
+@pytest.mark.asyncio
+async def test_expired(store):
+    """Only orders that wait or are held expire here, those first whose time passed first."""
+    await put_orders(
+        store,
+        {"id": 1, "expire_at": START},
+        {"id": 2, "expire_at": START - 5, "state": "held"},
+        {"id": 3, "expire_at": START + 1},
+        {"id": 4, "expire_at": START, "state": "sending"},
+        {"id": 5, "expire_at": START, "state": "failed", "finished_at": START},
+        {"id": 6, "expire_at": START - 9, "account": "b"},
+    )
+    assert [6, 2, 1] == ids(await store.expired(START, 10))
+    assert [6] == ids(await store.expired(START, 1))
+
+
+@pytest.mark.asyncio
+async def test_to_warn(store):
+    """Orders that owe a warning by now."""
+    await put_orders(store, {"warn_at": START}, {"warn_at": START + 1}, {}, {"warn_at": START - 9})
+    assert {1, 4} == set(ids(await store.to_warn(START, 10)))
+    assert 1 == len(await store.to_warn(START, 1))
+
+
+@pytest.mark.asyncio
+async def test_next_deadline(store):
+    """The next deadline is the first order's that can still expire, or the first warning's."""
+    assert None is await store.next_deadline()
+    await put_orders(
+        store,
+        {"id": 1, "expire_at": START + 1, "state": "sent"},
+        {"id": 2, "expire_at": START + 2, "state": "unsure"},
+        {"id": 3, "expire_at": START + 3, "state": "failed", "finished_at": START},
+    )
+    assert None is await store.next_deadline()
+    for number, state in enumerate(("sending", "held", "waiting")):
+        at = START + 60 - number
+        await put_orders(store, {"id": 10 + number, "expire_at": at, "state": state})
+        assert at == await store.next_deadline()
+    await put_orders(
+        store, {"id": 20, "warn_at": START + 70}, {"id": 21, "warn_at": START + 30, "state": "unsure"}
+    )
+    assert START + 30 == await store.next_deadline()
+
+
+@pytest.mark.asyncio
+async def test_an_order_changes(store):
+    """An order that was read is changed by its version, and by that version once only."""
+    await put_orders(store, {"rank": 3})
+    (order,) = await store.orders([1])
+    claim = Change()
+    claim.update(schema.orders, order.id, order.version, state=State.SENDING, lease_until=START + MINUTE)
+    await store.write(claim)
+    with pytest.raises(Stale):
+        await store.write(claim)
+    (order,) = await store.orders([1])
+    assert (State.SENDING, 2, START + MINUTE, 3) == (
+        order.state,
+        order.version,
+        order.lease_until,
+        order.rank,
+    )
+
+
+# -- phones, accounts, mails --------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_phones(store):
+    """Every phone asked for is answered: as it was written, or as one that heard nothing yet."""
+    await put(
+        store,
+        schema.phone,
+        {"account": "a", "target": "+1", "chain": 3, "texts": '[["x",5,6]]'},
+        {"account": "b", "target": "+2", "chain": 4},
+    )
+    found = await store.phones("a", iter(["+2", "+1"]))
+    assert {
+        "+1": Phone("a", "+1", version=1, chain=3, texts='[["x",5,6]]'),
+        "+2": Phone("a", "+2", version=0),
+    } == found
+    assert {} == await store.phones("a", [])
+
+
+@pytest.mark.asyncio
+async def test_accounts(store):
+    """What is known of accounts, by name."""
+    assert {} == await store.accounts()
+    await put(store, schema.account, {"name": "a", "rest": "money", "probe_at": START}, {"name": "b"})
+    found = await store.accounts()
+    assert {"a", "b"} == set(found)
+    assert ("money", START, 1) == (found["a"].rest, found["a"].probe_at, found["a"].version)
+
+
+@pytest.mark.asyncio
+async def test_a_mail_comes_back(store):
+    """A mail that was taken in is read back as the values it was written as, and its story begun."""
+    envelope = Envelope(sender="s@x", recipients=(Recipient(address="7@sms.x"), Recipient(address="8@sms.x")))
+    draft = Draft(
+        recipient=1,
+        content=0,
+        target="+7",
+        hidden=False,
+        account="a",
+        channel="sms",
+        priority=1,
+        start_at=START,
+        expire_at=START + DAY,
+        digest="d",
+        says="s",
+    )
+    composed = Composed(
+        contents=(Content(channel="sms", text="Диск", params={"flash": "1"}),), drafts=(draft,)
+    )
+    taken = intake.change_for(
+        envelope,
+        Letter(digest="abc", head=b"a\xff\0b"),
+        composed,
+        mail_id=store.new_id(),
+        ids=store.ids,
+        now=START,
+        size=9,
+        files={},
+        full_id=None,
+    )
+    assert None is await store.write(taken.change)
+    assert taken.mail.id == await store.write(taken.change)
+    assert {taken.mail.id: taken.mail} == await store.mails([taken.mail.id, 5])
+    recipients = {each.id: each for each in taken.recipients}
+    assert recipients == await store.recipients(recipients)
+    assert taken.orders == await store.orders_of_mail(taken.mail.id) == await store.due("a", START, 9)
+    (content,) = (await store.contents([taken.orders[0].content_id])).values()
+    assert ("Диск", {"flash": "1"}, []) == (content.text, content.form, content.attachments)
+    assert ["queued"] == [each["event"] for each in await store.story(taken.orders[0].id)]
+
+
+# -- files --------------------------------------------------------------------------------
+
+
+async def back(store, stored):
+    """A stored file's octets, and how they came."""
+    parts = [part async for part in store.file_chunks(stored)]
+    return b"".join(parts), [len(part) for part in parts]
+
+
+def pattern(size):
+    """Octets no two of whose chunks are the same."""
+    return bytes(range(251)) * (size // 251) + bytes(range(size % 251))
+
+
+NEAR = st.builds(
+    lambda n, by: max(0, n * CHUNK + by), st.sampled_from([0, 1, 2, 15, 16, 17]), st.integers(-2, 2)
+)
+
+
+@settings(max_examples=12)
+@given(sizes=st.lists(NEAR, min_size=1, max_size=2), spooled=st.booleans())
+@example(sizes=[CHUNK, 0, CHUNK + 1, 1], spooled=False)
+@example(sizes=[16 * CHUNK, 33 * CHUNK], spooled=True)
+def test_files_come_back(sizes, spooled, tmp_path_factory):
+    """Files of any size come back octet for octet and chunk by chunk, from memory as from a spool file."""
+    folder = tmp_path_factory.mktemp("files")
+
+    async def run():
+        engine = SQLite(str(folder / "relay.db"))
+        store = Store(engine, Ids(1), StillClock())
+        files = []
+        for n, size in enumerate(sizes):
+            data = pattern(size)
+            (folder / f"{n}").write_bytes(data)
+            source = {"path": str(folder / f"{n}")} if spooled else {"data": data}
+            files.append(File(name=f"Файл {n}", type="image/png", size=size, **source))
+        try:
+            stored = await store.put_files(7, files)
+            assert [(file.name, file.type, file.size) for file in files] == [
+                (each.name, each.type, each.size) for each in stored
+            ]
+            for size, each in zip(sizes, stored, strict=True):
+                octets, lengths = await back(store, each)
+                assert pattern(size) == octets
+                assert all(length == CHUNK for length in lengths[:-1])
+            rows = await engine.read(select(schema.file).order_by(schema.file.c.id))
+            assert [(each.id, 7, START, each.size) for each in stored] == [
+                (row["id"], row["mail_id"], row["created_at"], row["size"]) for row in rows
+            ]
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.asyncio
+async def test_large_file_is_several_transactions(engine, store):
+    """A large file never holds the writer up for long."""
+    before = engine.transactions
+    await store.put_files(7, [File(name="a", type="b", size=40 * CHUNK, data=bytes(40 * CHUNK))])
+    assert 3 <= engine.transactions - before
+
+
+@pytest.mark.asyncio
+async def test_no_files(engine, store):
+    """A mail without files costs no transaction."""
+    assert [] == await store.put_files(7, [])
+    assert 0 == engine.transactions
+
+
+@pytest.mark.asyncio
+async def test_file_that_is_gone(engine, store):
+    """A file whose chunks were swept ends early instead of failing."""
+    (stored,) = await store.put_files(7, [File(name="a", type="b", size=3, data=b"abc")])
+    await engine.delete(module._SWEEP_CHUNKS, ids=[stored.id])
+    assert (b"", []) == await back(store, stored)
+
+
+# -- sweeping -----------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_sweep_repeats(engine, store, clock):
+    """A repeat key is forgotten after its day, not before."""
+    for n in range(3):
+        await store.write(
+            Change(once=(f"key{n}", n, START + n), inserts=[(schema.meta, {"key": f"{n}", "value": ""})])
+        )
+    clock.set(START + 1 + REPEAT_KEPT)
+    await store.sweep()
+    assert ["key2"] == [row["key"] for row in await engine.read(select(schema.repeat))]
+
+
+@pytest.mark.asyncio
+async def test_sweep_orphans(engine, store, clock):
+    """Files that no mail claimed within a day go with their chunks; claimed and young ones stay."""
+    file = File(name="a", type="b", size=CHUNK + 1, data=bytes(CHUNK + 1))
+    (claimed,) = await store.put_files(1, [file])
+    await put(store, schema.mail, {"id": 1})
+    orphans = await store.put_files(2, [file, file])
+    clock.set(START + DAY // 2)
+    (young,) = await store.put_files(3, [file])
+    await store.sweep()
+    assert 4 == len(await engine.read(select(schema.file)))
+    clock.set(START + DAY + MINUTE)
+    await store.sweep()
+    left = {claimed.id, young.id}
+    assert left == {row["id"] for row in await engine.read(select(schema.file))}
+    assert left == {row["file_id"] for row in await engine.read(select(schema.chunk.c.file_id))}
+    for each in (claimed, young):
+        assert file.data == (await back(store, each))[0]
+    for each in orphans:
+        assert b"" == (await back(store, each))[0]
+
+
+@pytest.mark.asyncio
+async def test_sweep_after_a_long_time_off(engine, store, clock):
+    """A relay that was off for weeks sweeps what a crash before that left behind."""
+    await store.put_files(2, [File(name="a", type="b", size=3, data=b"abc")])
+    clock.set(START + 30 * DAY)
+    await store.sweep()
+    assert [] == await engine.read(select(schema.file))
+    assert [] == await engine.read(select(schema.chunk.c.n))
+
+
+@pytest.mark.asyncio
+async def test_sweep_goes_on_after_many(engine, store, clock):
+    """However many orphans there are, sweeping again and again gets rid of all."""
+    await put(store, schema.file, *({"mail_id": 5, "created_at": START} for _ in range(1100)))
+    clock.set(START + DAY)
+    left = []
+    for _ in range(3):
+        await store.sweep()
+        left.append(len(await engine.read(select(schema.file.c.id))))
+    assert [600, 100, 0] == left
+
+
+# -- notices ------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_notices(store):
+    """Notices come when due, oldest first; claimed ones are those that a report took and that wait."""
+    assert None is await store.next_notice()
+    await put(
+        store,
+        schema.notice,
+        {"id": 1, "due_at": START},
+        {"id": 2, "due_at": START - 5, "mail_id": 6},
+        {"id": 3, "due_at": START + 1},
+        {"id": 4, "due_at": START + 9, "report_id": 50},
+        {"id": 5, "due_at": None, "state": "done", "report_id": 51},
+        {"id": 6, "due_at": START - 9, "state": "failed"},
+        {"id": 7, "due_at": START - 1, "report_id": 52},
+        state="waiting",
+        mail_id=5,
+    )
+    due = await store.due_notices(START, 10)
+    assert [2, 7, 1] == ids(due)
+    assert {NoticeState.WAITING} == {notice.state for notice in due}
+    assert [2] == ids(await store.due_notices(START, 1))
+    assert [4] == ids(await store.claimed_notices(START))
+    assert {1, 3, 4, 5, 6, 7} == set(ids(await store.notices_of(5)))
+    assert START - 9 == await store.next_notice()
+
+
+# -- people -------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_listed(store):
+    """Lists show the youngest first, only in the states asked for."""
+    await put_orders(store, {}, {"state": "failed"}, {}, {"state": "sent"})
+    assert [4, 3, 2, 1] == ids(await store.listed(State, 10))
+    assert [3, 2] == ids(await store.listed({State.WAITING, State.FAILED}, 2))
+    assert [] == await store.listed([], 10)
+
+
+@pytest.mark.asyncio
+async def test_counts(store):
+    """How many orders there are in each state that has any, and since when the oldest is due."""
+    assert ({}, None) == (await store.counts(), await store.oldest_due())
+    await put_orders(
+        store,
+        {"due_at": START},
+        {"due_at": START - 7},
+        {"due_at": START - 99, "state": "failed"},
+        {"due_at": START - 3, "account": "b"},
+    )
+    assert {"waiting": 3, "failed": 1} == await store.counts()
+    assert START - 7 == await store.oldest_due()
+
+
+@pytest.mark.asyncio
+async def test_story(store, clock):
+    """A story is told in the order in which it was written, even within one millisecond."""
+    change = Change()
+    tell(change, store, 5, "queued", "sms by main")
+    tell(change, store, 6, "queued")
+    tell(change, store, 5, "claimed")
+    await store.write(change)
+    clock.set(START + SECOND)
+    change = Change()
+    tell(change, store, 5, "sent", "4.0.0 ok")
+    await store.write(change)
+    assert [
+        (START, "queued", "sms by main"),
+        (START, "claimed", ""),
+        (START + SECOND, "sent", "4.0.0 ok"),
+    ] == [(each["at"], each["event"], each["detail"]) for each in await store.story(5)]
+    assert [] == await store.story(7)
+
+
+def test_ids_grow(store, clock):
+    """Ids of the store are made by the process's clock and never twice."""
+    made = [store.new_id() for _ in range(10)]
+    clock.set(START + 1)
+    made.append(store.new_id())
+    assert sorted(set(made)) == made
+
+
+def test_json():
+    """JSON in a column is short and keeps letters as they are."""
+    assert '{"a":["ж",1,null]}' == as_json({"a": ["ж", 1, None]})
+
+
+# -- speed --------------------------------------------------------------------------------
+
+SMALL_OR_WHOLE = {"_LIST", "_COUNTS", "_OLDEST", "_CALLING", "_ACCOUNTS"}
+"""Asked at start or by people, about everything there is."""
+STATEMENTS = {
+    name: each
+    for name, each in vars(module).items()
+    if isinstance(each, ClauseElement) and name[1:].isupper()
+}
+PARAMETERS = {
+    "account": "a",
+    "state": "waiting",
+    "ids": [1, 2],
+    "targets": ["+1"],
+    "states": ["sent"],
+} | dict.fromkeys(["now", "many", "mail", "file", "n", "order", "before", "after"], 1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - SMALL_OR_WHOLE))
+async def test_statements_use_an_index(name, engine, path):
+    """What is asked all the time finds its rows by an index, however long the queue."""
+    needed = {key: PARAMETERS[key] for key in STATEMENTS[name].compile().params if key in PARAMETERS}
+    sql, parameters = _Compiled().other(STATEMENTS[name], needed)
+    raw = sqlite3.connect(path)
+    plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+    raw.close()
+    assert [each for each in plan if each.startswith("SEARCH")]
+    assert [] == [each for each in plan if each.startswith("SCAN")]

@@ -144,6 +144,7 @@ class Letter:
     head: bytes = b""  # the raw header block, for reports
     plain: str = ""
     html: str = ""
+    readable: str = ""  # what a phone is to read, where that had to be made of HTML
     files: tuple[File, ...] = ()
     auto: Auto = Auto.PERSON
     received: int = 0  # how many Received headers, against loops

@@ -223,17 +223,16 @@ class Settler:
         outcome = news.outcome
         if order.state in states.FINAL or outcome.kind is not Kind.NOTHING:
             tell(change, self._store, order.id, "heard", _detail(outcome))
-        if outcome.kind is Kind.DELIVERED:
-            self.write_facts(
-                change,
-                notices.correction(
-                    order,
-                    outcome,
-                    mail=scene.mails[order.mail_id],
-                    recipient=scene.recipients[order.recipient_id],
-                    reports=self._reports,
-                ),
+        if outcome.kind is Kind.DELIVERED and order.state in states.FINAL:
+            facts = notices.correction(
+                order,
+                outcome,
+                mail=scene.mails[order.mail_id],
+                recipient=scene.recipients[order.recipient_id],
+                reports=self._reports,
             )
+            self.write_facts(change, facts)
+            self._update(change, order, scene, _said(outcome))
         if news.columns and order.state not in states.FINAL:
             self._update(change, order, scene, dict(news.columns))
 

@@ -68,6 +68,7 @@ class Worker:
         self._refusals: deque[tuple[int, str]] = deque(maxlen=4096)
         self._account = Account(name)
         self._failure: BaseException | None = None
+        self._probing = False
 
     def kick(self) -> None:
         """There is something new to do."""
@@ -84,7 +85,8 @@ class Worker:
 
     @property
     def resting(self) -> Resting:
-        return Resting(Rest(self._account.rest), self._account.probe_at)
+        """Why the account rests, and when it is to be probed; one probe at a time."""
+        return Resting(Rest(self._account.rest), None if self._probing else self._account.probe_at)
 
     async def run(self) -> None:
         """Work until stopped; raises what a call raised."""
@@ -189,6 +191,7 @@ class Worker:
 
     async def _start(self, made: Plan, now: int) -> None:
         if made.probe:
+            self._probing = True
             self._begin(self._probe(), question=True)
         for request in made.asks:
             self._begin(self._ask(request), question=True, busy=(request.id,))
@@ -322,7 +325,10 @@ class Worker:
         self._told(self.name, outcome.rest, outcome)
 
     async def _probe(self) -> None:
-        outcome = await self._calls.probe()
+        try:
+            outcome = await self._calls.probe()
+        finally:
+            self._probing = False
         now = self._store.clock.now()
         if outcome is None:
             await self._remember(rest="", probe_at=None)

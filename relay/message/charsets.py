@@ -131,7 +131,7 @@ def codec(label: str) -> str:
 
 
 def _decode(raw: bytes, name: str, hint: str) -> str:
-    if not name or name in _WIDE:
+    if (not name or name in _WIDE) and not raw.isascii():
         marked = _marked(raw)
         if marked is not None:
             return marked
@@ -220,6 +220,12 @@ def _cyrillic(raw: bytes, hint: str = "") -> str:
     """The Cyrillic charset whose reading of the octets people would have written, "" for none."""
     sample = raw[:_SAMPLE]
     alone, joined = _runs(sample)
+    if (
+        alone == joined == 0
+        and hint in _CYRILLIC
+        and re.search("[\u0400-\u04ff]", sample.decode(hint, "ignore"))
+    ):
+        return hint  # single letters, such as a word of one
     if alone <= joined:
         return ""
     judged = {name: cyrillic.score(sample.decode(name, "replace")) + bias for name, bias in _GUESSES.items()}

@@ -9,7 +9,7 @@ are bounded; files are as large as the mail makes them. Large mail is read in an
 from __future__ import annotations
 
 from relay import model
-from relay.message import bodies, charsets, headers, origin, parts
+from relay.message import bodies, charsets, headers, html, origin, parts
 
 _HEAD = 64 * 1024  # octets of the header block that are kept for reports
 _SHOWN = 200  # fields that a letter keeps, each of at most this many characters:
@@ -39,6 +39,7 @@ def read(raw: bytes) -> model.Letter:
         head=_head(raw),
         plain=body.plain.strip("\n"),
         html=body.html,
+        readable=html.readable(body.plain.strip("\n"), body.html) if body.html else "",
         files=tuple(walk.files),
         auto=origin.auto(fields, _kind(root), subject),
         received=sum(1 for name, _ in fields if name == "received"),

@@ -81,6 +81,8 @@ def decode(value: bytes, hint: str = "") -> str:
     Words that adjoin are joined before their characters are decoded, since mailers cut
     them inside a character.
     """
+    if value.isascii() and b"=?" not in value and (plain := value.decode("ascii")).isprintable():
+        return plain.strip()
     pieces: list[tuple[str, bytes]] = []  # the charset of an encoded word or "", octets
     for kind, charset, octets in _words(value):
         if kind and pieces and pieces[-1][0] == charset:

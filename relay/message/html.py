@@ -19,7 +19,7 @@ from relay import model
 from relay.message import markup
 from relay.message.markup import for_mail
 
-__all__ = ["for_mail", "is_stub", "to_text"]
+__all__ = ["for_mail", "is_stub", "readable", "shows", "to_text"]
 
 _LARGEST = 256 * 1024  # characters that are laid out
 _DEEPEST = 200  # elements inside each other; lxml leaves out what is deeper than 255
@@ -73,13 +73,24 @@ def to_text(html: str) -> str:
     return _tidy(text) or _tidy(markup.strip(html))
 
 
+def readable(plain: str, html: str) -> str:
+    """What a phone is to read: the plain text, or the HTML's where that one is a stub."""
+    bare = _words(plain)
+    if not html or (bare and (len(bare) > _LONGEST_STUB or not _STUB.search(bare))):
+        return plain
+    text = to_text(html)
+    shown = _words(text)
+    return text if shown and (not bare or bare not in shown) else plain
+
+
 def is_stub(plain: str, html: str) -> bool:
     """Whether the plain text says nothing, or only that the mail is to be read as HTML."""
-    bare = _words(plain)
-    if bare and (len(bare) > _LONGEST_STUB or not _STUB.search(bare)):
-        return False
-    shown = _words(to_text(html))
-    return bool(shown) and (not bare or bare not in shown)
+    return bool(html) and readable(plain, html) is not plain
+
+
+def shows(html: str) -> bool:
+    """Whether a mailbox would show anything: words, or a picture."""
+    return "\ufdd0" in html or "<img" in html.lower() or bool(_words(markup.strip(html)))
 
 
 def _words(text: str) -> str:

@@ -31,6 +31,7 @@ class Resolved:
     channel: str
     targets: tuple[Target, ...]
     given: Mapping[str, str] = field(default_factory=dict)
+    named: bool = False  # an option of the address named the channel: no header changes it
     alias: str = ""
 
 
@@ -70,9 +71,11 @@ def on_route(local: str, route: Route, aliases: Mapping[str, Alias]) -> Resolved
         parsed = address.parse(local)
     except address.AddressError as error:
         return replies.reply(553, "5.1.3", str(error))
-    options = read_options(route, [(option.name, option.value) for option in parsed.options])
+    given = [(option.name, option.value) for option in parsed.options]
+    options = read_options(route, given)
     if isinstance(options, Reply):
         return options
+    named = any(name in channels.OPTION_CHANNELS and is_on(value) for name, value in given)
     channel, values = options
     try:
         targets, alias = _targets(parsed.recipient, route, aliases)
@@ -82,7 +85,7 @@ def on_route(local: str, route: Route, aliases: Mapping[str, Alias]) -> Resolved
         return replies.reply(
             550, "5.1.1", f"{parsed.recipient!r} is neither an alias here nor a phone number"
         )
-    return Resolved(route=route, channel=channel, targets=targets, given=values, alias=alias)
+    return Resolved(route=route, channel=channel, targets=targets, given=values, named=named, alias=alias)
 
 
 def read_options(
@@ -93,14 +96,16 @@ def read_options(
     What the route does not allow is refused, naming it; so is a bad value.
     """
     channel = channel or route.channel
-    for name, _value in options:
+    for name, value in options:
         if name not in route.allow:
             known = name in params.NAMES or name in channels.OPTION_CHANNELS
             why = "is not allowed on this route" if known else "is not known"
             allowed = f"; allowed are: {', '.join(route.allow)}" if route.allow else ""
             return replies.reply(550, "5.7.1", f"the option {name} {why}{allowed}")
         if name in channels.OPTION_CHANNELS:
-            channel = name
+            if value not in ("", "0", "1"):
+                return replies.reply(550, "5.5.4", f"the option {name} takes no value but 0 and 1")
+            channel = name if is_on(value) else channel
     if not channels.CHANNELS[channel].built:
         return not_built(channel)
     values: dict[str, str] = {}
@@ -116,26 +121,34 @@ def read_options(
     return channel, values
 
 
+def is_on(value: str) -> bool:
+    """Whether the value of a channel's flag switches it on."""
+    return value != "0"
+
+
 def _targets(recipient: str, route: Route, aliases: Mapping[str, Alias]) -> tuple[tuple[Target, ...], str]:
     """The recipient's targets (none where it is neither alias, group nor number) and its alias."""
     names = {name.casefold(): alias for name, alias in aliases.items()}
     if recipient.casefold() in names:
-        found = _members(recipient.casefold(), names, route.region, ())
+        found = _members(recipient.casefold(), names, route.region, set())
         return tuple(Target(to=each, hidden=True) for each in dict.fromkeys(found)), recipient
     if address.is_group(recipient):
         return (Target(to=recipient.lower()),), ""
-    if not any(letter.isdigit() for letter in recipient):
+    if any(letter.isalpha() for letter in recipient) or not any(letter.isdigit() for letter in recipient):
         return (), ""
     return (Target(to=address.number(recipient, route.region)),), ""
 
 
-def _members(name: str, aliases: Mapping[str, Alias], region: str, above: tuple[str, ...]) -> list[str]:
-    if name in above:
-        return []  # a circle of aliases: each member once
+def _members(name: str, aliases: Mapping[str, Alias], region: str, seen: set[str]) -> list[str]:
+    """The members of an alias; one that is named again, in a circle or not, counts once."""
+    seen.add(name)
     found: list[str] = []
     for member in aliases[name].to:
-        if member.casefold() in aliases:
-            found += _members(member.casefold(), aliases, region, (*above, name))
+        inner = member.casefold()
+        if inner in seen:
+            continue
+        if inner in aliases:
+            found += _members(inner, aliases, region, seen)
         elif address.is_group(member):
             found.append(member.lower())
         else:
@@ -177,11 +190,20 @@ def complaints(routes: Sequence[Route], aliases: Mapping[str, Alias]) -> list[tu
 def _bad_params(route: Route) -> list[tuple[str, str]]:
     bad: list[tuple[str, str]] = []
     known = channels.CHANNELS[route.channel].params
+    chosen = [each for each in route.allow if each in channels.OPTION_CHANNELS]
     for name, value in route.params.items():
-        try:
-            if name in known:  # others wait for a channel that an option chooses
-                params.check(route.channel, name, value)
-        except params.ParamError as error:
-            bad.append((name, str(error)))
+        ways = [each for each in (route.channel, *chosen) if name in channels.CHANNELS[each].params]
+        faults = [why for each in ways if (why := _bad_param(each, name, value))]
+        # What fits one of the route's channels is left out of the others, and said in the report.
+        if faults and len(faults) == len(ways):
+            bad.append((name, faults[0]))
     why = params.agree({name: value for name, value in route.params.items() if name in known})
     return bad + ([("channel", why)] if why else [])
+
+
+def _bad_param(channel: str, name: str, value: str) -> str:
+    try:
+        params.check(channel, name, value)
+    except params.ParamError as error:
+        return str(error)
+    return ""

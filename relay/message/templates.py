@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 NAMES = ("subject", "body", "from", "to", "message_id", "date", "header")
 _environment = ImmutableSandboxedEnvironment(
     undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
 )
+_FAULTS = (
+    TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError,
+)  # fmt: skip
 
 
 class TemplateFault(ValueError):  # noqa: N818
@@ -33,8 +36,25 @@ def fill(source: str, names: Mapping[str, str], header: Callable[[str], str]) ->
     """The template's text; raises TemplateFault."""
     try:
         return _compiled(source).render({**names, "header": header})
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+    except (
+        TemplateError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise TemplateFault(f"{error}") from error
+
+
+@lru_cache(maxsize=1024)
+def uses(source: str) -> frozenset[str]:
+    """The names that a template uses; none where it can't be read."""
+    try:
+        return frozenset(meta.find_undeclared_variables(_environment.parse(source)))
+    except (TemplateError, RecursionError):
+        return frozenset()
 
 
 def check(source: str) -> str:

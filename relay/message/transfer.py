@@ -53,7 +53,7 @@ def _base64(body: memoryview) -> tuple[bytes, str]:
     try:
         data = binascii.a2b_base64(body)  # passes over line ends and stops at the padding
     except binascii.Error:
-        data = b""
+        return _pieces(bytes(body)), ""
     if len(data) * 4 // 3 + 4 >= len(body) * 3 // 4:
         return data, ""  # about as much came out as went in: nothing stopped it half way
     return _pieces(bytes(body)), ""
@@ -79,7 +79,8 @@ def _uuencode(text: bytes) -> tuple[bytes, str]:
     for line in lines[begin + 1 :]:
         if line.strip() == b"end":
             break
-        found.append(_uu_line(line))
+        if line:  # an empty one means nothing, though binascii would make zeros of it
+            found.append(_uu_line(line))
     return b"".join(found), ""
 
 
@@ -88,8 +89,8 @@ def _uu_line(line: bytes) -> bytes:
     try:
         return binascii.a2b_uu(line)
     except binascii.Error:
-        length = (line[0] - 32 & 63) * 4 // 3 + 1 if line else 0
+        groups = ((line[0] - 32 & 63) + 2) // 3  # of four letters, as the line's first one says
         try:
-            return binascii.a2b_uu(line[: 1 + (length + 3) // 4 * 4])
+            return binascii.a2b_uu(line[: 1 + groups * 4])
         except binascii.Error:
             return b""

@@ -14,10 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.config import Reports
-from relay.model import Auto, Notify, Outcome
+from relay.model import MINUTE, Auto, Kind, Notify, Outcome
 from relay.queue.rows import Mail, Order, Recipient
 from relay.queue.states import AT_PROVIDER, State
 from relay.report.dsn import Action
+
+
+USUAL_DELAY = 15 * MINUTE
+"""When a warning that NOTIFY=DELAY asks for is owed where the configuration wants none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +50,9 @@ def owed(
 
 def warn_after(mail: Mail, recipient: Recipient, reports: Reports) -> int | None:
     """How long after the 250 a delay warning is owed; None where none is."""
-    if not reports.delay or not owed(mail, recipient, reports, Action.DELAYED):
+    if not owed(mail, recipient, reports, Action.DELAYED):
         return None
-    return reports.delay
+    return reports.delay or USUAL_DELAY
 
 
 def success_at(reports: Reports) -> Action:
@@ -72,9 +76,11 @@ def after_move(
     `siblings` are the recipient's orders, this one among them or not.
     """
     match state:
+        case State.FAILED | State.DROPPED | State.UNKNOWN if any(
+            each.parent_id == order.id for each in siblings
+        ):
+            return []  # a group's own order: what became of its members has been told
         case State.FAILED | State.DROPPED:
-            if order.parent_id is None and any(each.parent_id == order.id for each in siblings):
-                return []  # a group's own order: its members' failures have been told
             action, unknown = Action.FAILED, False
         case State.UNKNOWN:
             action, unknown = (Action.RELAYED if order.sent_at else Action.FAILED), True
@@ -104,9 +110,8 @@ def _good_news(
         return []
     if wanted is Action.RELAYED and state is State.DELIVERED and before is State.SENT:
         return []  # told when it was accepted
-    reached = {State.DELIVERED} if wanted is Action.DELIVERED else AT_PROVIDER
     others = [each for each in siblings if each.id != order.id and each.parent_id is None]
-    if any(each.state not in reached and each.state is not State.MERGED for each in others):
+    if not all(_went_well(each, wanted) for each in others):
         return []
     action = Action.DELIVERED if state is State.DELIVERED else Action.RELAYED
     if not owed(mail, recipient, reports, action):
@@ -114,10 +119,19 @@ def _good_news(
     return [Fact(order=order, action=action, outcome=outcome)]
 
 
+def _went_well(order: Order, wanted: Action) -> bool:
+    """Whether the good news that is wanted holds for this order, or for the one that speaks for it."""
+    if order.state is State.MERGED:
+        kinds = {Kind.DELIVERED} if wanted is Action.DELIVERED else {Kind.DELIVERED, Kind.ACCEPTED}
+        return order.kind in kinds
+    return order.state is State.DELIVERED or (wanted is Action.RELAYED and order.state in AT_PROVIDER)
+
+
 def correction(
     order: Order, outcome: Outcome, *, mail: Mail, recipient: Recipient, reports: Reports
 ) -> list[Fact]:
-    """Delivered after the sender was told otherwise: owed to whoever was told."""
-    if order.state not in (State.FAILED, State.UNKNOWN) or not owed(mail, recipient, reports, Action.FAILED):
+    """Delivered after the sender was told otherwise: owed once, to whoever was told."""
+    told_otherwise = order.state in (State.FAILED, State.UNKNOWN) and order.kind != Kind.DELIVERED
+    if not told_otherwise or not owed(mail, recipient, reports, Action.FAILED):
         return []
     return [Fact(order=order, action=Action.DELIVERED, outcome=outcome)]

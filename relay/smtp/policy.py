@@ -44,13 +44,22 @@ def anybody_from(senders: Sequence[Sender], *, peer: str) -> bool:
 def _network_holds(entry: Sender, peer: str) -> bool:
     if entry.networks is None:
         return True
-    address = ipaddress.ip_address("127.0.0.1" if peer == LOCAL else peer.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return any((mapped or address) in network or address in network for network in entry.networks)
+    return any(address in network for address in _addresses(peer) for network in entry.networks)
+
+
+def _addresses(peer: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """The addresses that a peer counts as: a v4 one that came mapped into v6 is both."""
+    if peer == LOCAL:
+        return [ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")]
+    address = ipaddress.ip_address(peer.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return [address] if mapped is None else [address, mapped]
 
 
 def _from_holds(entry: Sender, sender: str) -> bool:
-    """Patterns on the envelope sender; the null sender fits where its bounces are wanted: nowhere."""
+    """Patterns are on addresses, and the null sender has none: not even `*` fits it."""
     if entry.from_ is None:
         return True
-    return any(fnmatch.fnmatchcase(sender.lower(), pattern.lower()) for pattern in entry.from_)
+    return bool(sender) and any(
+        fnmatch.fnmatchcase(sender.lower(), pattern.lower()) for pattern in entry.from_
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import unicodedata
 
 import pytest
@@ -192,6 +191,7 @@ def test_marks_are_broken_up(given_, wanted):
     assert wanted == neutral.break_marks(given_)
 
 
+@pytest.mark.timeout(20)  # a quadratic reading would take hours
 @pytest.mark.parametrize(
     "piece",
     [
@@ -215,8 +215,6 @@ def test_marks_are_broken_up(given_, wanted):
 def test_hostile_repetition_takes_linear_time(piece):
     """A hundred thousand characters made to make patterns go back are done in a moment."""
     text = piece * (100_000 // len(piece))
-    start = time.perf_counter()
     neutral.neutralise(text)
     neutral.neutralise(text, html=True)
     neutral.break_marks(text)
-    assert time.perf_counter() - start < 3

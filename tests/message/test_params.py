@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import clock
+from relay import model
 from relay.message import params
 from relay.message.params import ParamError
 
@@ -162,7 +162,7 @@ MOSCOW = timezone(timedelta(hours=3))
 
 def at(*moment: int) -> int:
     """A Moscow time of May or June 2026 in milliseconds."""
-    return int(datetime(2026, *moment, tzinfo=MOSCOW).timestamp()) * clock.SECOND
+    return int(datetime(2026, *moment, tzinfo=MOSCOW).timestamp()) * model.SECOND
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def at(*moment: int) -> int:
         ("", "", None),
         ("0", "", None),
         ("garbage", "", None),
-        ("+5", "", NOW + 5 * clock.MINUTE),
+        ("+5", "", NOW + 5 * model.MINUTE),
         ("+0", "", None),
-        ("01780000060", "3", NOW + clock.MINUTE),
+        ("01780000060", "3", NOW + model.MINUTE),
         ("01700000000", "", None),
         ("2905261000", "", at(5, 29, 10, 0)),
         ("29.05.26 10:00", "0", at(5, 29, 10, 0)),

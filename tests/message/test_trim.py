@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,6 +122,7 @@ def test_lines_are_only_left_out(text):
     assert cut or left == text
 
 
+@pytest.mark.timeout(20)  # a quadratic reading would take hours
 @pytest.mark.parametrize(
     "line",
     [
@@ -141,6 +140,4 @@ def test_lines_are_only_left_out(text):
 def test_hostile_repetition_takes_linear_time(line):
     """A hundred and fifty thousand characters of one line are done in a moment."""
     text = f"{line}\n" * (150_000 // len(line))
-    start = time.perf_counter()
     trim.trim(text)
-    assert time.perf_counter() - start < 3

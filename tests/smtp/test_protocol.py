@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,6 +119,7 @@ def test_the_longest_path(size):
         assert mail(f"FROM:<{address}>") == protocol._LONG_SENDER
 
 
+@pytest.mark.timeout(20)  # a quadratic reading would take hours
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -135,6 +134,4 @@ def test_the_longest_path(size):
 )
 def test_reading_is_linear(hostile):
     """Forty thousand octets of the worst kind take no time to speak of."""
-    begun = time.perf_counter()
     assert isinstance(rcpt(hostile), Reply)
-    assert time.perf_counter() - begun < 0.5

@@ -1,0 +1,96 @@
+"""Postfix as it accepts mail and holds it: the peer to be measured beside, where it is installed.
+
+A private instance, with configuration and queue in the benchmark's folder: nothing of the
+machine's own mail system is touched or started. Needs root, as Postfix does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_MAIN = """\
+compatibility_level = 3.6
+queue_directory = {folder}/spool
+data_directory = {folder}/data
+maillog_file = {folder}/postfix.log
+maillog_file_prefixes = {folder}
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = postfix.example.com
+mydestination =
+local_recipient_maps =
+alias_maps =
+alias_database =
+mynetworks = 127.0.0.0/8
+relay_domains = sms.example.com
+smtpd_recipient_restrictions = static:HOLD, permit_mynetworks, reject
+smtpd_client_connection_count_limit = 0
+smtpd_peername_lookup = no
+"""
+_SMTPD = "127.0.0.1:{port} inet n - n - 100 smtpd"
+_LEFT_OUT = frozenset({"lmtp", "local", "virtual", "pipe", "maildrop", "uucp", "mailman", "bsmtp"})
+
+
+@contextlib.contextmanager
+def postfix(folder: Path) -> Iterator[str]:
+    """The address of a running Postfix; "" where there is none to run."""
+    program = shutil.which("postfix") or shutil.which("postfix", path="/usr/sbin")
+    if not program or os.geteuid() != 0:
+        yield ""
+        return
+    place = folder / "postfix"
+    port = _write(place)
+    command = [program, "-c", str(place / "etc")]
+    started = subprocess.run([*command, "start"], capture_output=True, text=True, check=False, timeout=20)
+    try:
+        yield f"127.0.0.1:{port}" if started.returncode == 0 and _listens(port) else ""
+    finally:
+        subprocess.run([*command, "stop"], capture_output=True, check=False, timeout=20)
+
+
+def _write(place: Path) -> int:
+    etc = place / "etc"
+    for each in (etc, place / "spool", place / "data"):
+        each.mkdir(parents=True)
+    for each in (place.parent, place, etc, place / "spool"):
+        each.chmod(0o755)
+    shutil.chown(place / "data", "postfix")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    (etc / "main.cf").write_text(_MAIN.format(folder=place))
+    services = [line for line in _stock() if line.split()[0] not in _LEFT_OUT and line.split()[1] != "inet"]
+    (etc / "master.cf").write_text("\n".join([_SMTPD.format(port=port), *services]) + "\n")
+    return port
+
+
+def _stock() -> list[str]:
+    """The services of the installed master.cf, none of them in a chroot."""
+    found = []
+    for name in (
+        "/etc/postfix/master.cf.proto",
+        "/etc/postfix/master.cf",
+        "/usr/share/postfix/master.cf.dist",
+    ):
+        if Path(name).is_file():
+            for line in Path(name).read_text().splitlines():
+                words = line.split()
+                if len(words) >= 8 and not line.startswith(("#", " ", "\t")):
+                    found.append(" ".join([*words[:4], "n", *words[5:]]))
+            break
+    return found
+
+
+def _listens(port: int) -> bool:
+    for _ in range(50):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as probe:
+            return probe.recv(3) == b"220"
+        time.sleep(0.1)
+    return False

@@ -1,0 +1,190 @@
+"""The stage of a benchmark: servers as real processes on loopback, each ended by its own id.
+
+A server says on stdout that it is ready, and where. Whatever happens, Ctrl-C and the end of a
+bench's time included, leaving a `with` block ends what was started in it. Children get a session
+of their own, so that Ctrl-C reaches the benchmark alone and no server is asked twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+_PATIENCE = 20.0  # seconds until a server must be ready
+_GRACE = 5.0  # seconds that a server has to end
+
+CONFIG = """\
+hostname: relay.example.com
+store: sqlite:///relay.db
+listeners: [{{address: "127.0.0.1:0"}}]
+senders: [{{name: bench, networks: [127.0.0.0/8]}}]
+accounts: {{main: {{url: "{provider}", login: bench, psw: bench}}}}
+routes:
+  - {{match: "*@sms.example.com", channel: sms}}
+  - {{match: "*@mail.example.com", channel: mail, sender: ops@example.com}}
+reports: {{maildir: reports}}
+delivery: {{poll: [1h]}}
+web: {{listen: "127.0.0.1:0", socket: relay.sock}}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A line of the table: what was measured, the figure, and what it is to be seen beside."""
+
+    what: str
+    figure: str
+    beside: str = ""
+
+
+class OverError(Exception):
+    """The time of a bench is over."""
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raise OverError in the block when its time is over."""
+
+    def over(_signal: int, _frame: object) -> NoReturn:
+        raise OverError(f"not done within {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, max(0.001, seconds))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A process that is ready, and what it said."""
+
+    process: subprocess.Popen[str]
+    ready: str
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def word(self, name: str) -> str:
+        """What stands behind `name=` in the ready line."""
+        return dict(each.split("=", 1) for each in self.ready.split() if "=" in each)[name]
+
+    def line(self, patience: float) -> str:
+        """The next line of stdout; OverError where none comes in time."""
+        stdout = self.process.stdout
+        assert stdout is not None
+        if not select.select([stdout], [], [], patience)[0]:
+            raise OverError(f"no word from {self.process.args!r}")
+        return stdout.readline()
+
+
+@contextlib.contextmanager
+def server(command: Sequence[str], folder: Path, name: str) -> Iterator[Server]:
+    """Run a server for as long as the block; its stderr is a file in the folder."""
+    with (folder / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=log, text=True, bufsize=1, start_new_session=True,
+        )  # fmt: skip
+    try:
+        found = Server(process, "")
+        line = found.line(_PATIENCE)
+        if not line.startswith("ready"):
+            said = (folder / f"{name}.log").read_text(errors="replace")[-800:]
+            raise RuntimeError(f"{name} did not start: {line}{said}")
+        yield Server(process, line)
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """End one process that was started here, kindly, then for sure."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def relay(
+    folder: Path, *, provider: str = "http://127.0.0.1:9", only: str = ""
+) -> contextlib.AbstractContextManager[Server]:
+    """A relay whose provider is at that address (by default one where nobody listens)."""
+    config = folder / "config.yaml"
+    config.write_text(CONFIG.format(provider=provider))
+    part = ["--only", only] if only else []
+    return server([sys.executable, "-m", "relay", "serve", "-c", str(config), *part], folder, "relay")
+
+
+def provider(folder: Path, *, latency: float, calls: int = 0) -> contextlib.AbstractContextManager[Server]:
+    """The sandbox with a full purse; says what it saw once it has answered so many calls."""
+    command = [sys.executable, str(HERE / "provider.py"), str(latency), str(calls)]
+    return server(command, folder, "provider")
+
+
+def load(address: str, **options: float | str) -> dict[str, Any]:
+    """Run `load.py` to its end; what it measured."""
+    process = start_load(address, **options)
+    try:
+        said, _ = process.communicate()
+    finally:
+        end(process)
+    if process.returncode:
+        raise RuntimeError(f"the load failed: {said}")
+    return dict(json.loads(said))
+
+
+def start_load(address: str, **options: float | str) -> subprocess.Popen[str]:
+    """Start `load.py`; it writes its figures to stdout when it is done."""
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "load.py"), address, *words],
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def fsync_ms(folder: Path, times: int = 200) -> float:
+    """What it costs to append 4 KiB and have them on disk: the median, in milliseconds."""
+    path, costs = folder / "fsync", []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(times):
+            start = time.perf_counter()
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            costs.append(time.perf_counter() - start)
+    path.unlink()
+    return statistics.median(costs) * 1000
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that so great a share of all does not exceed."""
+    row = sorted(values)
+    return row[min(len(row) - 1, int(share * len(row)))]

@@ -1,0 +1,162 @@
+"""HTML as a phone shows it and as mail takes it on."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay import model
+from relay.message import html, markup
+
+MARK = model.mark(3)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("<p>Hi<br>there</p><p>you</p>", "Hi\nthere\n\nyou"),
+        ("<table><tr><td>CPU</td><td>95 %</td></tr><tr><td>RAM<td>7 %</table>", "CPU 95 %\nRAM 7 %"),
+        ("<ul><li>a<li>b</ul>", "* a\n* b"),
+        ("<div style='display: none'>pre</div>x", "x"),
+        ("<div style='max-height:0px;overflow:hidden'>pre</div>x", "x"),
+        ("<span style='font-size:0'>pre</span><span style='opacity:0'>y</span>x", "x"),
+        ("<span style='mso-hide:all'>pre</span><b hidden>y</b>x", "x"),
+        ("<p style='font-size:0.9em;max-height:0.5em;opacity:0.5'>x</p>", "x"),
+        ("<head><title>t</title><style>p{}</style></head><script>if(a<b){}</script>x", "x"),
+        ("a\u200b\u200cb&zwnj;&shy;c\ufeff&nbsp; d", "abc d"),
+        ("<!--[if mso]>office<![endif]-->x<!--[if !mso]><!-->y<!--<![endif]-->", "xy"),
+        ("<?xml version='1.0' encoding='windows-1251'?><html><body>Привет</body></html>", "Привет"),
+        ("<meta charset=koi8-r>Привет", "Привет"),
+        (f"a {MARK} b", f"a {MARK} b"),
+        ("&#xfdd0;0&#64977; &#0;x", "0 x"),
+        ("5 < 6 & 7 > 3", "5 < 6 & 7 > 3"),
+        ('<a href="http://x/y">Click here</a>', "Click here http://x/y"),
+        ('<a href="https://x/y"><b>по ссылке</b></a>.', "по ссылке https://x/y."),
+        ('<a href="http://x/y">Server db1</a>', "Server db1"),
+        ('<a href="mailto:a@b">here</a>', "here"),
+        (f'<a href="http://x/{"y" * 200}">here</a>', "here"),
+        ('<a href="http://x/y"><img src="z.png"></a>', ""),
+        ("<img src='data:image/png;base64,AAAA'>x", "x"),
+        ("", ""),
+        ("<p>", ""),
+        ("<!-- -->", ""),
+        ("<html><head><title>only</title></head></html>", ""),
+    ],
+)
+def test_html_is_read_as_a_person_would(source, expected):
+    """Tables keep rows, hidden things and tricks go, marks stay, generic links show where they lead."""
+    assert expected == html.to_text(source)
+
+
+def test_html_too_deep_for_the_tree_is_stripped_of_its_tags():
+    """No text is lost to nesting."""
+    assert html.to_text("<div>" * 3000 + "deep<br>text" + "</div>" * 3000) == "deep\ntext"
+    assert html.to_text("<p>a</p>" + "<b>" * 220 + "b<td>c</td> &amp;") == "a\nb c &"
+
+
+def test_what_a_library_stumbles_over_is_stripped_of_its_tags(monkeypatch):
+    """A fault of the layout costs the layout, not the alarm."""
+
+    def stumble(_source):
+        raise LookupError
+
+    monkeypatch.setattr(html, "_laid_out", stumble)
+    assert html.to_text("<p>a</p><p>b</p>") == "a\n\nb"
+
+
+def test_very_long_html_is_cut_before_it_is_laid_out():
+    """The body of a large mail is read from its beginning, whatever stands in its head."""
+    text = html.to_text("<style>" + "x" * 300_000 + "</style>" + "<p>fire</p>" + "y" * 300_000)
+    assert text.startswith("fire\n\nyyy")
+    assert len(text) <= 256 * 1024
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("<html><head><title>t</title><style>p{}</style></head><body bgcolor=x><p>a</p></body></html>",
+         "<style>p{}</style><p>a</p>"),
+        ("<!DOCTYPE html><meta a><link b><base c>x", "x"),
+        ("<script src=a></script>x<SCRIPT>if (a > b) '</p>'</script >y", "xy"),
+        ("<!--[if mso]><xml><a></xml><![endif]-->x<!-- y -->", "x"),
+        ("<xml><o:a></o:a></xml>x<?xml:namespace prefix = o />", "x"),
+        (f"<p title='a > b'>{MARK}</p>{MARK}", f"<p title='a > b'>{MARK}</p>{MARK}"),
+        ("a<img src='cid:gone'>b<img src='http://x/y.png'>", "ab<img src='http://x/y.png'>"),
+        ("a<!-- never closed", "a never closed"),
+        ("<script>never closed", "never closed"),
+        ("<script/>x<title>y", "xy"),
+        ("<header>x</header><bodyx>", "<header>x</header><bodyx>"),
+        ("< p>x<", "< p>x<"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_mail_takes_on_the_inside_of_the_body(source, expected):
+    """Markup, styles and marks stay; scripts, comments, head and lost pictures go."""
+    assert expected == html.for_mail(source)
+    assert expected == html.for_mail(expected)
+
+
+@pytest.mark.parametrize(
+    ("plain", "source", "expected"),
+    [
+        ("", "<p>alarm</p>", True),
+        (f" {MARK}\n", "<p>alarm</p>", True),
+        ("", "<p> &nbsp;</p>", False),
+        ("", "", False),
+        ("Your e-mail client does not support HTML messages.", "<p>alarm</p>", True),
+        (
+            "This message is in HTML format. Please use a mail client that can display it",
+            "<p>alarm</p>",
+            True,
+        ),
+        ("Ваш почтовый клиент не поддерживает HTML", "<p>alarm</p>", True),
+        ("Для просмотра этого письма включите HTML", "<p>alarm</p>", True),
+        ("View this email in your browser: http://x/y", "<p>alarm</p>", True),
+        ("Посмотреть письмо в браузере http://x/y", "<p>alarm</p>", True),
+        ("Disk full", "<p>Disk full on db1</p>", False),
+        ("HTML page not supported by client 5", "<p>HTML page not supported by client 5</p> now", False),
+        ("cannot view HTML " + "x" * 500, "<p>alarm</p>", False),
+        ("Your client does not support HTML", "", False),
+    ],
+)
+def test_a_plain_text_that_only_points_to_the_html_is_a_stub(plain, source, expected):
+    """What says no more than that there is HTML gives way to it; an alarm never does."""
+    assert expected is html.is_stub(plain, source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<img " * 50_000, '<img src="' * 25_000, "<!--" * 60_000, "<script>" * 30_000, "<" * 250_000,
+        "<table><tr><td>" * 80 + "x" * 1000, "<table>" + "<tr><td>a<td>b" * 10_000, "<a href=x>y" * 20_000,
+        "<p style='" + "display:" * 30_000 + "'>x", "&amp;" * 50_000, "<td colspan=99999999999>x",
+        "<ol>" * 50 + "<li>x" * 9000,
+        "<p =" * 50_000, "<p ='>" * 50_000, "&#x" * 80_000,
+    ],
+    ids=lambda source: source[:16],
+)  # fmt: skip
+@pytest.mark.timeout(20)  # a quadratic reading would take hours
+def test_hostile_html_is_read_in_time(source):
+    """HTML built to make a reader slow takes less than two seconds in every use."""
+    html.is_stub("view in browser", source)
+    html.for_mail(source)
+    markup.place(source, {"a": 0})
+
+
+PIECES = st.sampled_from(
+    ["<p>", "</p>", "<table>", "<tr>", "<td colspan=2>", "</table>", "<!--", "-->", "<a href='http://x'>",
+     "here", "<ol>", "<li>", "<pre>", "x", " ", "\n", "&lt;", "&#8203;", "<img src=cid:a>", "'", '"', "<",
+     ">", MARK, "<body>", "</body>"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=30).map("".join))
+@settings(max_examples=150, deadline=None)
+def test_any_html_is_read(source):
+    """No tag soup raises, in any of the uses; going on by mail twice changes nothing."""
+    html.to_text(source)
+    once = html.for_mail(source)
+    assert once.count(MARK) <= source.count(MARK)
+    placed = markup.place(source, {"a": 7})
+    assert (7 in placed.shown) == (model.mark(7) in placed.html)

@@ -1,0 +1,289 @@
+"""Where a recipient goes, what its options mean, and the sentence for what means nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from relay import replies
+from relay.config import Alias, Route, default
+from relay.message import routes
+from relay.message.routes import Resolved
+from relay.model import Target
+from relay.replies import Reply
+
+A, B, C = "+79991234567", "+79991234568", "+79991234569"
+
+
+def route(match: str = "*@sms.example.com", channel: str = "sms", **values: object) -> Route:
+    """A route of the account `main`."""
+    return Route.model_validate(
+        {"match": match, "channel": channel, "account": "main", "accounts": ["main"], **values}
+    )
+
+
+def alias(*members: str) -> Alias:
+    """An alias of these members."""
+    return Alias(to=members)
+
+
+def resolved(address: str, aliases: Mapping[str, Alias] | None = None, **values: object) -> Resolved:
+    """What the address means on a route with these settings."""
+    found = routes.resolve(address, [route(**values)], aliases or {})
+    assert isinstance(found, Resolved), found
+    return found
+
+
+def refused(address: str, aliases: Mapping[str, Alias] | None = None, **values: object) -> Reply:
+    """Why the address means nothing there."""
+    found = routes.resolve(address, [route(**values)], aliases or {})
+    assert isinstance(found, Reply), found
+    return found
+
+
+def targets(address: str, aliases: Mapping[str, Alias] | None = None, **values: object) -> list[str]:
+    """Where mail to the address goes."""
+    return [each.to for each in resolved(address, aliases, **values).targets]
+
+
+# -- routes ------------------------------------------------------------------------------------
+
+
+def test_the_first_route_that_fits():
+    """Patterns are on the whole address, case and options aside; the first one wins."""
+    ways = [route("7999*@sms.example.com", region="RU"), route(), route("*", "mail")]
+    found = {
+        "79991234567@sms.example.com": 0,
+        "79991234567+flash@SMS.Example.COM": 0,
+        '"7999 1234567"@sms.example.com': 1,
+        "+79991234567@sms.example.com": 1,
+        "g777@sms.example.com": 1,
+        "79991234567@sms.example.com.evil.test": 2,
+        "Bob@people.example": 2,
+    }
+    assert found == {address: ways.index(routes.find(address, ways)) for address in found}
+    assert None is routes.find("bob@people.example", ways[:2])
+
+
+def test_an_unknown_domain_is_refused():
+    """Without a route there is nowhere to send it."""
+    assert replies.NO_SUCH_DOMAIN == refused("79991234567@other.example.com")
+    assert (550, "5.1.2") == (replies.NO_SUCH_DOMAIN.code, replies.NO_SUCH_DOMAIN.status)
+
+
+def test_a_channel_that_is_not_built_is_refused_by_name():
+    """Its route loads, its recipients are told which channel is not there."""
+    reply = refused("79991234567@sms.example.com", channel="viber")
+    assert (550, "5.3.3") == (reply.code, reply.status)
+    assert "viber" in reply.text
+    reply = refused("79991234567+viber@sms.example.com", allow=["viber"])
+    assert "5.3.3" == reply.status
+    assert "viber" in reply.text
+    assert "5.3.3" == refused("bob@sms.example.com", channel="forward").status
+
+
+@pytest.mark.parametrize(
+    "address", ["Bob+flash@x.example", '"a b"@x.example', "79991234567@x.example", "ann(x)@x.example"]
+)
+def test_mail_is_left_as_it_is(address):
+    """On mail the local part is its owner's: no options, no aliases, no numbers."""
+    found = routes.resolve(address, [route("*", "mail", allow=["flash"])], {"bob": alias(A)})
+    assert Resolved(route=found.route, channel="mail", targets=(Target(to=address),)) == found
+
+
+def test_the_demo_resolves_its_own_addresses(tmp_path):
+    """The configuration of the demo serves a phone, a call, its alias and everybody's mail."""
+    config = default(tmp_path)
+    wanted = {
+        "79991234567@sms.example.com": ("sms", 1),
+        "79991234567@call.example.com": ("call", 1),
+        "oncall@sms.example.com": ("sms", 2),
+        "bob@people.example": ("mail", 1),
+    }
+    found = {each: routes.resolve(each, config.routes, config.aliases) for each in wanted}
+    assert wanted == {each: (one.channel, len(one.targets)) for each, one in found.items()}
+    assert [] == routes.complaints(config.routes, config.aliases)
+
+
+# -- numbers, groups, aliases ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "local", ["79991234567", "+7-999-123-45-67", '"8(999)1234567"', "8-999-123-45-67", "89991234567"]
+)
+def test_numbers_are_read(local):
+    """A number is read as people write it, and shown to the sender as theirs."""
+    found = resolved(f"{local}@sms.example.com", region="RU")
+    assert ((Target(to=A),), "") == (found.targets, found.alias)
+
+
+def test_groups_are_targets():
+    """A group of the provider is one target, in lower case."""
+    assert (Target(to="g777"),) == resolved("G777@sms.example.com").targets
+
+
+@pytest.mark.parametrize(
+    ("local", "code", "status", "words"),
+    [
+        ("7999", 550, "5.1.3", ["7999", "country code"]),
+        ("79991234567890123", 550, "5.1.3", ["79991234567890123"]),
+        ("nobody", 550, "5.1.1", ["nobody", "alias"]),
+        ("дежурный", 550, "5.1.1", ["дежурный"]),
+        ("8(999)1234567", 553, "5.1.3", ["parentheses"]),
+        ("79991234567+1", 553, "5.1.3", ["1"]),
+        ('"+"', 553, "5.1.3", ["no recipient"]),
+    ],
+)
+def test_bad_recipients_are_named(local, code, status, words):
+    """The reply names what is wrong and says what to write."""
+    reply = refused(f"{local}@sms.example.com")
+    assert (code, status) == (reply.code, reply.status)
+    assert [] == [word for word in words if word not in reply.text]
+
+
+def test_a_reply_holds_nothing_unprintable():
+    """What a peer wrote is quoted on one line, and not without end."""
+    reply = refused("x" * 3000 + "\x00\r\n@sms.example.com")
+    assert reply.text.isprintable()
+    assert len(reply.text) <= 400
+
+
+def test_an_alias_is_its_members():
+    """Members are hidden targets, each once, whatever the case and the form it was written in."""
+    aliases = {"OnCall": alias(A, "g777", "7 999 123 45 68", "G777", "+7 (999) 123-45-67")}
+    found = resolved("oncall+flash@sms.example.com", aliases, allow=["flash"])
+    assert tuple(Target(to=each, hidden=True) for each in (A, "g777", B)) == found.targets
+    assert ("oncall", "flash") == (found.alias, found.channel)
+    assert [A, "g777", B] == targets("ONCALL@sms.example.com", aliases)
+
+
+def test_aliases_may_be_nested():
+    """An alias of aliases is everybody in them, once."""
+    aliases = {"all": alias("Ops", "dev", C), "ops": alias(A, B), "dev": alias(B)}
+    assert [A, B, C] == targets("all@sms.example.com", aliases)
+
+
+def test_circles_of_aliases_end():
+    """Aliases that name each other are their members, and one that is nothing but a circle is nobody."""
+    aliases = {"a": alias("b", A), "b": alias("c", B), "c": alias("a", C), "x": alias("y"), "y": alias("x")}
+    assert [C, B, A] == targets("a@sms.example.com", aliases)
+    assert {A, B, C} == set(targets("c@sms.example.com", aliases))
+    assert "5.1.1" == refused("x@sms.example.com", aliases).status
+
+
+def test_an_alias_beats_a_group_of_its_name():
+    """What the operator named is meant before what the provider has."""
+    assert [A] == targets("g777@sms.example.com", {"g777": alias(A)})
+
+
+# -- options -----------------------------------------------------------------------------------
+
+
+def test_options_that_are_allowed():
+    """A channel and parameters, each checked, in whatever case."""
+    found = resolved("79991234567+CALL+voice=W2+time=9-21@sms.example.com", allow=["call", "voice", "time"])
+    assert ("call", {"voice": "w2", "time": "9-21"}) == (found.channel, found.given)
+    assert "flash" == resolved("79991234567+flash@sms.example.com", allow=["flash"]).channel
+
+
+def test_the_last_channel_counts():
+    """Of two channels the later one is meant."""
+    found = resolved("79991234567+flash+call@sms.example.com", allow=["flash", "call"])
+    assert "call" == found.channel
+
+
+@pytest.mark.parametrize(
+    ("local", "allow", "status", "words"),
+    [
+        ("79991234567+flash", [], "5.7.1", ["flash", "not allowed"]),
+        ("79991234567+flash", ["time", "valid"], "5.7.1", ["flash", "time, valid"]),
+        ("79991234567+time=9-21", ["flash"], "5.7.1", ["time", "not allowed"]),
+        ("79991234567+nonsense", ["flash"], "5.7.1", ["nonsense", "not known"]),
+        ("79991234567+mes=hello", ["flash"], "5.7.1", ["mes", "not known"]),
+        ("79991234567+mail", ["flash"], "5.7.1", ["mail", "not known"]),
+        ("79991234567+time=99-1", ["time"], "5.5.4", ["time", "9-21"]),
+        ("79991234567+valid=", ["valid"], "5.5.4", ["valid", "24"]),
+        ("79991234567+sender=TooLongForAName", ["sender"], "5.5.4", ["sender", "11"]),
+        ("79991234567+voice=w2", ["voice"], "5.5.4", ["voice", "sms"]),
+        ("79991234567+call+maxsms=2", ["call", "maxsms"], "5.5.4", ["maxsms", "call"]),
+        ("79991234567+call+sender=ALERTS", ["call", "sender"], "5.5.4", ["sender", "phone number"]),
+    ],
+)
+def test_options_that_are_refused(local, allow, status, words):
+    """Not allowed, not known, a bad value, nothing to this channel: the reply names the option."""
+    reply = refused(f"{local}@sms.example.com", allow=allow)
+    assert (550, status) == (reply.code, reply.status)
+    assert [] == [word for word in words if word not in reply.text]
+
+
+def test_read_options_on_another_channel():
+    """A channel that was chosen elsewhere decides what values may be."""
+    way = route(allow=["voice"])
+    assert ("call", {"voice": "w2"}) == routes.read_options(way, [("voice", "w2")], "call")
+    assert "5.5.4" == routes.read_options(way, [("voice", "w2")]).status
+    assert ("sms", {}) == routes.read_options(way, [])
+
+
+# -- the configuration's faults ----------------------------------------------------------------
+
+
+def test_complaints_have_places():
+    """Bad templates, parameters, options and members are each found where they stand."""
+    ways = [
+        route(),
+        route(
+            text="{{ nobody }}",
+            comment="{{ subject",
+            params={"sender": "MuchTooLongAName", "valid": "99", "freq": "30", "voice": "w2"},
+        ).model_copy(update={"allow": ("flash", "banana")}),
+    ]
+    aliases = {"oncall": alias(A, "g777", "OnCall", "nobody"), "bad": alias("123")}
+    found = routes.complaints(ways, aliases)
+    assert {
+        ("routes", 1, "text"),
+        ("routes", 1, "comment"),
+        ("routes", 1, "sender"),
+        ("routes", 1, "valid"),
+        ("routes", 1, "channel"),
+        ("routes", 1, "allow", 1),
+        ("aliases", "oncall", "to", 3),
+        ("aliases", "bad", "to", 0),
+    } == {place for place, _ in found}
+    assert all(sentence for _, sentence in found)
+    assert "banana" in dict(found)["routes", 1, "allow", 1]
+
+
+def test_a_good_configuration_has_no_complaints():
+    """Parameters of a channel that an option may choose are nobody's fault."""
+    way = route(
+        text="{{ body }}", comment="{{ from }}", params={"sender": "OPS", "voice": "w2"}, allow=["call"]
+    )
+    assert [] == routes.complaints([way], {"oncall": alias(A)})
+
+
+def test_a_parameter_that_waits_for_an_option_is_checked_too():
+    """A voice that no call could have is a fault though the route sends text messages."""
+    way = route(params={"voice": "nobody"}, allow=["call"])
+    assert [("routes", 0, "voice")] == [place for place, _ in routes.complaints([way], {})]
+
+
+# -- laws --------------------------------------------------------------------------------------
+
+
+@given(local=st.text(max_size=30) | st.text(alphabet='0123456789+=()" .gG@call\\', max_size=30))
+@examples(max_examples=250)
+def test_any_address_is_a_meaning_or_a_reply(local):
+    """No address raises; a refusal is permanent, on one line, and has an enhanced status."""
+    ways = [route(allow=["call", "time"], region="RU"), route("*", "mail")]
+    found = routes.resolve(f"{local}@sms.example.com", ways, {"all": alias(A)})
+    if isinstance(found, Reply):
+        assert 550 <= found.code <= 553
+        assert found.status.startswith("5.")
+        assert found.text.isprintable()
+    else:
+        assert found.targets
+        assert all(each.to.startswith(("+", "g")) for each in found.targets if found.channel != "mail")

@@ -1,0 +1,110 @@
+"""Who may send: networks, patterns on the sender, and whose address may be trusted."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.config import Sender
+from relay.smtp import policy
+from relay.smtp.policy import Admission
+
+
+def sender(name: str = "ops", **values: object) -> Sender:
+    """An entry of `senders`; `from_` is written `from` in the file."""
+    return Sender.model_validate({"name": name, **{key.rstrip("_"): value for key, value in values.items()}})
+
+
+def admitted(entry: Sender, peer: str, address: str = "mon@example.com") -> bool:
+    """Whether the entry alone lets this in."""
+    return policy.may([entry], peer=peer, sender=address) is not None
+
+
+@pytest.mark.parametrize(
+    ("networks", "peer", "wanted"),
+    [
+        (["127.0.0.0/8"], "127.0.0.1", True),
+        (["127.0.0.0/8"], "128.0.0.1", False),
+        (["10.1.2.3"], "10.1.2.3", True),
+        (["10.1.2.3"], "10.1.2.4", False),
+        (["10.0.0.0/8", "192.168.0.0/16"], "192.168.7.7", True),
+        (["::1"], "::1", True),
+        (["2001:db8::/32"], "2001:db8:1::5", True),
+        (["2001:db8::/32"], "2001:db9::1", False),
+        (["fe80::/10"], "fe80::1%eth0", True),
+        (["::1"], "127.0.0.1", False),
+        (["0.0.0.0/0"], "2001:db8::1", False),
+        (["10.0.0.0/8"], "::ffff:10.1.2.3", True),
+        (["10.0.0.0/8"], "::ffff:11.1.2.3", False),
+        (["::ffff:10.0.0.0/104"], "::ffff:10.1.2.3", True),
+        (["127.0.0.0/8"], "unix", True),
+        (["10.0.0.0/8"], "unix", False),
+    ],
+)
+def test_networks(networks, peer, wanted):
+    """IPv4, IPv6, IPv4 inside IPv6, and a unix socket, which counts as this machine."""
+    assert wanted == admitted(sender(networks=networks), peer)
+    assert wanted == policy.anybody_from([sender(networks=networks)], peer=peer)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "address", "wanted"),
+    [
+        (["*@example.com"], "mon@example.com", True),
+        (["*@example.com"], "MON@Example.COM", True),
+        (["*@EXAMPLE.com"], "mon@example.com", True),
+        (["*@example.com"], "mon@sub.example.com", False),
+        (["*@example.com"], "mon@example.com.evil.test", False),
+        (["*@example.com"], "", False),
+        (["a@x.test", "b@x.test"], "b@x.test", True),
+        (["mon-?@x.test"], "mon-1@x.test", True),
+        (["mon-?@x.test"], "mon-12@x.test", False),
+    ],
+)
+def test_patterns_on_the_sender(patterns, address, wanted):
+    """Patterns fit the whole envelope sender, case aside; the null sender fits no address."""
+    assert wanted == admitted(sender(from_=patterns), "203.0.113.9", address)
+
+
+def test_the_null_sender_fits_no_pattern():
+    """A pattern is on addresses, and the null sender has none: not even `*` lets it in."""
+    assert not admitted(sender(from_=["*"]), "203.0.113.9", "")
+    assert admitted(sender(networks=["203.0.113.9"]), "203.0.113.9", "")
+
+
+def test_all_conditions_of_an_entry_must_hold():
+    """A network and a pattern on one entry are both needed."""
+    entry = sender(networks=["10.0.0.0/8"], from_=["*@example.com"])
+    assert admitted(entry, "10.0.0.1")
+    assert not admitted(entry, "10.0.0.1", "mon@other.test")
+    assert not admitted(entry, "11.0.0.1")
+
+
+def test_the_first_entry_that_holds_counts():
+    """Order matters: the entry decides the name and whether the address may be trusted."""
+    entries = [
+        sender("inside", networks=["10.0.0.0/8"]),
+        sender("partner", from_=["*@example.com"]),
+        sender("anybody", networks=["0.0.0.0/0"], from_=["*@example.com"]),
+    ]
+    asked = {"sender": "mon@example.com"}
+    assert Admission(name="inside", verified=True) == policy.may(entries, peer="10.0.0.1", **asked)
+    assert Admission(name="partner", verified=False) == policy.may(entries, peer="11.0.0.1", **asked)
+    assert Admission(name="anybody", verified=True) == policy.may(entries[::2], peer="11.0.0.1", **asked)
+    assert None is policy.may(entries, peer="11.0.0.1", sender="mon@other.test")
+    assert None is policy.may([], peer="127.0.0.1", sender="mon@example.com")
+
+
+def test_whom_a_peer_could_be():
+    """A peer is known where some entry fits its network, whatever it sends."""
+    assert policy.anybody_from([sender(from_=["*@example.com"])], peer="203.0.113.9")
+    assert not policy.anybody_from([sender(networks=["10.0.0.0/8"])], peer="203.0.113.9")
+    assert not policy.anybody_from([], peer="127.0.0.1")
+
+
+@given(st.ip_addresses(v=4))
+def test_an_address_inside_another_is_the_same_peer(address):
+    """A client means the same over IPv4 and over a socket that shows IPv4 inside IPv6."""
+    entry = sender(networks=["10.0.0.0/8", "128.0.0.0/1"])
+    assert admitted(entry, str(address)) == admitted(entry, f"::ffff:{address}")

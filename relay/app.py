@@ -25,7 +25,7 @@ from relay.delivery.chores import Chores
 from relay.delivery.settle import Settler
 from relay.delivery.worker import Worker
 from relay.message.reader import Reader
-from relay.model import Ids, Outcome, Rest
+from relay.model import HOUR, Ids, Outcome, Rest
 from relay.queue.rows import Order
 from relay.queue.sqlite import SQLite
 from relay.queue.states import State
@@ -44,6 +44,7 @@ from relay.web.server import Web
 _log = logging.getLogger("relay.app")
 
 PARTS = ("smtp", "delivery", "web")
+_MOST_RECIPIENTS = 100_000  # the handler asks the configuration, which may be re-read
 GRACE = 20.0
 """Seconds that sessions and calls under way have to end when the relay stops."""
 _REST_WORDS = {
@@ -81,6 +82,7 @@ class App:
         self.registry = Registry()
         self._loops: set[asyncio.Task[None]] = set()
         self._told: set[asyncio.Task[None]] = set()
+        self._last_told: dict[str, tuple[Rest, int]] = {}
         self._stack = contextlib.AsyncExitStack()
 
     def has(self, part: str) -> bool:
@@ -108,14 +110,18 @@ class App:
     async def serve(self, stop: asyncio.Event, ready: Callable[[App], None]) -> None:
         """Run until `stop` is set; raises what a loop raised."""
         async with self.running(), asyncio.TaskGroup() as group:
+            _log.info("ready", extra={"smtp": [listener.address for listener in self.listeners]})
             ready(self)
             waiting = group.create_task(stop.wait())
             watching = group.create_task(self._watch())
             await waiting
+            _log.info("stopping")
             watching.cancel()
 
     async def _watch(self) -> None:
         """End with the first loop that ends by itself: none should."""
+        if not self._loops:
+            return  # only a door: it has no loop that could end
         done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
@@ -207,7 +213,7 @@ class App:
                 storm_rules=config.storm,
                 told=self._rest_told,
             )
-        self.chores = Chores(store=self.store, settler=self.settler, kick=self.kick_all)
+        self.chores = Chores(store=self.store, settler=self.settler, keep=config.keep, kick=self.kick_all)
 
     def _loop(self, work: object, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
@@ -223,9 +229,7 @@ class App:
             notice_due=self.mailer.kick,
         )
         for listener in self.config.listeners:
-            limits = Limits(
-                max_size=listener.max_size, max_recipients=self.config.max_recipients, spool_dir=spool
-            )
+            limits = Limits(max_size=listener.max_size, max_recipients=_MOST_RECIPIENTS, spool_dir=spool)
             self.listeners.append(
                 await server.listen(
                     listener.address,
@@ -234,6 +238,7 @@ class App:
                     self.registry,
                     hostname=self.config.hostname,
                     protocol=listener.protocol,
+                    refused=handler.refused,
                 )
             )
 
@@ -254,7 +259,7 @@ class App:
         self.kick(set(self.workers))
 
     def adopt(self, config: Config) -> None:
-        """Take a re-read configuration: routes, aliases and senders count from the next command on.
+        """Take a re-read configuration: it counts from the next command, claim and report on.
 
         What is bound at start (listeners, accounts, store, web) stays until a restart.
         """
@@ -265,12 +270,23 @@ class App:
         if changed:
             _log.warning("a restart is needed for part of the new configuration", extra={"keys": changed})
         self.config = config.model_copy(update=kept)
+        self.settler.adopt(config.reports, config.delivery)
+        self.mailer.adopt(config.reports, config.delivery)
+        self.chores.adopt(config.keep)
+        for worker in self.workers.values():
+            worker.adopt(config.delivery, config.storm)
+        _log.info("configuration re-read")
 
     def _rest_told(self, account: str, rest: Rest, outcome: Outcome | None) -> None:
         metrics.RESTING.labels(account=account).set(0 if rest is Rest.NONE else 1)
         if rest is Rest.NONE:
             _log.info("account works again", extra={"account": account})
             return
+        now = self.clock.now()
+        last, at = self._last_told.get(account, (Rest.NONE, 0))
+        if last is rest and now - at < HOUR:
+            return  # it came and went and came again: once an hour is enough
+        self._last_told[account] = (rest, now)
         said = f" The provider said: {outcome.code} {outcome.text}." if outcome else ""
         task = asyncio.create_task(
             self.mailer.tell_operator(f"account {account}", f"Account {account}: {_REST_WORDS[rest]}.{said}")

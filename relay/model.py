@@ -242,11 +242,12 @@ class Outcome:
 
 
 def phone_masked(phone: str) -> str:
-    """A number for logs: its last four digits; other recipients by their first letter."""
-    if phone[:1] == "+" or phone[:1].isdigit():
+    """A recipient for logs: a number by its last four digits, an address without its name."""
+    name, at, domain = phone.rpartition("@")
+    if not at:
         return "*" * max(0, len(phone) - 4) + phone[-4:]
-    name, at, domain = phone.partition("@")
-    return f"{name[:1]}***{at}{domain}"
+    number = "".join(letter for letter in name.lstrip("+").split("+")[0] if letter.isdigit())
+    return f"***{number[-4:]}@{domain}" if len(number) > 4 else f"{name[:1]}***@{domain}"
 
 
 def stable_digest(*fields: bytes) -> str:

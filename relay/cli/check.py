@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiosmtplib
 import click
 
 from relay.cli.common import FAILED, WRONG, config_option, configuration, fail, say
-from relay.config import Account, Config, Listener, Loaded
+from relay.config import Account, Config, Loaded
 from relay.message import routes
 from relay.model import Outcome
 from relay.queue.engine import InUse, Trouble
@@ -36,7 +38,7 @@ def check(config: str | None, *, offline: bool) -> None:
         fail("\n".join(wrong), WRONG)
     for warning in loaded.warnings:
         say(f"warning: {warning}")
-    click.echo(f"{loaded.path}: the configuration is well")
+    click.echo(f"{loaded.path}: no faults")
     if offline:
         return
     good = asyncio.run(_reach(loaded.config))
@@ -54,8 +56,14 @@ async def _reach(config: Config) -> bool:
 async def _tries(config: Config) -> AsyncIterator[tuple[str, str]]:
     running = False
     try:
-        await SQLite(str(config.store_path)).close()
-        yield f"store {config.store_path}", ""
+        if config.store_path.exists():  # making it would make it ours, and the service's user may be another
+            await SQLite(str(config.store_path)).close()
+            yield f"store {config.store_path}", ""
+        else:
+            yield (
+                f"store {config.store_path} (made at the first start)",
+                _not_writable(config.store_path.parent),
+            )
     except InUse:
         running = True
         yield f"store {config.store_path}", ""
@@ -65,8 +73,13 @@ async def _tries(config: Config) -> AsyncIterator[tuple[str, str]]:
         async for result in _account(name, account):
             yield result
     yield await _smarthost(config)
-    for listener in config.listeners:
-        yield await _port(listener, running=running)
+    doors = [f"listener {listener.address}" for listener in config.listeners]
+    addresses = [listener.address for listener in config.listeners]
+    if config.web.listen:
+        doors.append(f"web {config.web.listen}")
+        addresses.append(config.web.listen)
+    for door, address in zip(doors, addresses, strict=True):
+        yield await _port(door, address, running=running)
 
 
 async def _account(name: str, account: Account) -> AsyncIterator[tuple[str, str]]:
@@ -103,12 +116,17 @@ async def _smarthost(config: Config) -> tuple[str, str]:
     return f"report smarthost {host}:{port}", ""
 
 
-async def _port(listener: Listener, *, running: bool) -> tuple[str, str]:
-    what = f"listener {listener.address}"
+def _not_writable(folder: Path) -> str:
+    while not folder.exists():
+        folder = folder.parent
+    return "" if os.access(folder, os.W_OK) else f"{folder} can't be written to"
+
+
+async def _port(what: str, address: str, *, running: bool) -> tuple[str, str]:
     if running:
         return f"{what} (the relay is running)", ""
     try:
-        bound = await sockets.bind(listener.address, asyncio.Protocol)
+        bound = await sockets.bind(address, asyncio.Protocol)
     except (OSError, ValueError) as error:
         return what, str(error)
     await bound.close()

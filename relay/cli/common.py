@@ -22,11 +22,11 @@ def config_option(command: F) -> F:
     return click.option("-c", "--config", "config", metavar="FILE", help="The configuration.")(command)
 
 
-def configuration(config: str | None) -> Loaded:
+def configuration(config: str | None, *, secrets: bool = True) -> Loaded:
     """The configuration, or the end of the command with every fault said."""
     chosen = config or click.get_current_context().find_root().obj
     try:
-        return load(find(chosen))
+        return load(find(chosen), secrets=secrets)
     except ConfigError as error:
         say(str(error))
         sys.exit(WRONG)

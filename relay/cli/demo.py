@@ -105,8 +105,8 @@ async def _journey(console: Console, app: App, sandbox: Sandbox, folder: Path) -
     if not reports:
         console.print("no report came in time")
         return False
-    for report in reports:
-        _step(console, 5, "the sender hears what became of it", report)
+    for number, report in enumerate(reports, start=5):
+        _step(console, number, "the sender hears what became of it", report)
     return any(order.state == "delivered" for order in orders)
 
 
@@ -167,7 +167,7 @@ def _hints(console: Console, app: App, folder: Path) -> None:
         Text(
             f"The relay keeps running. Send it mail of your own (Ctrl-C ends it):\n\n"
             f"  swaks --server {host}:{port} --from you@example.com --to 79991234567@sms.example.com\n"
-            f"  curl -s smtp://{host}:{port} --mail-from you@example.com "
+            f"  curl -s smtp://{host}:{port} --crlf --mail-from you@example.com "
             f"--mail-rcpt 79991234567@call.example.com -T mail.eml\n\n"
             f"The last digits of a number choose its fate in the sandbox (docs/sandbox.md).\n"
             f"Reports: {folder}/reports/new · health, metrics: http://{app.web.address}/healthz /metrics"

@@ -37,13 +37,18 @@ async def _call(socket: str, method: str, path: str, body: Any = None) -> Any:
 
 
 def _ask(config: str | None, method: str, path: str, body: Any = None) -> Any:
-    socket = str(configuration(config).config.web.socket)
+    socket = str(configuration(config, secrets=False).config.web.socket)
     try:
         return asyncio.run(_call(socket, method, path, body))
     except _Refused as refused:
         return fail(str(refused))
     except (aiohttp.ClientError, OSError, ValueError):
         return fail(f"no relay answers on {socket}: is `smsc-relay serve` running with this configuration?")
+
+
+def _console() -> Console:
+    """A table's rows stay lines in a pipe; on a terminal they are fitted to it."""
+    return Console(width=None if sys.stdout.isatty() else 1000, highlight=False)
 
 
 def _time(at: int | None) -> str:
@@ -82,7 +87,7 @@ def queue_list(config: str | None, states: tuple[str, ...], limit: int, *, json_
             _time(order["created_at"]),
             _said(order),
         )
-    Console().print(table)
+    _console().print(table)
 
 
 @queue.command("show")
@@ -95,7 +100,7 @@ def queue_show(config: str | None, id_: str, *, json_: bool) -> None:
     if json_:
         as_json(order)
         return
-    console = Console()
+    console = _console()
     facts = Table.grid(padding=(0, 2))
     for key in (
         "id",

@@ -23,6 +23,7 @@ _log = logging.getLogger("relay.app")
 @click.option("--only", type=click.Choice(PARTS), default=None, help="Run that part alone.")
 def serve(config: str | None, only: str | None) -> None:
     """Run the relay in the foreground until SIGTERM or SIGINT."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to re-read it
     loaded = configuration(config)
     wrong = complaints(loaded)
     if wrong:
@@ -59,7 +60,6 @@ def _reload(app: App, loaded: Loaded) -> None:
     new = _reread(loaded)
     if new is not None:
         app.adopt(new)
-        _log.info("configuration re-read")
 
 
 def _reread(loaded: Loaded) -> Config | None:

@@ -92,11 +92,15 @@ def find(argument: str | None = None) -> Path:
     raise ConfigError(f"no configuration: none at {places}; give one with -c FILE or ${VARIABLE}")
 
 
-def load(path: Path) -> Loaded:
-    """The configuration in this file; raises ConfigError with every fault of it."""
+def load(path: Path, *, secrets: bool = True) -> Loaded:
+    """The configuration in this file; raises ConfigError with every fault of it.
+
+    Without `secrets` none is fetched from a file or the environment: for commands that only
+    need to know where the running relay is, and whose user may not read them.
+    """
     read = document.read(path)
     folder = path.absolute().parent
-    prepare.prepare(read, folder)
+    prepare.prepare(read, folder if secrets else None)
     config = _validated(read, folder)
     checks.check(read)
     faults = read.faults()

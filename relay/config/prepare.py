@@ -17,17 +17,21 @@ from relay.config.setting import EACH, Setting, Shape, fields, settings
 from relay.config.shape import Config
 
 LARGEST_SECRET = 64 << 10
+NOT_FETCHED = "-"
 
 WHERE = {one.name: one.pattern for one in reversed(tuple(settings(Config)))}
 
 
-def prepare(document: Document, folder: Path) -> None:
-    """Bring the document's values into the shape's form; what cannot be brought is noted as fault."""
+def prepare(document: Document, folder: Path | None) -> None:
+    """Bring the document's values into the shape's form; what cannot be brought is noted as fault.
+
+    Without a folder secrets are not fetched: each has a stand-in.
+    """
     _part(Config, document.values, (), document, folder)
     _accounts(document)
 
 
-def _part(shape: type[Shape], values: object, at: Location, document: Document, folder: Path) -> None:
+def _part(shape: type[Shape], values: object, at: Location, document: Document, folder: Path | None) -> None:
     if not isinstance(values, dict):
         return  # the shape says what belongs there
     known = fields(shape)
@@ -97,7 +101,9 @@ def _parameter(key: str, value: object, at: Location, document: Document) -> str
 # -- secrets --------------------------------------------------------------------------------
 
 
-def _secret(one: Setting, values: dict[str, object], at: Location, document: Document, folder: Path) -> None:
+def _secret(
+    one: Setting, values: dict[str, object], at: Location, document: Document, folder: Path | None
+) -> None:
     """Put the secret itself in the place of where to find it."""
     given = [name for name in written(one) if name in values]
     for more in given[1:]:
@@ -113,11 +119,13 @@ def _secret(one: Setting, values: dict[str, object], at: Location, document: Doc
             values[one.name] = found
 
 
-def _fetched(name: str, named: object, at: Location, document: Document, folder: Path) -> str | None:
+def _fetched(name: str, named: object, at: Location, document: Document, folder: Path | None) -> str | None:
     """What the file or variable holds. Its name is never said: it may be the secret, misplaced."""
     if not isinstance(named, str) or not named:
         document.fault(at, "write the name, as text")
         return None
+    if folder is None:
+        return NOT_FETCHED
     if name.endswith("_env"):
         found = os.environ.get(named, "")
         if not found:

@@ -65,6 +65,10 @@ class Calls:
         self._delivery = delivery
         self._chance = chance
 
+    def adopt(self, delivery: Delivery) -> None:
+        """Go on by a re-read configuration."""
+        self._delivery = delivery
+
     def _now(self) -> int:
         return self._store.clock.now()
 
@@ -133,7 +137,8 @@ class Calls:
         match outcome.kind:
             case Kind.ACCEPTED:
                 # of several phones the vendor's page does not say whether `cnt` counts one or all
-                share = outcome.parts if len(orders) == 1 else 0
+                content = (await self._store.contents({request.content_id}))[request.content_id]
+                share = outcome.parts if len(orders) == 1 else content.parts
                 news = [self._accepted(order, sent, share) for order in orders]
                 await self._settler.surely(news, partial(self._finish, request, orders, sent))
             case Kind.UNSURE:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from relay.config import Keep
 from relay.delivery import settle
 from relay.delivery.settle import News, Settler
 from relay.model import HOUR, SECOND, Kind, Outcome
@@ -32,14 +33,20 @@ STEP = 200
 class Chores:
     """The chores of one node."""
 
-    def __init__(self, *, store: Store, settler: Settler, kick: Callable[[], None]) -> None:
+    def __init__(self, *, store: Store, settler: Settler, keep: Keep, kick: Callable[[], None]) -> None:
         self._store = store
+        self._keep = keep
+        self._wiped = 0  # up to this mail texts are gone
         self._settler = settler
         self._kick = kick
         self._wake = asyncio.Event()
         self._fresh = False  # orders came since the last turn, so deadlines may have
         self._stopping = False
         self._swept_at = 0
+
+    def adopt(self, keep: Keep) -> None:
+        """Go on by a re-read configuration."""
+        self._keep = keep
 
     def new_orders(self) -> None:
         """Orders came, and with them deadlines: a turn within EVERY, however many come."""
@@ -81,6 +88,14 @@ class Chores:
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
             await self._store.sweep()
+            await self._purge(now)
+
+    async def _purge(self, now: int) -> None:
+        """What is older than `keep` goes, a few hundred mails at a time."""
+        while await self._store.forget(now - max(self._keep.history, self._keep.texts)):
+            pass
+        while last := await self._store.wipe(now - self._keep.texts, self._wiped):
+            self._wiped = last
 
     async def _expire(self) -> None:
         """Waiting and held orders whose time passed have failed, with the last cause's status."""

@@ -93,6 +93,10 @@ class Settler:
         self.notice_due = notice_due
         self._moved = moved
 
+    def adopt(self, reports: Reports, delivery: Delivery) -> None:
+        """Go on by a re-read configuration."""
+        self._reports, self._delivery = reports, delivery
+
     async def settle(self, news: Sequence[News], also: Callable[[Change], None] | None = None) -> None:
         """Make the news true. `also` adds rows of the caller's own to the same transaction.
 

@@ -18,8 +18,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
+from relay import metrics
 from relay.config import Delivery, Storm
 from relay.delivery import plan, settle, storm
 from relay.delivery.calls import FIRST_ASK, LEASE, Calls
@@ -33,9 +34,12 @@ from relay.queue.states import Event, State
 from relay.queue.store import Store, as_json, tell
 
 _log = logging.getLogger("relay.delivery")
+Result = TypeVar("Result")
 
 DUE = 400
-"""Orders read in a round: enough to fill all slots with requests of several phones."""
+"""Orders read in a round at most: enough to fill all slots with requests of several phones."""
+FEW = 4
+"""Orders read at first, beside two for each free slot: a call that ends need not read the whole queue."""
 
 
 class Worker:
@@ -69,6 +73,11 @@ class Worker:
         self._account = Account(name)
         self._failure: BaseException | None = None
         self._probing = False
+
+    def adopt(self, delivery: Delivery, storm_rules: Storm) -> None:
+        """Go on by a re-read configuration."""
+        self._delivery, self._storm = delivery, storm_rules
+        self._calls.adopt(delivery)
 
     def kick(self) -> None:
         """There is something new to do."""
@@ -152,21 +161,30 @@ class Worker:
             return Plan()
         requests = [r for r in await self._store.due_requests(self.name, now, DUE) if r.id not in self._busy]
         polls = [o for o in await self._store.due_polls(self.name, now, DUE) if o.id not in self._busy]
+        many = FEW + 2 * slots.free
+        while True:
+            judged, read = await self._ready(slots, now, many)
+            made = plan.make(
+                now=now,
+                slots=slots,
+                resting=self.resting,
+                requests=requests,
+                orders=judged,
+                polls=polls,
+                mass_at=self._account.mass_at,
+            )
+            if read < many or many >= DUE or not _wants_more(made, judged, slots):
+                return made
+            many = min(DUE, 4 * many)
+
+    async def _ready(self, slots: Slots, now: int, many: int) -> tuple[list[Order], int]:
+        """The orders that may go now, of so many that are due, and how many were read."""
         due: Sequence[Order] = ()
         if self.resting.why is Rest.NONE:
-            due = await self._store.due(self.name, now, DUE)
+            due = await self._store.due(self.name, now, many)
         slowed = plan.slowed(self._refusals, now)
         ready = plan.sendable(due, resting=self.resting, slots=slots, slowed=slowed)
-        judged = await self._judged(ready, now)
-        return plan.make(
-            now=now,
-            slots=slots,
-            resting=self.resting,
-            requests=requests,
-            orders=judged.send,
-            polls=polls,
-            mass_at=self._account.mass_at,
-        )
+        return (await self._judged(ready, now)).send, len(due)
 
     async def _judged(self, orders: Sequence[Order], now: int) -> storm.Judged:
         """Judge what is due; what is to be merged or to wait does so at once."""
@@ -297,17 +315,25 @@ class Worker:
         task.add_done_callback(ended)
 
     async def _send(self, request: Request, orders: Sequence[Order]) -> None:
-        outcome = await self._calls.send(request, orders)
+        outcome = await self._timed("send", self._calls.send(request, orders))
         if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
             now = self._store.clock.now()
             self._refusals.extend((now, order.sender) for order in orders)
         await self._heed(outcome)
 
     async def _ask(self, request: Request) -> None:
-        await self._heed(await self._calls.ask(request))
+        await self._heed(await self._timed("ask", self._calls.ask(request)))
 
     async def _poll(self, orders: Sequence[Order]) -> None:
-        await self._heed(await self._calls.poll(orders))
+        await self._heed(await self._timed("poll", self._calls.poll(orders)))
+
+    async def _timed(self, kind: str, call: Coroutine[Any, Any, Result]) -> Result:
+        """Count a call and how long it took; its result is what it meant, or "well"."""
+        with metrics.CALL_SECONDS.labels(account=self.name, kind=kind).time():
+            outcome = await call
+        result = outcome.kind.value if isinstance(outcome, Outcome) else "well"
+        metrics.CALLS.labels(account=self.name, kind=kind, result=result).inc()
+        return outcome
 
     async def _heed(self, outcome: Outcome | None) -> None:
         """Go to rest where the outcome says so; an accepted send says that all is well."""
@@ -326,7 +352,7 @@ class Worker:
 
     async def _probe(self) -> None:
         try:
-            outcome = await self._calls.probe()
+            outcome = await self._timed("probe", self._calls.probe())
         finally:
             self._probing = False
         now = self._store.clock.now()
@@ -353,6 +379,13 @@ class Worker:
             # In memory it holds all the same; on disk only what a restart would know is older.
             self._account = replace(self._account, version=before.version)
             _log.error("the account's state could not be stored", extra={"why": str(trouble)})
+
+
+def _wants_more(made: Plan, ready: Sequence[Order], slots: Slots) -> bool:
+    """Whether further due orders could change the plan: by filling a slot, or joining its last request."""
+    if made.calls < slots.free:
+        return True
+    return bool(ready) and any(row[-1].id == ready[-1].id for row in made.sends)
 
 
 def _merged(order: Order, speaker: int) -> News:

@@ -79,7 +79,7 @@ class Engine(Protocol):
         ...
 
     async def delete(self, statement: ClauseElement, **parameters: Any) -> int:
-        """Run a DELETE in a transaction of its own; how many rows went."""
+        """Run a DELETE, or an UPDATE of what nobody decides upon, on its own; how many rows it met."""
         ...
 
     async def close(self) -> None:

@@ -52,6 +52,7 @@ mail = Table(                     # one accepted SMTP transaction
     _bytes("head"),               # the header block, for reports
     _when("full_id"),             # the file that holds the whole mail, only for RET=FULL
     _text("notes"),               # JSON: what could not be read
+    Index("mail_received", "received_at"),
 )
 repeat = Table(                   # what tells a repeated mail (RFC 1047), kept for 24 h
     "repeat", metadata,
@@ -145,6 +146,7 @@ phone = Table(                    # what a phone heard last, by account: storms 
     "phone", metadata,
     Column("account", Text, primary_key=True), Column("target", Text, primary_key=True),
     _int("version", 1), _int("last_at"), _int("chain"), _text("texts"),
+    Index("phone_last", "last_at"),
 )
 account = Table(                  # what must be known of an account after a restart
     "account", metadata,

@@ -58,7 +58,6 @@ MOVES: Mapping[State, Mapping[Event, State]] = {
         _E.MERGED: _S.MERGED,
         _E.HELD: _S.HELD,
         _E.EXPIRED: _S.FAILED,
-        _E.REFUSED: _S.FAILED,
         _E.DROPPED: _S.DROPPED,
     },
     _S.HELD: {_E.RELEASED: _S.WAITING, _E.EXPIRED: _S.FAILED, _E.DROPPED: _S.DROPPED},

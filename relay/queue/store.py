@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, select
+from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.elements import BindParameter
 
@@ -92,7 +92,7 @@ _LIST = (
     .order_by(_o.id.desc())
     .limit(bindparam("many"))
 )
-_COUNTS = select(_o.state, func.count().label("n")).group_by(_o.state)
+_COUNTS = select(_o.state, func.count().label("n")).where(_o.finished_at.is_(None)).group_by(_o.state)
 _OLDEST = select(func.min(_o.due_at).label("at")).where(_o.state == State.WAITING)
 _MAILS = select(schema.mail).where(schema.mail.c.id.in_(_ids))
 _RECIPIENTS = select(schema.recipient).where(schema.recipient.c.id.in_(_ids))
@@ -120,6 +120,30 @@ _CLAIMED_NOTICES = select(schema.notice).where(
 _MAIL_NOTICES = select(schema.notice).where(_n.mail_id == bindparam("mail"))
 _NEXT_NOTICE = select(func.min(_n.due_at)).where(_n.due_at.is_not(None))
 _SWEEP_REPEATS = delete(schema.repeat).where(schema.repeat.c.at <= bindparam("before"))
+_OLD_MAILS = (
+    select(schema.mail.c.id)
+    .where(
+        schema.mail.c.received_at <= bindparam("before"),
+        schema.mail.c.id > bindparam("above"),
+        ~exists().where(_o.mail_id == schema.mail.c.id, _o.finished_at.is_(None)),
+        ~exists().where(_n.mail_id == schema.mail.c.id, _n.state == NoticeState.WAITING),
+    )
+    .order_by(schema.mail.c.id)
+    .limit(_SWEEP_STEP)
+)
+_FILES_OF = select(schema.file.c.id).where(schema.file.c.mail_id.in_(_ids))
+_WIPE_CONTENTS = update(schema.content).where(_c.mail_id.in_(_ids)).values(text="", params="{}", files="[]")
+_WIPE_MAILS = update(schema.mail).where(schema.mail.c.id.in_(_ids)).values(head=b"", subject="", full_id=None)
+_FORGET = (
+    delete(schema.story).where(schema.story.c.order_id.in_(select(_o.id).where(_o.mail_id.in_(_ids)))),
+    delete(schema.request).where(_r.content_id.in_(select(_c.id).where(_c.mail_id.in_(_ids)))),
+    delete(schema.notice).where(_n.mail_id.in_(_ids)),
+    delete(schema.orders).where(_o.mail_id.in_(_ids)),
+    delete(schema.content).where(_c.mail_id.in_(_ids)),
+    delete(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids)),
+    delete(schema.mail).where(schema.mail.c.id.in_(_ids)),
+)
+_SILENT_PHONES = delete(schema.phone).where(schema.phone.c.last_at <= bindparam("before"))
 _ORPHANS = (
     select(schema.file.c.id)
     .where(
@@ -291,7 +315,7 @@ class Store:
         return [dict(row) for row in await self.engine.read(_STORY, order=order)]
 
     async def counts(self) -> dict[str, int]:
-        """How many orders are in each state."""
+        """How many unfinished orders are in each state."""
         return {row["state"]: row["n"] for row in await self.engine.read(_COUNTS)}
 
     async def oldest_due(self) -> int | None:
@@ -304,11 +328,38 @@ class Store:
         """Forget repeat keys past their day and files that no mail claimed."""
         now = self.clock.now()
         await self.engine.delete(_SWEEP_REPEATS, before=now - REPEAT_KEPT)
+        await self.engine.delete(_SILENT_PHONES, before=now - REPEAT_KEPT)
         rows = await self.engine.read(_ORPHANS, before=now - _SWEEP_AFTER)
-        if rows:
-            ids = [row["id"] for row in rows]
+        await self._drop_files([row["id"] for row in rows])
+
+    async def _drop_files(self, ids: list[int]) -> None:
+        if ids:
             await self.engine.delete(_SWEEP_CHUNKS, ids=ids)
             await self.engine.delete(_SWEEP_FILES, ids=ids)
+
+    async def wipe(self, before: int, above: int) -> int:
+        """Forget texts, files and headers of finished mails received before; the last mail wiped.
+
+        One bounded step, from the mail after `above` on; 0 where none is left.
+        """
+        rows = await self.engine.read(_OLD_MAILS, before=before, above=above)
+        ids = [row["id"] for row in rows]
+        if ids:
+            files = await self.engine.read(_FILES_OF, ids=ids)
+            await self._drop_files([row["id"] for row in files])
+            await self.engine.delete(_WIPE_CONTENTS, ids=ids)
+            await self.engine.delete(_WIPE_MAILS, ids=ids)
+        return ids[-1] if ids else 0
+
+    async def forget(self, before: int) -> bool:
+        """Forget everything of finished mails received before, in one bounded step; whether any went."""
+        rows = await self.engine.read(_OLD_MAILS, before=before, above=0)
+        ids = [row["id"] for row in rows]
+        if ids:
+            await self._drop_files([row["id"] for row in await self.engine.read(_FILES_OF, ids=ids)])
+            for statement in _FORGET:
+                await self.engine.delete(statement, ids=ids)
+        return bool(ids)
 
 
 def _chunks(file: File) -> Iterable[bytes]:

@@ -66,6 +66,10 @@ class Mailer:
         self._stopping = False
         self._where = _way_out(reports)
 
+    def adopt(self, reports: Reports, delivery: Delivery) -> None:
+        """Go on by a re-read configuration."""
+        self._reports, self._delivery, self._where = reports, delivery, _way_out(reports)
+
     def kick(self) -> None:
         """Notices were written."""
         self._kick.set()
@@ -133,6 +137,8 @@ class Mailer:
         else:
             delivered = await self._send_report(claimed)
         self._mailed(delivered.verdict.value)
+        about = model.show(claimed[0].mail_id) if claimed[0].mail_id else ""
+        _log.info("reported", extra={"mail": about, "verdict": delivered.verdict, "said": delivered.text})
         await self._settle(claimed, delivered)
 
     async def _claim(self, due: Notice) -> list[Notice]:

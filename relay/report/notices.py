@@ -19,7 +19,6 @@ from relay.queue.rows import Mail, Order, Recipient
 from relay.queue.states import AT_PROVIDER, State
 from relay.report.dsn import Action
 
-
 USUAL_DELAY = 15 * MINUTE
 """When a warning that NOTIFY=DELAY asks for is owed where the configuration wants none."""
 

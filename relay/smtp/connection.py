@@ -48,6 +48,9 @@ _LONG_LINE = reply(500, "5.5.2", "command line too long")
 _CONTROLS = reply(500, "5.5.2", "control characters in the command")
 
 
+Refused = Callable[[Session, Reply], None]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """What all sessions of one listener share."""
@@ -58,6 +61,7 @@ class Door:
     hostname: str
     protocol: str = "smtp"
     address: str = ""
+    refused: Refused | None = None  # told of every reply that is a refusal
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -257,6 +261,10 @@ class Connection(SMTP):
 
     async def _say(self, *answers: Reply) -> None:
         self._going = self._going or any(each.code in _LAST for each in answers)
+        if self._door.refused is not None:
+            for each in answers:
+                if not each.good:
+                    self._door.refused(self._client, each)
         await self._flush(self._wire(answers))
 
     async def _send(self, line: str) -> None:

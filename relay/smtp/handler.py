@@ -19,6 +19,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from email.utils import parseaddr
 
 from relay import metrics, model, replies
 from relay.config import Config
@@ -67,16 +68,16 @@ class Handler:
         admission = policy.may(senders, peer=session.peer, sender=envelope.sender)
         if admission is None:
             known = policy.anybody_from(senders, peer=session.peer)
-            return self._refused(session, replies.SENDER_NOT_ALLOWED if known else replies.NOT_ALLOWED)
+            return replies.SENDER_NOT_ALLOWED if known else replies.NOT_ALLOWED
         return replace(envelope, source=admission.name, verified=admission.verified)
 
-    async def on_rcpt(self, session: Session, envelope: Envelope, recipient: Recipient) -> Reply:
+    async def on_rcpt(self, _session: Session, envelope: Envelope, recipient: Recipient) -> Reply:
         """Whether this address can be served, each on its own."""
         if len(envelope.recipients) >= self._config().max_recipients:
             return replies.TOO_MANY_RECIPIENTS
         resolved = self._resolve(recipient)
         if isinstance(resolved, Reply):
-            return self._refused(session, resolved, recipient)
+            return resolved
         return replies.RECIPIENT_OK
 
     async def on_data(self, session: Session, envelope: Envelope, body: Body) -> Reply | Sequence[Reply]:
@@ -103,11 +104,10 @@ class Handler:
         config = self._config()
         return routes.resolve(recipient.address, config.routes, config.aliases)
 
-    def _refused(self, session: Session, reply: Reply, recipient: Recipient | None = None) -> Reply:
+    def refused(self, session: Session, reply: Reply) -> None:
+        """Every refusal, of whatever command, leaves a line and is counted."""
         metrics.REFUSED.labels(status=reply.status).inc()
-        to = model.phone_masked(recipient.address) if recipient else ""
-        _log.info("refused", extra={"peer": session.peer, "reply": str(reply), "recipient": to})
-        return reply
+        _log.info("refused", extra={"peer": session.peer, "reply": str(reply)})
 
     async def _take(
         self, session: Session, envelope: Envelope, letter: Letter, body: Body
@@ -118,13 +118,13 @@ class Handler:
             envelope,
             [self._resolve(recipient) for recipient in envelope.recipients],
             now=now,
-            fallback_sender=self._config().reports.from_,
+            fallback_sender=parseaddr(self._config().reports.from_)[1],
         )
         if not composed.drafts and not composed.refusals:
             return replies.NO_VALID_RECIPIENTS
         lmtp = session.protocol == "lmtp"
         if not composed.drafts and not lmtp:
-            return self._refused(session, _worst([refusal.reply for refusal in composed.refusals]))
+            return _worst([refusal.reply for refusal in composed.refusals])
         if lmtp:
             refused = {refusal.recipient: refusal.reply for refusal in composed.refusals}
             served = replace(composed, refusals=())

@@ -19,7 +19,7 @@ from relay import replies
 from relay.model import Envelope
 from relay.replies import Reply, reply
 from relay.smtp import data, protocol, sockets
-from relay.smtp.connection import Connection, Door, Verb
+from relay.smtp.connection import Connection, Door, Refused, Verb
 from relay.smtp.data import Body, Dots, Spool
 from relay.smtp.registry import Registry
 from relay.smtp.session import Hooks, Limits, Session
@@ -263,12 +263,15 @@ async def listen(
     *,
     hostname: str,
     protocol: str = "smtp",
+    refused: Refused | None = None,
 ) -> Listener:
     """Take sessions at `host:port`, `[v6]:port` (port 0: any free one) or `unix:/path`.
 
     Raises OSError where that can't be, ValueError for what is no such address.
     """
-    door = Door(hooks=hooks, limits=limits, registry=registry, hostname=hostname, protocol=protocol)
+    door = Door(
+        hooks=hooks, limits=limits, registry=registry, hostname=hostname, protocol=protocol, refused=refused
+    )
     listener = await sockets.bind(address, lambda: Conversation(door))
     door = dataclasses.replace(door, address=listener.address)
     await listener.start()

@@ -129,7 +129,7 @@ class Api:
         order = await self._order(request)
         if isinstance(order, web.Response):
             return order
-        if order.state not in states.FINAL:
+        if order.finished_at is None:
             return _wrong(f"an order that is {order.state} is not over yet", 409)
         if order.content_id is None:
             return _wrong("this order was refused before it had a text to send", 409)

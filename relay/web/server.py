@@ -72,6 +72,8 @@ class Web:
         """Stop answering."""
         for runner in self._runners:
             await runner.cleanup()
+        if self._runners:
+            Path(self._relay.config.web.socket).unlink(missing_ok=True)  # noqa: ASYNC240 - ours, and local
         self._runners.clear()
 
     async def _bind_socket(self, path: Path) -> None:

@@ -7,6 +7,7 @@ both ends: the moment the 250 is read, and the moment the request's first byte a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
@@ -32,7 +33,8 @@ class Wire:
         """One connection, both ways, until either end has closed it."""
         ahead, back = await asyncio.open_connection(self._host, int(self._port))
         pumps = [self._pump(reader, back, noted=True), self._pump(ahead, writer, noted=False)]
-        await asyncio.gather(*pumps, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):  # the bench was stopped: no word about it
+            await asyncio.gather(*pumps, return_exceptions=True)
         self.carried.set()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, noted: bool) -> None:

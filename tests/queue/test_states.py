@@ -19,7 +19,6 @@ ALLOWED = {
     ("waiting", "merged", "merged"),
     ("waiting", "held", "held"),
     ("waiting", "expired", "failed"),
-    ("waiting", "refused", "failed"),
     ("waiting", "dropped", "dropped"),
     ("held", "released", "waiting"),
     ("held", "expired", "failed"),

@@ -583,7 +583,7 @@ PARAMETERS = {
     "ids": [1, 2],
     "targets": ["+1"],
     "states": ["sent"],
-} | dict.fromkeys(["now", "many", "mail", "file", "n", "order", "before", "after"], 1)
+} | dict.fromkeys(["now", "many", "mail", "file", "n", "order", "before", "above"], 1)
 
 
 @pytest.mark.asyncio

@@ -99,8 +99,7 @@ async def test_kill_at_random_instants_loses_nothing_and_doubles_nothing(tmp_pat
         return [message.text.split("\n")[-1] for message in sandbox.messages]
 
     async with asyncio.timeout(90):
-        while not {f"number {n}" for n in taken} <= set(texts()):
-            await asyncio.sleep(0.1)
+        await sandbox.until(lambda: {f"number {n}" for n in taken} <= set(texts()))
     status = await relay.kill(signal.SIGTERM)
     await sandbox.stop()
 

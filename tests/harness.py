@@ -11,12 +11,16 @@ import asyncio
 import contextlib
 import email
 import email.policy
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import aiosmtplib
+import yaml
 
 from relay.app import App
 from relay.clock import Clock
@@ -208,3 +212,63 @@ async def journey(
             yield Journey(app, sandbox, clock, folder)
     finally:
         await sandbox.stop()
+
+
+class Process:
+    """A `smsc-relay serve` of its own."""
+
+    def __init__(self, folder: Path, provider: str, **changes: object) -> None:
+        self.folder = folder
+        self.config = folder / "config.yaml"
+        self.process: asyncio.subprocess.Process | None = None
+        self.port = 0
+        self.config.write_text(
+            yaml.safe_dump(
+                {
+                    "hostname": "relay.example.com",
+                    "listeners": [{"address": "127.0.0.1:0"}],
+                    "senders": [{"name": "all", "networks": ["127.0.0.0/8"]}],
+                    "accounts": {"main": {"url": provider, "login": "l", "psw": "p"}},
+                    "routes": [{"match": "*@sms.example.com", "channel": "sms"}],
+                    "reports": {"maildir": "reports", "gather": "100ms"},
+                    "delivery": {"poll": ["1s"], "retry": ["1s"]},
+                    "web": {"listen": ""},
+                }
+                | changes
+            )
+        )
+
+    async def start(self, *options: str) -> str:
+        """Start it and wait for its ready line, which is the answer."""
+        command = (sys.executable, "-m", "relay", "serve", "-c", str(self.config), *options)
+        with (self.folder / "log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *command, stdout=asyncio.subprocess.PIPE, stderr=log
+            )
+        assert self.process.stdout
+        async with asyncio.timeout(PATIENCE * 2):
+            line = (await self.process.stdout.readline()).decode()
+        assert line.startswith("ready smtp="), line
+        if line.split()[1] == "smtp=-":
+            return line
+        self.port = int(line.split()[1].rpartition(":")[2])
+        return line
+
+    async def kill(self, how: signal.Signals = signal.SIGKILL) -> int:
+        """End it, and wait for that."""
+        assert self.process
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, how)
+        await self.process.communicate()
+        return self.process.returncode or 0
+
+    def signal(self, which: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process
+        os.kill(self.process.pid, which)
+
+    async def said(self, event: str, times: int = 1) -> None:
+        """Wait until its log has said something so many times."""
+        async with asyncio.timeout(PATIENCE):
+            while (self.folder / "log").read_text().count(f'"{event}"') < times:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)

@@ -92,7 +92,7 @@ class Calls:
             except LeaseLost:
                 outcome = settle.person(Kind.LATER, "4.4.1", "the lease ran out before the call")
                 sent = Sent(outcome=outcome)
-        await self._sent(request, orders, sent)
+        await self._sent(request, orders, sent, content.parts)
         return sent.outcome
 
     def _attachment(self, file: StoredFile) -> Attachment:
@@ -132,13 +132,12 @@ class Calls:
             with contextlib.suppress(Trouble):  # tried again in a third of the lease
                 await self._store.write(change)
 
-    async def _sent(self, request: Request, orders: Sequence[Order], sent: Sent) -> None:
+    async def _sent(self, request: Request, orders: Sequence[Order], sent: Sent, parts: int) -> None:
         outcome, now = sent.outcome, self._now()
         match outcome.kind:
             case Kind.ACCEPTED:
                 # of several phones the vendor's page does not say whether `cnt` counts one or all
-                content = (await self._store.contents({request.content_id}))[request.content_id]
-                share = outcome.parts if len(orders) == 1 else content.parts
+                share = outcome.parts if len(orders) == 1 else parts
                 news = [self._accepted(order, sent, share) for order in orders]
                 await self._settler.surely(news, partial(self._finish, request, orders, sent))
             case Kind.UNSURE:

@@ -175,26 +175,15 @@ class Settler:
     async def _scene(self, news: Sequence[News]) -> _Scene:
         wanted = {each.order for each in news}
         wanted |= {each.columns["merged_into"] for each in news if each.columns.get("merged_into")}
-        orders = {order.id: order for order in await self._store.orders(wanted)}
+        rows = await self._store.scene(wanted)
         merged: dict[int, list[Order]] = {}
-        for order in await self._store.merged_into(orders):
+        for order in rows.merged:
             merged.setdefault(order.merged_into or 0, []).append(order)
-        everyone = [*orders.values(), *(each for row in merged.values() for each in row)]
-        parents = await self._store.orders({o.parent_id for o in everyone if o.parent_id is not None})
-        orders |= {parent.id: parent for parent in parents if parent.id not in orders}
-        everyone += parents
-        mail_ids = {order.mail_id for order in everyone}
         siblings: dict[int, list[Order]] = {}
-        for mail_id in mail_ids:
-            for each in await self._store.orders_of_mail(mail_id):
-                siblings.setdefault(each.recipient_id, []).append(each)
-        return _Scene(
-            orders=orders,
-            mails=await self._store.mails(mail_ids),
-            recipients=await self._store.recipients({order.recipient_id for order in everyone}),
-            siblings=siblings,
-            merged=merged,
-        )
+        for order in rows.siblings:
+            siblings.setdefault(order.recipient_id, []).append(order)
+        orders = {order.id: order for order in (*rows.siblings, *rows.orders)}
+        return _Scene(orders, rows.mails, rows.recipients, siblings, merged)
 
     def _decide(
         self, change: Change, news: Sequence[News], scene: _Scene

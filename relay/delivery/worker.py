@@ -38,6 +38,8 @@ Result = TypeVar("Result")
 
 DUE = 400
 """Orders read in a round at most: enough to fill all slots with requests of several phones."""
+REQUESTS = 64
+"""Requests to be asked about or repeated that are read in a round."""
 FEW = 4
 """Orders read at first, beside two for each free slot: a call that ends need not read the whole queue."""
 
@@ -73,6 +75,8 @@ class Worker:
         self._account = Account(name)
         self._failure: BaseException | None = None
         self._probing = False
+        self._phones: dict[str, Phone] = {}  # what this round read of them, for judging and claiming
+        self._unsaid_orders: set[int] = set()
 
     def adopt(self, delivery: Delivery, storm_rules: Storm) -> None:
         """Go on by a re-read configuration."""
@@ -159,44 +163,50 @@ class Worker:
         slots = self._slots()
         if not slots.free:
             return Plan()
-        requests = [r for r in await self._store.due_requests(self.name, now, DUE) if r.id not in self._busy]
-        polls = [o for o in await self._store.due_polls(self.name, now, DUE) if o.id not in self._busy]
         many = FEW + 2 * slots.free
         while True:
-            judged, read = await self._ready(slots, now, many)
+            requests, polls, due = await self._store.everything_due(
+                self.name, now, requests=REQUESTS, polls=self._polls_to_read(slots, now), orders=many
+            )
+            slowed = plan.slowed(self._refusals, now)
+            ready = plan.sendable(due, resting=self.resting, slots=slots, slowed=slowed)
+            orders = (await self._judged(ready, now)).send
             made = plan.make(
                 now=now,
                 slots=slots,
                 resting=self.resting,
-                requests=requests,
-                orders=judged,
-                polls=polls,
+                requests=[request for request in requests if request.id not in self._busy],
+                orders=orders,
+                polls=[order for order in polls if order.id not in self._busy],
                 mass_at=self._account.mass_at,
             )
-            if read < many or many >= DUE or not _wants_more(made, judged, slots):
+            if len(due) < many or many >= DUE or not _wants_more(made, orders, slots):
                 return made
             many = min(DUE, 4 * many)
 
-    async def _ready(self, slots: Slots, now: int, many: int) -> tuple[list[Order], int]:
-        """The orders that may go now, of so many that are due, and how many were read."""
-        due: Sequence[Order] = ()
-        if self.resting.why is Rest.NONE:
-            due = await self._store.due(self.name, now, many)
-        slowed = plan.slowed(self._refusals, now)
-        ready = plan.sendable(due, resting=self.resting, slots=slots, slowed=slowed)
-        return (await self._judged(ready, now)).send, len(due)
+    def _polls_to_read(self, slots: Slots, now: int) -> int:
+        """As many as a mass question takes where one may go, else enough for the free slots."""
+        if not slots.free_questions:
+            return 0
+        mass_at = self._account.mass_at
+        mass = mass_at is None or now - mass_at >= plan.MASS_EVERY
+        return plan.MASS if mass else 3 * plan.QUESTIONS  # those under way are due as well
 
     async def _judged(self, orders: Sequence[Order], now: int) -> storm.Judged:
         """Judge what is due; what is to be merged or to wait does so at once."""
         if not orders:
             return storm.Judged()
-        phones = await self._store.phones(self.name, {order.target for order in orders})
-        unsaid = await self._unsaid(phones)
-        judged = storm.judge(orders, phones, window=self._storm.repeat_window, now=now, unsaid=unsaid)
+        self._phones = await self._store.phones(self.name, {order.target for order in orders})
+        self._unsaid_orders = await self._unsaid(self._phones)
+        judged = self._judge(orders, now)
         news = [_merged(order, speaker) for order, speaker in judged.merge]
         if news or judged.wait:
             await self._settler.settle(news, lambda change: _postpone(change, judged.wait))
         return judged
+
+    def _judge(self, orders: Sequence[Order], now: int) -> storm.Judged:
+        window = self._storm.repeat_window
+        return storm.judge(orders, self._phones, window=window, now=now, unsaid=self._unsaid_orders)
 
     async def _unsaid(self, phones: dict[str, Phone]) -> set[int]:
         """Orders that phones were to hear, but that ended before the provider had them."""
@@ -243,15 +253,14 @@ class Worker:
 
     async def _claim(self, sends: Sequence[list[Order]], now: int) -> None:
         """Claim all these requests' orders in one transaction, then start their calls."""
-        phones = await self._store.phones(self.name, {order.target for row in sends for order in row})
         chosen = [order for row in sends for order in row]
-        judged = storm.judge(chosen, phones, window=self._storm.repeat_window, now=now,
-                             unsaid=await self._unsaid(phones))  # fmt: skip
+        judged = self._judge(chosen, now)
         change = Change()
-        pinned = {r.id: r for r in await self._store.requests({o.request_id for o in chosen if o.request_id})}
+        old = {order.request_id for order in chosen if order.request_id}
+        pinned = {request.id: request for request in await self._store.requests(old)} if old else {}
         claimed = [self._claim_one(change, row, pinned, now) for row in sends]
         for target in {order.target for order in judged.send}:
-            _remember_phone(change, phones[target], judged.phones[target])
+            _remember_phone(change, self._phones[target], judged.phones[target])
         await self._store.write(change)
         for request, orders in claimed:
             self._begin(self._send(request, orders), busy=[request.id, *(order.id for order in orders)])

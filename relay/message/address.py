@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
@@ -148,6 +149,11 @@ def number(text: str, region: str = "") -> str:
     text = text.strip()
     if not _NUMBER.match(text):
         raise AddressError(_hint(text, region))
+    return _e164(text, region)
+
+
+@lru_cache(maxsize=4096)  # a mail's numbers are read at RCPT and at DATA, and phones on duty come again
+def _e164(text: str, region: str) -> str:
     if text.startswith("+"):
         readings = [_read(text, None)]
     elif region:

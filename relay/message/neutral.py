@@ -11,13 +11,17 @@ case, spaces inside, look-alikes of another width, HTML entities, Cyrillic that
 transliterates to a command, and words that it doesn't use yet. It runs after everything that
 may change letters, and doing it twice changes nothing more. All of it takes linear time:
 every repetition in a pattern is bounded, or can't be entered twice at one place.
+
+Most texts hold nothing to find, and few of their letters are look-alikes. A step is passed over
+only where its pattern can't match: where the very text that it would search lacks a letter that
+every match holds. Whoever widens a pattern looks at the letters that stand beside it.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from relay.message.text import MARK_LINE, printable
@@ -27,7 +31,10 @@ _Edit = tuple[int, int, str]  # from, to, and what stands there instead
 
 def break_marks(text: str) -> str:
     """The text with every ``~~~`` that stands alone on a line as ``~ ~ ~``."""
-    return MARK_LINE.sub(lambda match: match[0].replace(match[1], "~ ~ ~"), printable(text))
+    text = printable(text)
+    if not _holds(text, "~～"):
+        return text
+    return MARK_LINE.sub(lambda match: match[0].replace(match[1], "~ ~ ~"), text)
 
 
 def neutralise(text: str, *, html: bool = False) -> str:
@@ -36,15 +43,23 @@ def neutralise(text: str, *, html: bool = False) -> str:
     With `html` the text is markup: only braces around words that the provider uses are
     touched, since a style sheet is full of others.
     """
-    text = printable(text.translate(_LIGATURES))
-    for find in (_prefixes, _files, _uploads, _menus if html else _braces):
-        text = _edited(text, find(_folded(text)))
+    text = printable(text.translate(_LIGATURES) if _LIGATURE.search(text) else text)
+    folded = _folded(text)
+    for needed, find in _MARKUP if html else _PLAINTEXT:
+        if _holds(folded, needed):
+            text, before = _edited(text, find(folded)), text
+            folded = folded if text is before else _folded(text)
     return text
+
+
+def _holds(text: str, letters: str) -> bool:
+    return any(letter in text for letter in letters)
 
 
 # -- look-alikes ---------------------------------------------------------------------------
 
 _LIGATURES = {code: unicodedata.normalize("NFKD", chr(code)) for code in range(0xFB00, 0xFB07)}
+_LIGATURE = re.compile(f"[{''.join(map(chr, _LIGATURES))}]")
 
 
 def _lookalikes() -> dict[int, str]:
@@ -59,11 +74,14 @@ def _lookalikes() -> dict[int, str]:
 
 
 _PLAIN = _lookalikes()
+_LOOKALIKE = re.compile(
+    f"[{''.join(chr(code) for code in _PLAIN if code <= 0xFFFF)}\U00010000-\U0010ffff]"
+)  # outside the BMP more than needs be, for speed
 
 
 def _folded(text: str) -> str:
     """The text for matching: as long as it was, so that places are the same."""
-    return text if text.isascii() else text.translate(_PLAIN)
+    return text.translate(_PLAIN) if _LOOKALIKE.search(text) else text
 
 
 def _edited(text: str, edits: Iterator[_Edit]) -> str:
@@ -116,6 +134,7 @@ _CLOSER = re.compile(rf"{_MORE}")
 _FILE = re.compile(rf"({_LESS})[\s/\\]*+(?:file|филе)", re.IGNORECASE)
 _FILE_LENGTH = 300  # how far off the end of a reference may be
 _UPLOAD = re.compile(r"smsc[\w.:-]{0,60}(?:/|%2f)++(?=upload)", re.IGNORECASE)
+_UPLOAD_END = re.compile(r"(?:/|%2f)upload", re.IGNORECASE)  # what every match of it ends at
 
 
 def _files(text: str) -> Iterator[_Edit]:
@@ -131,8 +150,9 @@ def _files(text: str) -> Iterator[_Edit]:
 
 def _uploads(text: str) -> Iterator[_Edit]:
     """The address of a file kept at the provider gets a space, so that nobody fetches it."""
-    for match in _UPLOAD.finditer(text):
-        yield (match.end(), match.end(), " ")
+    if _UPLOAD_END.search(text):
+        for match in _UPLOAD.finditer(text):
+            yield (match.end(), match.end(), " ")
 
 
 # -- braces --------------------------------------------------------------------------------
@@ -165,3 +185,15 @@ def _paired(text: str, brace: re.Pattern[str]) -> Iterator[_Edit]:
                 yield (*match.span(1), "(")
         elif opened and opened.pop():
             yield (*match.span(), ")")
+
+
+# -- all of them ---------------------------------------------------------------------------
+
+_Find = Callable[[str], Iterator[_Edit]]
+_MARKUP: tuple[tuple[str, _Find], ...] = (
+    ("_&", _prefixes),  # of these letters the folded text holds one, or there is nothing to find:
+    ("<&", _files),  # "&" begins whatever is written as an entity
+    ("/%", _uploads),
+    ("{&", _menus),  # a closing brace counts only after one that opens
+)
+_PLAINTEXT = (*_MARKUP[:-1], ("{&", _braces))

@@ -30,13 +30,26 @@ _CLEAN: dict[int, str | None] = {**dict.fromkeys(_INVISIBLE), **_BREAKS, 0x09: "
 _STRAY = re.compile(rf"({MARK})|[\ufdd0\ufdd1]")
 _COMPOSED = re.compile("\\w[\u0300-\u036f]{1,8}+(?![\u0300-\u036f])")  # longer runs are no language
 _GAPS = re.compile(r"\n{3,}")
-_SPACE = re.compile(r"\s+")
+_COMPOSING = re.compile("[\u0300-\u036f]")
+
+
+def _unclean() -> re.Pattern[str]:
+    """Finds what any step of `printable` may act on; letters outside the BMP at large, for speed."""
+    changed = (chr(code) for code, kept in _CLEAN.items() if code <= 0xFFFF and kept != chr(code))
+    return re.compile(f"[{re.escape(''.join(changed))}\ufdd0\ufdd1\u0300-\u036f\U00010000-\U0010ffff]")
+
+
+_UNCLEAN = _unclean()
 
 
 def printable(text: str) -> str:
     """The text without what has no place in one; its spaces and lines stay as they are."""
+    if not _UNCLEAN.search(text):
+        return text
     text = text.replace("\r\n", "\n").translate(_CLEAN)
     text = _STRAY.sub(lambda match: match[1] or "", text)
+    if not _COMPOSING.search(text):
+        return text
     return _COMPOSED.sub(lambda match: unicodedata.normalize("NFC", match[0]), text)
 
 
@@ -48,7 +61,7 @@ def clean(text: str) -> str:
 
 def one_line(text: str, limit: int = 200) -> str:
     """The text on one line, with an ellipsis where it is longer than `limit`."""
-    line = _SPACE.sub(" ", printable(text)).strip()
+    line = " ".join(printable(text).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
@@ -90,7 +103,7 @@ def once(subject: str, body: str) -> tuple[str, str]:
     short, long = _folded(_PREFIX.sub("", subject.strip())), _folded(body)
     if not short or not long:
         return subject, body
-    if _begins(long, short) or any(_folded(line) == short for line in body.split("\n")):
+    if _begins(long, short) or _is_line(short, long, body):
         return "", body
     if _begins(short, long) or _ends(short, long):
         return subject, ""
@@ -98,7 +111,12 @@ def once(subject: str, body: str) -> tuple[str, str]:
 
 
 def _folded(text: str) -> str:
-    return _SPACE.sub(" ", text).strip().casefold()
+    return " ".join(text.split()).casefold()
+
+
+def _is_line(short: str, long: str, body: str) -> bool:
+    """Some line of the body, whose folded text is `long`, says `short` and no more."""
+    return short in long and any(_folded(line) == short for line in body.split("\n"))
 
 
 def _begins(long: str, short: str) -> bool:

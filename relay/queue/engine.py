@@ -24,6 +24,9 @@ from relay.queue import schema
 Row = Mapping[str, Any]
 
 
+Query = tuple[ClauseElement, Mapping[str, Any]]
+
+
 class Trouble(Exception):  # noqa: N818
     """The database could not do it; nothing of the change is stored."""
 
@@ -76,6 +79,10 @@ class Engine(Protocol):
 
     async def read(self, statement: ClauseElement, **parameters: Any) -> list[Row]:
         """The rows of a SELECT."""
+        ...
+
+    async def read_all(self, *queries: Query) -> list[list[Row]]:
+        """The rows of several SELECTs, at one moment and for the price of one."""
         ...
 
     async def delete(self, statement: ClauseElement, **parameters: Any) -> int:

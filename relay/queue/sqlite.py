@@ -32,7 +32,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from relay.queue import schema
-from relay.queue.engine import Change, Full, InUse, Row, Stale, Trouble
+from relay.queue.engine import Change, Full, InUse, Query, Row, Stale, Trouble
 
 _log = logging.getLogger("relay.queue")
 
@@ -85,6 +85,7 @@ class _Job:
     change: Change | None = None
     statement: ClauseElement | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    queries: Sequence[Query] = ()
     writes: bool = False
 
 
@@ -120,6 +121,9 @@ class SQLite:
     async def read(self, statement: ClauseElement, **parameters: Any) -> list[Row]:
         return await self._ask(statement=statement, parameters=parameters)  # type: ignore[no-any-return]
 
+    async def read_all(self, *queries: Query) -> list[list[Row]]:
+        return await self._ask(queries=queries)  # type: ignore[no-any-return]
+
     async def delete(self, statement: ClauseElement, **parameters: Any) -> int:
         return await self._ask(statement=statement, parameters=parameters, writes=True)  # type: ignore[no-any-return]
 
@@ -153,7 +157,9 @@ class SQLite:
 
     def _serve(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:
-            if job.statement is not None and not job.writes:
+            if job.queries:
+                _answer(job, *self._try(self._select_all, job))
+            elif job.statement is not None and not job.writes:
                 _answer(job, *self._try(self._select, job))
         changes = [job for job in jobs if job.change is not None]
         if changes:
@@ -172,8 +178,14 @@ class SQLite:
 
     def _select(self, job: _Job) -> list[Row]:
         assert job.statement is not None  # noqa: S101
-        sql, parameters = self._compiled.other(job.statement, job.parameters)
-        return [dict(row) for row in self._connection.execute(sql, parameters)]
+        return self._rows(job.statement, job.parameters)
+
+    def _select_all(self, job: _Job) -> list[list[Row]]:
+        return [self._rows(statement, parameters) for statement, parameters in job.queries]
+
+    def _rows(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> list[Row]:
+        sql, values = self._compiled.other(statement, parameters)
+        return [dict(row) for row in self._connection.execute(sql, values)]
 
     def _delete(self, job: _Job) -> int:
         assert job.statement is not None  # noqa: S101

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, select, update
@@ -19,7 +19,7 @@ from sqlalchemy.sql.elements import BindParameter
 from relay.clock import Clock
 from relay.model import DAY, File, Ids
 from relay.queue import schema
-from relay.queue.engine import Change, Engine
+from relay.queue.engine import Change, Engine, Query
 from relay.queue.rows import (
     Account,
     Content,
@@ -70,6 +70,8 @@ _NEXT_POLL = select(func.min(_o.poll_at)).where(_o.account == bindparam("account
 _ORDERS_BY_ID = select(schema.orders).where(_o.id.in_(_ids))
 _ORDERS_BY_REQUEST = select(schema.orders).where(_o.request_id.in_(_ids)).order_by(_o.id)
 _ORDERS_BY_MAIL = select(schema.orders).where(_o.mail_id == bindparam("mail")).order_by(_o.id)
+_ORDERS_OF_MAILS = select(schema.orders).where(_o.mail_id.in_(_ids)).order_by(_o.id)
+_RECIPIENTS_OF_MAILS = select(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids))
 _ORDERS_MERGED = select(schema.orders).where(_o.merged_into.in_(_ids)).order_by(_o.id)
 _ORDERS_MEMBERS = select(schema.orders).where(_o.parent_id.in_(_ids)).order_by(_o.id)
 _ORDERS_IN = select(schema.orders).where(_o.account == bindparam("account"), _o.state == bindparam("state"))
@@ -156,6 +158,17 @@ _SWEEP_CHUNKS = delete(schema.chunk).where(schema.chunk.c.file_id.in_(_ids))
 _SWEEP_FILES = delete(schema.file).where(schema.file.c.id.in_(_ids))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """All rows that a decision about some orders needs."""
+
+    orders: list[Order]
+    merged: list[Order]  # those that the orders speak for
+    siblings: list[Order]  # of the same mails, the orders themselves among them
+    mails: dict[int, Mail]
+    recipients: dict[int, Recipient]
+
+
 class Store:
     """The queue on disk. `ids` and `clock` are the process's."""
 
@@ -207,27 +220,50 @@ class Store:
 
     # -- delivery -------------------------------------------------------------------------
 
-    async def due(self, account: str, now: int, many: int) -> list[Order]:
-        """Waiting orders whose time has come, by rank, then age."""
-        return await self._orders(_DUE, account=account, now=now, many=many)
+    async def everything_due(
+        self, account: str, now: int, *, requests: int, polls: int, orders: int
+    ) -> tuple[list[Request], list[Order], list[Order]]:
+        """Requests, sent orders and waiting orders whose time has come, so many of each at most.
 
-    async def due_requests(self, account: str, now: int, many: int) -> list[Request]:
-        """Requests to be asked about or repeated."""
-        rows = await self.engine.read(_DUE_REQUESTS, account=account, now=now, many=many)
-        return [Request.of(row) for row in rows]
-
-    async def due_polls(self, account: str, now: int, many: int) -> list[Order]:
-        """Sent orders whose status is to be asked for."""
-        return await self._orders(_DUE_POLLS, account=account, now=now, many=many)
+        Waiting orders come by rank, then age; the others by how long they have been due.
+        """
+        due = {"account": account, "now": now}
+        found = await self.engine.read_all(
+            (_DUE_REQUESTS, {**due, "many": requests}),
+            (_DUE_POLLS, {**due, "many": polls}),
+            (_DUE, {**due, "many": orders}),
+        )
+        return (
+            [Request.of(row) for row in found[0]],
+            [Order.of(row) for row in found[1]],
+            [Order.of(row) for row in found[2]],
+        )
 
     async def next_due(self, account: str, now: int, *, sends: bool) -> int | None:
         """When something will fall due for an account: questions, and with `sends` orders as well."""
-        moments = [
-            await self._one(_NEXT_DUE, account=account, now=now) if sends else None,
-            await self._one(_NEXT_REQUEST, account=account),
-            await self._one(_NEXT_POLL, account=account),
-        ]
+        asked: list[Query] = [(_NEXT_REQUEST, {"account": account}), (_NEXT_POLL, {"account": account})]
+        if sends:
+            asked.append((_NEXT_DUE, {"account": account, "now": now}))
+        moments = [next(iter(rows[0].values())) for rows in await self.engine.read_all(*asked)]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    async def scene(self, ids: Iterable[int]) -> Scene:
+        """Orders, those that they speak for, and everything of the mails of both."""
+        wanted = list(ids)
+        own, merged = await self.engine.read_all(
+            (_ORDERS_BY_ID, {"ids": wanted}), (_ORDERS_MERGED, {"ids": wanted})
+        )
+        of_mails = {"ids": list({row["mail_id"] for row in (*own, *merged)})}
+        siblings, mails, recipients = await self.engine.read_all(
+            (_ORDERS_OF_MAILS, of_mails), (_MAILS, of_mails), (_RECIPIENTS_OF_MAILS, of_mails)
+        )
+        return Scene(
+            orders=[Order.of(row) for row in own],
+            merged=[Order.of(row) for row in merged],
+            siblings=[Order.of(row) for row in siblings],
+            mails={row["id"]: Mail(**row) for row in mails},
+            recipients={row["id"]: Recipient(**row) for row in recipients},
+        )
 
     async def orders(self, ids: Iterable[int]) -> list[Order]:
         return await self._orders(_ORDERS_BY_ID, ids=list(ids))
@@ -237,10 +273,6 @@ class Store:
 
     async def orders_of_mail(self, mail: int) -> list[Order]:
         return await self._orders(_ORDERS_BY_MAIL, mail=mail)
-
-    async def merged_into(self, ids: Iterable[int]) -> list[Order]:
-        """Orders that others speak for."""
-        return await self._orders(_ORDERS_MERGED, ids=list(ids))
 
     async def members(self, ids: Iterable[int]) -> list[Order]:
         """The members of groups."""

@@ -4,65 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
-import sys
 from pathlib import Path
 
 import aiosmtplib
 import pytest
-import yaml
-from harness import PATIENCE
+from harness import PATIENCE, Process
 
 from relay.smsc.sandbox import Sandbox
 
 KILLS = 8
-
-
-class Process:
-    """A `smsc-relay serve` of its own."""
-
-    def __init__(self, folder: Path, provider: str) -> None:
-        self.folder = folder
-        self.config = folder / "config.yaml"
-        self.process: asyncio.subprocess.Process | None = None
-        self.port = 0
-        self.config.write_text(
-            yaml.safe_dump(
-                {
-                    "hostname": "relay.example.com",
-                    "listeners": [{"address": "127.0.0.1:0"}],
-                    "senders": [{"name": "all", "networks": ["127.0.0.0/8"]}],
-                    "accounts": {"main": {"url": provider, "login": "l", "psw": "p"}},
-                    "routes": [{"match": "*@sms.example.com", "channel": "sms"}],
-                    "reports": {"maildir": "reports", "gather": "100ms"},
-                    "delivery": {"poll": ["1s"], "retry": ["1s"]},
-                    "web": {"listen": ""},
-                }
-            )
-        )
-
-    async def start(self) -> None:
-        """Start it and wait for its ready line."""
-        command = (sys.executable, "-m", "relay", "serve", "-c", str(self.config))
-        with (self.folder / "log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *command, stdout=asyncio.subprocess.PIPE, stderr=log
-            )
-        assert self.process.stdout
-        async with asyncio.timeout(PATIENCE * 2):
-            line = (await self.process.stdout.readline()).decode()
-        assert line.startswith("ready smtp=127.0.0.1:"), line
-        self.port = int(line.split()[1].rpartition(":")[2])
-
-    async def kill(self, how: signal.Signals = signal.SIGKILL) -> int:
-        """End it, and wait for that."""
-        assert self.process
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.process.pid, how)
-        await self.process.communicate()
-        return self.process.returncode or 0
 
 
 async def send(port: int, number: int, taken: set[int]) -> None:

@@ -1,0 +1,208 @@
+"""The command line, as a person types it, against a relay that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from harness import Journey, journey, settings
+
+from relay.cli import main
+from relay.clock import Clock
+from relay.smsc.sandbox import Sandbox
+
+MAIL = """\
+From: Ops <ops@mon.example.com>
+Subject: Disk 95 %
+Message-ID: <1@mon.example.com>
+Date: Fri, 20 Nov 2026 03:00:00 +0000
+
+/var is nearly full
+"""
+
+
+def configured(folder: Path, **changes: object) -> Path:
+    """A configuration file that says what `settings` says."""
+    values = {
+        "hostname": "relay.example.com",
+        "listeners": [{"address": "127.0.0.1:0"}],
+        "senders": [{"name": "all", "networks": ["127.0.0.0/8"]}],
+        "accounts": {"main": {"url": "sandbox"}},
+        "routes": [
+            {"match": "*@sms.example.com", "channel": "sms"},
+            {"match": "*@call.example.com", "channel": "call", "voice": "w2"},
+            {"match": "*", "channel": "mail"},
+        ],
+        "reports": {"maildir": "reports", "gather": "100ms"},
+        "delivery": {"poll": ["200ms"], "retry": ["200ms"]},
+        "web": {"listen": ""},
+    } | changes
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return file
+
+
+def run(*arguments: object, **options: object) -> Result:
+    """`smsc-relay ARGUMENTS`."""
+    return CliRunner().invoke(main, [str(each) for each in arguments], **options)
+
+
+async def typed(*arguments: object) -> Result:
+    """The same beside a relay that runs in this loop."""
+    return await asyncio.to_thread(run, *arguments)
+
+
+@pytest.mark.asyncio
+async def test_a_message_is_sent_listed_and_shown(tmp_path: Path) -> None:
+    """Send waits for the outcome; list and show tell of it; hold, release, drop and retry steer."""
+    file = configured(tmp_path)
+    config = settings(tmp_path, delivery={"poll": (200,), "retry": (200,)})
+    sandbox = Sandbox(steps=(0.05, 0.1))
+    async with journey(tmp_path, clock=Clock(), sandbox=sandbox, config=config):
+        sent = await typed("send", "-c", file, "+79991234567", "hello")
+        failed = await typed("-c", file, "send", "--json", "+79991232006", "hello")
+        listed = await typed("queue", "list", "-c", file)
+        as_json = await typed("queue", "list", "--json", "--state", "failed", "-c", file)
+        name = json.loads(as_json.output)[0]["id"]
+        shown = await typed("queue", "show", "-c", file, name)
+        shown_json = await typed("queue", "show", "--json", "-c", file, name)
+        held = await typed("queue", "hold", "-c", file, name)
+        again = await typed("queue", "retry", "-c", file, name)
+        nodes = await typed("nodes", "-c", file)
+        nodes_json = await typed("nodes", "--json", "-c", file)
+        refused = await typed("send", "-c", file, "nobody", "hello")
+
+    assert (0, True) == (sent.exit_code, "delivered 2.1.5" in sent.output)
+    assert (1, "failed") == (failed.exit_code, json.loads(failed.output)[0]["state"])
+    assert 0 == listed.exit_code
+    assert "+79991234567" in listed.output
+    assert "hello" in shown.output
+    assert "refused" in shown.output
+    assert "hello" == json.loads(shown_json.output)["text"]
+    assert (1, True) == (held.exit_code, "can't be held" in held.output)
+    assert (0, True) == (again.exit_code, "waiting" in again.output)
+    assert "relay.example.com sqlite" in nodes.output
+    assert "sqlite" == json.loads(nodes_json.output)[0]["store"]
+    assert (1, True) == (refused.exit_code, "neither an alias" in refused.output)
+
+
+@pytest.mark.asyncio
+async def test_send_that_takes_too_long_says_so(tmp_path: Path) -> None:
+    """No final word within --wait: exit 0 where the provider has it, and a hint."""
+    file = configured(tmp_path)
+    config = settings(tmp_path, delivery={"poll": (100,)})
+    async with journey(tmp_path, clock=Clock(), sandbox=Sandbox(steps=(60, 60)), config=config):
+        sent = await typed("send", "-c", file, "--wait", "0.5", "+79991234567", "hello")
+
+    assert "no final word yet" in sent.output
+
+
+def test_without_a_running_relay_the_queue_says_where_it_looked(tmp_path: Path) -> None:
+    """Exit 1 and the socket's path."""
+    result = run("queue", "list", "-c", configured(tmp_path))
+    assert (1, True) == (result.exit_code, "relay.sock" in result.output)
+
+
+def test_the_queue_needs_no_secrets(tmp_path: Path) -> None:
+    """Whoever steers the queue need not be able to read the account's key."""
+    account = {"url": "https://smsc.ru", "apikey_env": "NOT_SET_ANYWHERE"}
+    file = configured(tmp_path, accounts={"main": account})
+    assert 2 == run("check", "--offline", "-c", file).exit_code
+    assert 1 == run("queue", "list", "-c", file).exit_code
+
+
+def test_explain_shows_the_request_and_why_not(tmp_path: Path) -> None:
+    """Route, channel, text, parts; a refused recipient with its reply."""
+    mail = tmp_path / "mail.eml"
+    mail.write_text(MAIL)
+    to = ["--to", "79991234567@sms.example.com", "--to", "12@sms.example.com", "--to", "a@example.org"]
+    told = json.loads(run("explain", "-c", configured(tmp_path), mail, *to, "--json").output)
+    shown = run("explain", "-c", configured(tmp_path), mail, *to, "--price")
+    bad = run("explain", "-c", configured(tmp_path), mail, "--to", "79991234567")
+
+    assert ["sms", None, "mail"] == [entry.get("channel") for entry in told]
+    assert "Disk 95 %\n/var is nearly full" == told[0]["text"]
+    assert ("gsm7", 1) == (told[0]["alphabet"], told[0]["parts"])
+    assert "+79991234567" == told[0]["request"]["phones"]
+    assert "5.1.3" in told[1]["refused"]
+    assert "nearly full" in shown.output
+    assert "sandbox has no prices" in shown.output
+    assert 2 == bad.exit_code
+
+
+@pytest.mark.asyncio
+async def test_explain_asks_for_the_price(tmp_path: Path) -> None:
+    """--price asks the account with cost=1, and sends nothing."""
+    mail = tmp_path / "mail.eml"
+    mail.write_text(MAIL)
+    sandbox = Sandbox()
+    account = {"url": await sandbox.start(), "login": "l", "psw": "p"}
+    file = configured(tmp_path, accounts={"main": account})
+    told = await typed(
+        "explain", "-c", file, mail, "--to", "79991234567@sms.example.com", "--price", "--json"
+    )
+    await sandbox.stop()
+
+    assert "2.5" in str(json.loads(told.output)[0]["price"])
+    assert [] == sandbox.messages
+
+
+@pytest.mark.asyncio
+async def test_check_tries_what_it_can_reach(tmp_path: Path) -> None:
+    """Database, account with balance, reports, ports: each has a line; trouble makes it exit 1."""
+    sandbox = Sandbox(credentials={"l": "p"})
+    account = {"url": await sandbox.start(), "login": "l", "psw": "p"}
+    good = await typed("check", "-c", configured(tmp_path, accounts={"main": account}))
+    (tmp_path / "relay.db").write_bytes(b"")
+    wrong = {"main": account | {"psw": "other"}}
+    smtp = {"smtp": {"host": "127.0.0.1", "port": 9}}
+    listeners = [{"address": "192.0.2.1:25"}]
+    bad = await typed("check", "-c", configured(tmp_path, accounts=wrong, reports=smtp, listeners=listeners))
+    async with journey(tmp_path, clock=Clock(), sandbox=Sandbox()) as running:
+        assert isinstance(running, Journey)
+        beside = await typed("check", "-c", configured(tmp_path))
+    await sandbox.stop()
+
+    assert (0, True) == (good.exit_code, "balance 1000.00" in good.output)
+    assert not (tmp_path / "new").exists()
+    assert 1 == bad.exit_code
+    assert "SMSC 2" in bad.output
+    assert "report smarthost 127.0.0.1:9: " in bad.output
+    assert "listener 192.0.2.1:25: " in bad.output
+    assert (0, True) == (beside.exit_code, "the relay is running" in beside.output)
+
+
+def test_a_wrong_configuration_starts_nothing_and_names_every_fault(tmp_path: Path) -> None:
+    """file:line:column for what the shape, and for what the rooms find wrong."""
+    routes = [{"match": "*@sms.example.com", "channel": "sms", "text": "{{ nobody }}", "valid": "99"}]
+    file = configured(tmp_path, routes=routes, aliases={"oncall": ["nonsense"]})
+    for command in (("serve",), ("check",)):
+        result = run(*command, "-c", file)
+        assert 2 == result.exit_code
+        lines = [line for line in result.output.splitlines() if line.startswith(str(file))]
+        assert ["aliases", "routes", "routes"] == sorted(
+            line.split(": ")[1].split(".")[0].split("[")[0] for line in lines
+        )
+        assert all(line.split(":")[1].isdigit() and line.split(":")[2].isdigit() for line in lines)
+
+
+def test_a_password_is_hashed() -> None:
+    """An argon2 hash; an empty password is refused."""
+    good = run("hash-password", "--stdin", input="secret\n")
+    typed_twice = run("hash-password", input="secret\nsecret\n")
+    assert good.output.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert "$argon2id$" in typed_twice.output
+    assert 2 == run("hash-password", "--stdin", input="\n").exit_code
+
+
+def test_help_names_every_command() -> None:
+    """And an unknown one is refused."""
+    told = run("--help")
+    for name in ("serve", "demo", "check", "explain", "send", "queue", "sandbox", "nodes", "hash-password"):
+        assert name in told.output
+        assert 0 == run(name, "--help").exit_code
+    assert 2 == run("dance").exit_code

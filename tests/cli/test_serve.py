@@ -1,0 +1,161 @@
+"""`serve`, `demo` and `sandbox` as processes of their own: signals, parts, ready lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+import aiosmtplib
+import pytest
+import yaml
+from harness import PATIENCE, Process
+
+from relay.smsc.sandbox import Sandbox
+
+MAIL = "From: a@mon.example.com\r\nSubject: x\r\n\r\ny\r\n"
+
+
+async def mail(port: int, to: str) -> str:
+    """Send one mail; what the server said in the end."""
+    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False, timeout=PATIENCE)
+    async with client:
+        try:
+            return (await client.sendmail("a@mon.example.com", [to], MAIL))[1]
+        except aiosmtplib.SMTPRecipientsRefused as refused:
+            return f"{refused.recipients[0].code} {refused.recipients[0].message}"
+
+
+def events(relay: Process) -> list[str]:
+    """The events of its log."""
+    return [json.loads(line)["event"] for line in (relay.folder / "log").read_text().splitlines()]
+
+
+@pytest.mark.asyncio
+async def test_sighup_takes_a_good_configuration_and_keeps_the_old_on_error(tmp_path: Path) -> None:
+    """New aliases count at once; a wrong file changes nothing and is said in the log."""
+    relay = Process(tmp_path, "sandbox")
+    await relay.start()
+    before = await mail(relay.port, "oncall@sms.example.com")
+    values = yaml.safe_load(relay.config.read_text())
+    relay.config.write_text(yaml.safe_dump(values | {"aliases": {"oncall": ["+79991234567"]}}))
+    relay.signal(signal.SIGHUP)
+    await relay.said("configuration re-read")
+    after = await mail(relay.port, "oncall@sms.example.com")
+    for wrong in ({"aliases": {"oncall": ["nonsense"]}}, {"routes": []}):
+        relay.config.write_text(yaml.safe_dump(values | wrong))
+        relay.signal(signal.SIGHUP)
+    await relay.said("the new configuration is wrong, the old one stays", 2)
+    still = await mail(relay.port, "oncall@sms.example.com")
+    status = await relay.kill(signal.SIGINT)
+
+    assert "550 5.1.1" == before[:9]
+    assert after.startswith("2.0.0 queued")
+    assert still.startswith("2.0.0 queued")
+    assert 0 == status
+    assert ["ready", "stopping"] == [event for event in events(relay) if event in ("ready", "stopping")]
+    assert not (tmp_path / "relay.sock").exists()
+
+
+@pytest.mark.asyncio
+async def test_parts_run_alone(tmp_path: Path) -> None:
+    """`--only smtp` takes mail and sends nothing; `--only delivery` then sends it."""
+    sandbox = Sandbox(steps=(0.05, 0.1))
+    relay = Process(tmp_path, await sandbox.start(), web={"listen": "127.0.0.1:0"})
+    door = await relay.start("--only", "smtp")
+    taken = await mail(relay.port, "79991234567@sms.example.com")
+    first = await relay.kill(signal.SIGTERM)
+    sent_by_the_door = len(sandbox.messages)
+    web = await relay.start("--only", "web")
+    address = web.split("web=")[1].strip()
+    async with aiohttp.ClientSession() as session, session.get(f"http://{address}/readyz") as answer:
+        ready = answer.status
+    second = await relay.kill(signal.SIGTERM)
+    delivery = await relay.start("--only", "delivery")
+    await sandbox.until(lambda: len(sandbox.messages) == 1)
+    third = await relay.kill(signal.SIGTERM)
+    await sandbox.stop()
+
+    assert taken.startswith("2.0.0 queued")
+    assert ("web=-", 0) == (door.split()[-1], sent_by_the_door)
+    assert ("smtp=-", 200) == (web.split()[1], ready)
+    assert "ready smtp=- web=-" == delivery.strip()
+    assert (0, 0, 0) == (first, second, third)
+
+
+@pytest.mark.asyncio
+async def test_two_relays_on_one_database(tmp_path: Path) -> None:
+    """The second says so and exits 1; the first goes on."""
+    relay = Process(tmp_path, "sandbox")
+    await relay.start()
+    status, _, told = await run("serve", "-c", str(relay.config))
+    taken = await mail(relay.port, "79991234567@sms.example.com")
+    await relay.kill(signal.SIGTERM)
+
+    assert (1, True) == (status, "in use by another smsc-relay" in told)
+    assert taken.startswith("2.0.0 queued")
+
+
+async def run(*arguments: str) -> tuple[int, str, str]:
+    """A command that ends: its exit status, its output, what it told the person."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "relay", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, told = await process.communicate()
+    return process.returncode or 0, out.decode(), told.decode()
+
+
+@pytest.mark.asyncio
+async def test_the_demo_shows_the_whole_journey_and_exits_0() -> None:
+    """The SMTP answer, the request, the status and the report, each with its real words."""
+    status, out, told = await run("demo", "--once")
+
+    assert (0, "") == (status, told)
+    for words in (
+        "250 2.0.0 queued as",
+        "phones=+79991234567",
+        "delivered",
+        "Action: failed",
+        "Action: delivered",
+    ):
+        assert words in out
+
+
+@pytest.mark.asyncio
+async def test_the_demo_stays_and_gives_hints() -> None:
+    """Without --once it keeps running until it is told to stop."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "relay", "demo", stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    async with asyncio.timeout(60):
+        while b"swaks" not in await process.stdout.readline():
+            pass
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+
+    assert 0 == process.returncode
+
+
+@pytest.mark.asyncio
+async def test_the_sandbox_alone() -> None:
+    """A ready line with its URL, which answers like the provider."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "relay", "sandbox", "--port", "0", stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    async with asyncio.timeout(60):
+        line = (await process.stdout.readline()).decode()
+    url = line.removeprefix("ready sandbox=").strip()
+    asked = f"{url}/sys/balance.php?login=a&psw=b"
+    async with aiohttp.ClientSession() as session, session.get(asked) as answer:
+        balance = await answer.text()
+    process.send_signal(signal.SIGTERM)
+    await process.communicate()
+
+    assert ("1000.00", 0) == (balance, process.returncode)

@@ -193,7 +193,7 @@ async def test_next_due_of_an_account_at_rest(store):
 
 @pytest.mark.asyncio
 async def test_orders_by_what_they_belong_to(store):
-    """Orders are found by id, request, mail, group and the order that speaks for them."""
+    """Orders are found by id, request, mail and group."""
     await put_orders(
         store,
         {"id": 3, "mail_id": 70, "request_id": 80},
@@ -206,7 +206,7 @@ async def test_orders_by_what_they_belong_to(store):
     assert [1, 2, 3] == ids(await store.orders_of_requests(iter([81, 80])))
     assert [2, 3, 4] == ids(await store.orders_of_mail(70))
     assert [1] == ids(await store.members([3]))
-    for find in (store.orders, store.orders_of_requests, store.merged_into, store.members):
+    for find in (store.orders, store.orders_of_requests, store.members):
         assert [] == await find([])
 
 

@@ -247,9 +247,9 @@ def for_mail(work: Work, sender: str) -> Content:
     given = {**work.params, **work.channel.flags}
     given.setdefault("subj", _harmless_subject(subject, work) or _NO_SUBJECT)
     given.setdefault("sender", sender)
-    if work.channel.takes_files is not None:
-        note = work.channel.takes_files.note([work.letter.files[n] for n in order])
-        work.notes += [note] if note else []
+    rule = work.channel.takes_files
+    note = rule.note([work.letter.files[n] for n in order]) if rule else ""
+    work.notes += [note] if note else []
     return Content(channel="mail", text=said, params=given, files=order, notes=tuple(work.notes))
 
 

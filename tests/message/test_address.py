@@ -202,3 +202,15 @@ def test_a_number_is_e164_or_refused(text, region):
     """Whatever is written, out comes a plus and digits, or a sentence."""
     found = read(address.number, text, region)
     assert found is None or re.fullmatch(r"\+[1-9][0-9]{5,18}", found)
+
+
+def test_numbers_in_use_are_remembered_and_no_more_than_that():
+    """A number is read once however it is surrounded by spaces; refusals and endless texts are not kept."""
+    address._e164.cache_clear()
+    for text in ("+79991234567", " +79991234567 ", "\n" * 9999 + "+79991234567"):
+        assert "+79991234567" == address.number(text)
+    for text in ("+1", "nobody", "7" * 9999):
+        with pytest.raises(AddressError):
+            address.number(text)
+    known = address._e164.cache_info()
+    assert (1, 2, 4096) == (known.currsize, known.hits, known.maxsize)

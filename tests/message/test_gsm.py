@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay import model
@@ -11,6 +13,7 @@ from relay.message import gsm
 from relay.message.gsm import Size
 
 TEXTS = st.text(max_size=400) | st.text(alphabet="aя €^{🙂\n …é\u0301", max_size=400)
+EVERY_LETTER = "".join(map(chr, range(0x110000)))
 
 
 @pytest.mark.parametrize(
@@ -153,3 +156,72 @@ def test_parts_rejoin_to_the_text(text):
         parts[-1] += letter
     assert text == "".join(parts)
     assert size.parts == (len(parts) if size.units > (160 if joined == 153 else 70) else 1)
+
+
+def counted(text):
+    """The size of a text, letter by letter."""
+    narrow = all(letter in gsm._BASIC + gsm._EXTENSION for letter in text)
+    widths = [1 + (letter in gsm._EXTENSION if narrow else letter > "\uffff") for letter in text]
+    parts, used = 1, 0
+    for width in widths:
+        if used + width > (153 if narrow else 67):
+            parts, used = parts + 1, 0
+        used += width
+    single = sum(widths) <= (160 if narrow else 70)
+    return Size("gsm7" if narrow else "ucs2", 1 if single else parts, sum(widths))
+
+
+RUNS = st.lists(
+    st.sampled_from(
+        ["a" * 66, "a" * 152, "a", "€", "€" * 30, "я", "🙂", "🙂" * 20, "\U0010ffff", ".", "\ud800", "\f"]
+    ),
+    max_size=12,
+)
+
+
+@given(RUNS.map("".join) | TEXTS)
+@example("a" * 152 + "€" + "a" * 151 + "€" * 80)
+@example("я" * 66 + "🙂" + "я" * 65 + "🙂" * 40)
+def test_counting_by_parts_counts_each_letter(text):
+    """Going from part to part gives what adding letter to letter gives."""
+    assert counted(text) == gsm.measure(text)
+
+
+@given(TEXTS | RUNS.map("".join), st.integers(1, 3), st.integers(1, 500))
+def test_what_is_within_the_limits_is_known_by_its_letters(text, max_parts, max_chars):
+    """A text is left alone where its UTF-16 and its parts are within the limits, and only there."""
+    units = len(text.encode("utf-16-le", "surrogatepass")) // 2
+    fits = units <= max_chars and counted(text).parts <= max_parts
+    assert fits is not gsm.cut(text, max_parts=max_parts, max_chars=max_chars)[1]
+
+
+def test_letters_that_are_passed_over_need_no_mapping():
+    """What the searches before the mappings do not find, the mappings do not change."""
+    plain, evenly = gsm._TYPOGRAPHY.sub("", EVERY_LETTER), gsm._ODD_SPACE.sub("", EVERY_LETTER)
+    assert plain == plain.translate(gsm._MAPPED)
+    assert evenly == evenly.translate(gsm._ALIKE)
+    assert len(EVERY_LETTER) == len(plain) + len(gsm._MAPPED) == len(evenly) + len(gsm._ALIKE)
+
+
+@given(st.text(alphabet="aя«№€^`\t\u00a07\ufdd0\ufdd1", max_size=8))
+def test_auto_maps_only_where_that_makes_it_gsm7(text):
+    """Giving up at the first letter beyond help gives what mapping all of the text gives."""
+    plain = text.translate(gsm._MAPPED)
+    helps = gsm.fits(re.sub(model.MARK, "", plain))
+    assert (plain if helps else text.translate(gsm._ALIKE)) == gsm.choose(text, "auto")[0]
+
+
+def test_letters_that_stand_alone_are_bounds_each():
+    """Letters that are cut between without a look at them join nothing, whatever stands beside them."""
+    apart = [letter for letter in EVERY_LETTER if gsm._APART.fullmatch(letter)]
+    assert list(range(1, len(apart) + 1)) == list(gsm._bounds("".join(apart)))
+    assert not [letter for letter in apart if gsm._extends(letter)]
+
+
+@given(st.text(alphabet="aя —№\n", max_size=90), st.integers(1, 80))
+def test_plain_letters_are_cut_as_any_others(text, max_chars):
+    """The cut falls where looking at each letter makes it fall."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gsm, "_APART", re.compile("(?!)"))
+        slow = gsm.cut(text, max_parts=1, max_chars=max_chars)
+    assert slow == gsm.cut(text, max_parts=1, max_chars=max_chars)

@@ -76,6 +76,22 @@ PIECES = st.sampled_from(
             "x",
         ),
         *("__init__", "\u0301", "&", "#", ";", "upload", model.mark(3), "%2F", "\t", "𝐂", "﹍", "℡"),
+        *(
+            "&lowbar;",
+            "&#x5F;",
+            "&#X03c;",
+            "&LT;",
+            "&lbrace;",
+            "&lcub;",
+            "&#x7B;",
+            "＆",
+            "％",
+            "／",
+            "﹛",
+            "︷",
+            "№",
+        ),
+        *("ſmſc", "SMSC", "UPLOAD", "ﬀ", "～～", "\r", "\x00", "\ufdd0", "\U0010ffff"),
     ]
 )
 TEXTS = st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=80)
@@ -218,3 +234,54 @@ def test_hostile_repetition_takes_linear_time(piece):
     neutral.neutralise(text)
     neutral.neutralise(text, html=True)
     neutral.break_marks(text)
+
+
+# -- what is passed over -------------------------------------------------------------------
+
+EVERY_LETTER = "".join(map(chr, range(0x110000)))
+ALWAYS = re.compile("")
+
+
+def thoroughly(do, *args, **options):
+    """What it makes when no step is passed over."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neutral, "_holds", lambda _text, _letters: True)
+        for name in ("_LIGATURE", "_LOOKALIKE", "_UPLOAD_END"):
+            patch.setattr(neutral, name, ALWAYS)
+        return do(*args, **options)
+
+
+@given(TEXTS, st.booleans())
+@example("ſmſc.ru％2fupload", False)
+@example("＿＿ＣＡＬＬ＿＿", True)
+@example("&lowbar;&#95;CALL&#x5f;&UnderBar;", False)
+@example("﹛menu: 1", True)
+@example("_\x00_CALL_\x00_", False)
+@example("~～~", False)
+def test_a_step_that_is_passed_over_had_nothing_to_find(given_, html):
+    """Whatever the text, taking every step makes the same of it."""
+    assert thoroughly(neutral.neutralise, given_, html=html) == neutral.neutralise(given_, html=html)
+    assert thoroughly(neutral.break_marks, given_) == neutral.break_marks(given_)
+
+
+@given(TEXTS)
+def test_no_finder_finds_anything_without_its_letters(given_):
+    """The letters beside a finder are in whatever it finds: without them it finds nothing."""
+    folded = neutral._folded(given_)
+    for needed, find in {*neutral._MARKUP, *neutral._PLAINTEXT}:
+        assert not list(find(folded.translate(dict.fromkeys(map(ord, needed)))))
+    assert not list(neutral._UPLOAD.finditer(neutral._UPLOAD_END.sub(" ", folded)))
+
+
+def test_letters_that_are_passed_over_are_no_lookalikes():
+    """Of all letters there are, those that the search does not find are folded to themselves."""
+    rest = neutral._LOOKALIKE.sub("", EVERY_LETTER)
+    assert len(rest) > 60_000
+    assert rest == rest.translate(neutral._PLAIN)
+
+
+def test_look_alikes_are_seen_through_before_a_step_is_passed_over():
+    """Every look-alike of a letter that a finder needs makes the finder look."""
+    for code, letter in neutral._PLAIN.items():
+        for needed, _ in (*neutral._MARKUP, *neutral._PLAINTEXT):
+            assert (letter in needed) is neutral._holds(neutral._folded(chr(code)), needed)

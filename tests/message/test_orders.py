@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from relay import replies
 from relay.config import Alias, Route
-from relay.message import orders, routes
+from relay.message import orders, routes, templates
 from relay.message.orders import Composed, Refusal
 from relay.message.wording import Source
 from relay.model import HOUR, MARK, MINUTE, Auto, Content, Envelope, File, Letter, Recipient, mark
@@ -885,3 +885,57 @@ def test_marks_never_leave():
         found = content(Letter(plain=f"a{mark(7)}b", files=(WAV,)), to)
         assert not re.search(MARK, found.text)
         assert found.text.startswith("ab")
+
+
+# -- further corners ---------------------------------------------------------------------------
+
+
+def test_what_the_reader_made_of_html_is_not_made_again():
+    """A letter that brings its readable text is taken at its word."""
+    assert "as read" == content(Letter(html="<p>other</p>", readable="as read")).text
+
+
+def test_a_header_that_chooses_no_channel_is_passed_over_with_a_note():
+    """X-SMSC-Channel: nonsense sends the message all the same."""
+    found = content(asking(channel="pigeon"))
+    assert "sms" == found.channel
+    noted(found, "pigeon")
+
+
+def test_a_channel_that_is_not_built_is_refused_where_a_header_wants_it():
+    """550 5.3.3, as for an address."""
+    assert "5.3.3" == refused(asking(channel="viber"), allow=["viber"]).status
+
+
+def test_a_flag_takes_nothing_but_0_and_1():
+    """+flash=2 is refused by name."""
+    reply = routes.resolve("79991234567+flash=2@sms.example.com", [route(allow=["flash"])], {})
+    assert isinstance(reply, Reply)
+    assert ("5.5.4", True) == (reply.status, "flash" in reply.text)
+
+
+def test_transliterated_text_is_cut_where_it_no_longer_fits():
+    """As long as the Latin letters that the provider will make of it allow."""
+    found = content(Letter(plain="Ж" * 200), alphabet="translit", max_parts=1)
+    assert 60 < len(found.text) < 90
+    assert 1 == found.parts
+    noted(found, "cut from 200")
+
+
+def test_a_mail_template_sees_escaped_names_in_html():
+    """What a stranger wrote into subject or headers is text in HTML, not markup."""
+    letter = Letter(subject="<b>x", html="<p>hot</p>", headers=(("X-Host", "<i>"),), from_="a@b.example")
+    found = content(letter, MAIL, text="{{ subject }}|{{ header('X-Host') }}|{{ body }}", unsubscribe=True)
+    assert "&lt;b&gt;x|&lt;i&gt;|<p>hot</p>" == found.text
+
+
+def test_a_mail_template_that_fails_sends_the_text_plainly():
+    """And says so."""
+    found = content(Letter(subject="s", plain="hot"), MAIL, text="{{ 1 // 0 }}", unsubscribe=True)
+    assert "hot" == found.text
+    noted(found, "template failed")
+
+
+def test_a_template_that_cannot_be_read_uses_nothing():
+    """Asked for its names it has none; filling it is where it fails."""
+    assert frozenset() == templates.uses("{{ subject")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
@@ -14,6 +15,15 @@ from relay.message import text
 ODD = st.text(
     alphabet="a é\u0301\t\r\n\x00\x1b\x85\u2028\u200b\u202e\ufeff\ud800\ufdd0\ufdd17~\\n", max_size=60
 )
+EVERY_LETTER = "".join(map(chr, range(0x110000)))
+
+
+def thoroughly(given_):
+    """The printable text without the searches that pass a step over."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "_UNCLEAN", re.compile(""))
+        patch.setattr(text, "_COMPOSING", re.compile(""))
+        return text.printable(given_)
 
 
 @pytest.mark.parametrize(
@@ -114,3 +124,29 @@ def test_saying_once_never_loses_the_longer(subject, body):
     kept = text.once(subject, body)
     assert kept in {(subject, body), ("", body), (subject, "")}
     assert text.clean("".join(kept)) or not text.clean(subject + body)
+
+
+@given(ODD | st.text(alphabet="a\r\n\t\ufdd0\ufdd19e\u0301\u0300\u036f", max_size=12) | st.text())
+def test_a_step_that_is_passed_over_had_nothing_to_do(given_):
+    """The printable text is the same when every step is taken."""
+    assert thoroughly(given_) == text.printable(given_)
+
+
+def test_letters_that_are_passed_over_are_printable():
+    """Of all letters there are, those that the search does not find stay as they are, side by side."""
+    sound = text._UNCLEAN.sub("", EVERY_LETTER)
+    assert len(sound) > 60_000
+    assert sound == thoroughly(sound)
+
+
+def test_splitting_knows_the_same_spaces_as_patterns():
+    """One space for each run of white space, whichever way it is found."""
+    assert " ".join(EVERY_LETTER.split()) == re.sub(r"\s+", " ", EVERY_LETTER).strip()
+
+
+@given(*[st.text(alphabet="aBß \n\u00a0İẞσς", max_size=9)] * 2)
+def test_a_line_is_looked_for_only_where_the_body_holds_it(subject, body):
+    """No line says what the body as a whole does not hold."""
+    short, long = text._folded(subject), text._folded(body)
+    found = bool(short) and any(text._folded(line) == short for line in body.split("\n"))
+    assert found == (bool(short) and text._is_line(short, long, body))

@@ -206,9 +206,11 @@ def _route_comment(work: Work) -> str:
 
 def _commented(said: str, comments: Sequence[str], work: Work) -> str:
     """The text with its comment: what the phone gets first, then what the account's owner sees."""
+    if work.channel.comment == channels.NONE or not any(comments):
+        return said
     kept = [_harmless(text.clean(places.without(each)), work) for each in comments]
     comment = "\n".join(each for each in kept if each)
-    if not comment or work.channel.comment == channels.NONE:
+    if not comment:
         return said
     if work.channel.phone:
         room = max(0, MAX_CHARS - len(said) - len(SEPARATOR))

@@ -137,6 +137,8 @@ TEXTS = st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=80)
         ("{{ x }}", "{( x )}"),
         ("{} {1} } {", "{} {1} } {"),
         ("{menu: unclosed", "(menu: unclosed"),
+        ("______CALL______ <file 1> {menu: 2}", "_CALL_ (file 1) (menu: 2)"),
+        ("__CALL__ smsc.ru/upload/ {menu: 2}", "_CALL_ smsc.ru/ upload/ (menu: 2)"),
         (f"{model.mark(0)} ok {model.mark(11)}", f"{model.mark(0)} ok {model.mark(11)}"),
     ],
 )

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import random
+import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from relay.config import Account, Config
 from relay.delivery.calls import Calls
 from relay.delivery.chores import Chores
 from relay.delivery.settle import Settler
-from relay.delivery.worker import Worker
+from relay.delivery.worker import Worker, recover
 from relay.message.reader import Reader
 from relay.model import HOUR, Ids, Outcome, Rest
 from relay.queue.rows import Order
@@ -52,6 +53,15 @@ _REST_WORDS = {
     Rest.MONEY: "the account is out of money; nothing is sent until it is paid",
     Rest.BLOCKED: "the provider blocks this machine's address for a while; nothing is sent meanwhile",
 }
+
+
+class CannotStart(Exception):  # noqa: N818
+    """A part can't start; the text says which and why."""
+
+
+def in_words(error: OSError) -> str:
+    """What the system says of a failure, without numbers and our library's words."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 class App:
@@ -103,9 +113,11 @@ class App:
     async def running(self) -> AsyncIterator[App]:
         """Everything started; on leaving, everything drained and closed."""
         async with self._stack:
-            await self._start()
-            yield self
-            await self._drain()
+            try:
+                await self._start()
+                yield self
+            finally:
+                await self._drain()
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[App], None]) -> None:
         """Run until `stop` is set; raises what a loop raised."""
@@ -140,7 +152,7 @@ class App:
         data.sweep(str(spool))
         engine = await asyncio.to_thread(SQLite, str(config.store_path))
         self._stack.push_async_callback(engine.close)
-        self.store = Store(engine, Ids(os.getpid()), self.clock)
+        self.store = Store(engine, Ids(secrets.randbelow(1024)), self.clock)
         for name, account in config.accounts.items():
             self.clients[name] = await self._client(name, account)
         self._build_delivery()
@@ -149,14 +161,18 @@ class App:
         self.api = Api(self)
         self.web = Web(self, self.api)
         self._stack.push_async_callback(self.web.close)
+        if self.has("smtp"):
+            await self._listen(str(spool))
+        try:
+            await self.web.open(tcp=self.has("web"))
+        except OSError as error:
+            raise CannotStart(f"{error.filename or 'web'}: {in_words(error)}") from error
         if self.has("delivery"):
+            await recover(self.store, self.settler)
             for worker in self.workers.values():
                 self._loop(worker.run(), worker.name)
             self._loop(self.mailer.run(), "mailer")
             self._loop(self.chores.run(), "chores")
-        if self.has("smtp"):
-            await self._listen(str(spool))
-        await self.web.open(tcp=self.has("web"))
 
     async def _client(self, name: str, account: Account) -> Client:
         url = account.url
@@ -213,7 +229,13 @@ class App:
                 storm_rules=config.storm,
                 told=self._rest_told,
             )
-        self.chores = Chores(store=self.store, settler=self.settler, keep=config.keep, kick=self.kick_all)
+        self.chores = Chores(
+            store=self.store,
+            settler=self.settler,
+            keep=config.keep,
+            delivery=config.delivery,
+            kick=self.kick_all,
+        )
 
     def _loop(self, work: object, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
@@ -225,13 +247,13 @@ class App:
             store=self.store,
             settler=self.settler,
             reader=self.reader,
-            queued=self._queued,
+            queued=self.queued,
             notice_due=self.mailer.kick,
         )
         for listener in self.config.listeners:
             limits = Limits(max_size=listener.max_size, max_recipients=_MOST_RECIPIENTS, spool_dir=spool)
-            self.listeners.append(
-                await server.listen(
+            try:
+                bound = await server.listen(
                     listener.address,
                     handler,
                     limits,
@@ -240,7 +262,9 @@ class App:
                     protocol=listener.protocol,
                     refused=handler.refused,
                 )
-            )
+            except OSError as error:
+                raise CannotStart(f"cannot listen on {listener.address}: {in_words(error)}") from error
+            self.listeners.append(bound)
 
     # -- meanwhile ------------------------------------------------------------------------
 
@@ -250,7 +274,8 @@ class App:
             if name in self.workers:
                 self.workers[name].kick()
 
-    def _queued(self, accounts: set[str]) -> None:
+    def queued(self, accounts: set[str]) -> None:
+        """New orders wait for these accounts, and with them deadlines."""
         self.kick(accounts)
         self.chores.new_orders()
 
@@ -272,7 +297,7 @@ class App:
         self.config = config.model_copy(update=kept)
         self.settler.adopt(config.reports, config.delivery)
         self.mailer.adopt(config.reports, config.delivery)
-        self.chores.adopt(config.keep)
+        self.chores.adopt(config.keep, config.delivery)
         for worker in self.workers.values():
             worker.adopt(config.delivery, config.storm)
         _log.info("configuration re-read")
@@ -301,11 +326,11 @@ class App:
         for listener in self.listeners:
             await listener.close()
         await self.registry.drain(GRACE)
-        self.chores.stop()
-        self.mailer.stop()
-        for worker in self.workers.values():
-            worker.stop()
         if self._loops:
+            self.chores.stop()
+            self.mailer.stop()
+            for worker in self.workers.values():
+                worker.stop()
             await asyncio.wait(self._loops, timeout=GRACE)
         for task in [*self._loops, *self._told]:
             task.cancel()

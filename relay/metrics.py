@@ -18,6 +18,8 @@ CALL_SECONDS = Histogram(
 IN_FLIGHT = Gauge("relay_calls_in_flight", "Calls under way.", ["account"], registry=REGISTRY)
 RESTING = Gauge("relay_account_resting", "1 while an account rests.", ["account"], registry=REGISTRY)
 QUEUE = Gauge("relay_queue_orders", "Orders in each unfinished state.", ["state"], registry=REGISTRY)
-OLDEST = Gauge("relay_queue_oldest_seconds", "How long the oldest due order waits.", registry=REGISTRY)
+OLDEST = Gauge(
+    "relay_queue_oldest_seconds", "How long the provider has not got the oldest due order.", registry=REGISTRY
+)
 REPORTS = Counter("relay_reports", "Reports handed over.", ["verdict"], registry=REGISTRY)
 CONNECTIONS = Gauge("relay_smtp_connections", "Open SMTP connections.", registry=REGISTRY)

@@ -63,6 +63,8 @@ def unshow(text: str) -> int:
     key = 0
     for letter in text.lower():
         key = key << 5 | _ALPHABET.index(letter)
+    if key >> 63:
+        raise ValueError("there is no such id")
     return key
 
 

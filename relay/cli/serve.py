@@ -9,7 +9,7 @@ import signal
 import click
 
 from relay import log
-from relay.app import PARTS, App
+from relay.app import PARTS, App, CannotStart
 from relay.cli.check import complaints
 from relay.cli.common import FAILED, WRONG, config_option, configuration, fail, say
 from relay.config import Config, ConfigError, Loaded, load
@@ -33,7 +33,7 @@ def serve(config: str | None, only: str | None) -> None:
         say(f"warning: {warning}")
     try:
         asyncio.run(_serve(loaded, only or ""))
-    except (Trouble, OSError) as error:
+    except (Trouble, OSError, CannotStart) as error:
         fail(f"smsc-relay can't start: {error}", FAILED)
     except ExceptionGroup as group:  # a loop died: say it, and do not stay half alive
         for each in group.exceptions:

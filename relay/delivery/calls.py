@@ -23,6 +23,7 @@ from functools import partial
 from relay import model
 from relay.config import Delivery
 from relay.delivery import plan, settle
+from relay.delivery.questions import Questions
 from relay.delivery.settle import News, Settler
 from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
 from relay.queue import schema
@@ -40,7 +41,8 @@ FIRST_ASK = SECOND
 SECOND_ASK = 10 * SECOND
 SURE_ABSENT = 61 * SECOND
 ASK_STEPS = (3 * SECOND, 10 * SECOND, 20 * SECOND, MINUTE, 5 * MINUTE)
-SINGLY = 5  # phones of a request that are asked about one by one; more take a mass question
+HALVED = ("7", "8")  # refusals that one phone of several may be the cause of
+REFUSED = "refused"  # the cause of a request whose repeat was refused
 
 
 class LeaseLost(Exception):  # noqa: N818
@@ -64,6 +66,7 @@ class Calls:
         self._client = client
         self._delivery = delivery
         self._chance = chance
+        self._questions = Questions()
 
     def adopt(self, delivery: Delivery) -> None:
         """Go on by a re-read configuration."""
@@ -76,23 +79,23 @@ class Calls:
 
     async def send(self, request: Request, orders: Sequence[Order]) -> Outcome:
         """Make a claimed request's call; its orders are `sending` under a lease."""
-        contents = await self._store.contents({request.content_id})
-        content = contents[request.content_id]
-        files = [self._attachment(file) for file in content.attachments]
-        async with self._lease_kept(orders):
-            try:
+        parts = 0
+        try:
+            content = (await self._store.contents({request.content_id}))[request.content_id]
+            parts = content.parts
+            async with self._lease_kept(orders):
                 sent = await self._client.send(
                     id=request.name,
                     phones=request.phones,
                     text=content.text,
                     params=content.form,
-                    files=files,
+                    files=[self._attachment(file) for file in content.attachments],
                     before=partial(self._still_ours, orders),
                 )
-            except LeaseLost:
-                outcome = settle.person(Kind.LATER, "4.4.1", "the lease ran out before the call")
-                sent = Sent(outcome=outcome)
-        await self._sent(request, orders, sent, content.parts)
+        except (LeaseLost, Trouble) as why:
+            _log.warning("a call was not begun", extra={"request": request.name, "why": str(why)})
+            sent = Sent(outcome=settle.person(Kind.LATER, "4.4.1", "the call could not be begun"))
+        await self._sent(request, orders, sent, parts)
         return sent.outcome
 
     def _attachment(self, file: StoredFile) -> Attachment:
@@ -133,26 +136,57 @@ class Calls:
                 await self._store.write(change)
 
     async def _sent(self, request: Request, orders: Sequence[Order], sent: Sent, parts: int) -> None:
-        outcome, now = sent.outcome, self._now()
+        outcome = sent.outcome
         match outcome.kind:
             case Kind.ACCEPTED:
                 # of several phones the vendor's page does not say whether `cnt` counts one or all
                 share = outcome.parts if len(orders) == 1 else parts
                 news = [self._accepted(order, sent, share) for order in orders]
-                await self._settler.surely(news, partial(self._finish, request, orders, sent))
+                await self._taken(request, orders, sent, news)
             case Kind.UNSURE:
-                broke = partial(self._mark_broken, request, outcome, now)
+                broke = partial(self._mark_broken, request, outcome, self._now())
                 await self._settler.surely([settle.of(order.id, outcome) for order in orders], broke)
-            case Kind.REFUSED if len(orders) > 1 and outcome.code in ("7", "8"):
-                await self._halve(request, orders, outcome)
+            case _ if request.broke_at is not None:
+                await self._still_unsure(request, orders, outcome)
+            case Kind.REFUSED if len(orders) > 1 and outcome.code in HALVED:
+                await self._halve(request, orders, outcome, Event.LATER)
             case Kind.LATER if not outcome.code:
-                # no connection: nothing left this machine, so the try keeps its id
-                await self._settler.surely(
-                    [settle.of(order.id, outcome) for order in orders], partial(self._close, request)
-                )
+                # no connection: nothing left this machine, so all of them keep their request and its id
+                due = plan.retry_at(self._now(), orders[0].attempts, self._delivery.retry, self._chance())
+                news = [settle.of(order.id, outcome, due_at=due) for order in orders]
+                await self._settler.surely(news, partial(self._close, request))
             case _:
                 news = [settle.of(order.id, outcome, request_id=None) for order in orders]
                 await self._settler.surely(news, partial(self._close, request))
+
+    async def _still_unsure(self, request: Request, orders: Sequence[Order], outcome: Outcome) -> None:
+        """A repeat that was not taken says nothing of the first try: ask before anything else is done."""
+        refused = outcome.kind is Kind.REFUSED
+        wait = SECOND_ASK if refused else plan.step(self._delivery.retry, request.attempts - 2)
+
+        def back(change: Change) -> None:
+            change.update(
+                schema.request,
+                request.id,
+                request.version,
+                state=RequestState.UNSURE.value,
+                cause=REFUSED if refused else request.cause,
+                due_at=self._now() + wait,
+                absences=1,
+            )
+
+        news = [News(order=order.id, event=Event.LOST, outcome=outcome) for order in orders]
+        await self._settler.surely(news, back)
+
+    async def _taken(
+        self, request: Request, orders: Sequence[Order], sent: Sent, news: Sequence[News]
+    ) -> None:
+        """The request is answered; a group's members become orders, those that were refused at once too."""
+        born: list[tuple[int, Outcome]] = []
+        await self._settler.surely(news, partial(self._finish, request, orders, sent, born))
+        refused = [settle.of(order, own) for order, own in born if own.kind is not Kind.ACCEPTED]
+        if refused:
+            await self._settler.surely(refused)
 
     def _accepted(self, order: Order, sent: Sent, share: int) -> News:
         own = sent.each.get(order.target, sent.outcome)
@@ -162,15 +196,24 @@ class Calls:
             columns |= {"cost": cost}  # type: ignore[dict-item]
         return settle.of(order.id, own, **columns)
 
-    def _finish(self, request: Request, orders: Sequence[Order], sent: Sent, change: Change) -> None:
-        """The request is answered; the members of a group become orders of their own."""
+    def _finish(
+        self,
+        request: Request,
+        orders: Sequence[Order],
+        sent: Sent,
+        born: list[tuple[int, Outcome]],
+        change: Change,
+    ) -> None:
+        """Close the request; `born` learns the members' orders with what was told of each."""
         self._close(request, change)
-        now = self._now()
-        groups = [order for order in orders if not plan.together(order) and "@" not in order.target]
-        for group in groups:
+        born.clear()
+        for group in orders:
+            if plan.askable(group):
+                continue
             for phone in sent.members:
-                row = settle.member_row(self._store, group, phone, now, self._delivery.poll)
+                row = settle.member_row(self._store, group, phone, self._now(), self._delivery.poll)
                 change.inserts.append((schema.orders, schema.row(schema.orders, **row)))
+                born.append((row["id"], sent.each.get(phone, sent.outcome)))
 
     def _close(self, request: Request, change: Change) -> None:
         change.update(schema.request, request.id, request.version, state=RequestState.DONE.value, due_at=None)
@@ -187,57 +230,48 @@ class Calls:
             absences=0,
         )
 
-    async def _halve(self, request: Request, orders: Sequence[Order], outcome: Outcome) -> None:
+    async def _halve(self, request: Request, orders: Sequence[Order], outcome: Outcome, event: Event) -> None:
         """One of several phones spoils the request: two smaller ones find out which."""
         now, news = self._now(), []
         for half in plan.halves(orders):
-            batch = self._store.new_id()
-            news += [
-                News(
-                    order=order.id,
-                    event=Event.LATER,
-                    outcome=outcome,
-                    columns={"request_id": None, "batch": batch, "due_at": now},
-                )
-                for order in half
-            ]
+            columns = {"request_id": None, "batch": self._store.new_id(), "due_at": now}
+            news += [News(order=order.id, event=event, outcome=outcome, columns=columns) for order in half]
         await self._settler.surely(news, partial(self._close, request))
 
     # -- asking about an unsure request ---------------------------------------------------
 
     async def ask(self, request: Request) -> Outcome | None:
         """Ask what became of a request whose call broke off; the outcome where the asking failed."""
-        orders = [
-            order
-            for order in await self._store.orders_of_requests([request.id])
-            if order.request_id == request.id
-        ]
+        fresh = await self._store.requests([request.id])
+        if not fresh or fresh[0].version != request.version:
+            return None  # it was asked about since it was read
+        orders = await self._store.orders_of_requests([request.id])
         open_ = [order for order in orders if order.state is State.UNSURE]
         if not open_:
             await self._settler.surely([], partial(self._close, request))
             return None
-        if self._now() - min(order.start_at for order in open_) >= self._delivery.give_up:
-            await self._give_up(request, open_)
+        now = self._now()
+        pairs = [(order.target, request.name) for order in open_]
+        allowed = self._questions.allowed_at(pairs, now)
+        if allowed > now:
+            await self._ask_again(request, allowed, request.absences)
             return None
+        self._questions.note(pairs, now)
         found = await self._look(request, open_)
         if isinstance(found, Outcome):
-            await self._ask_again(request, self._now() + plan.step(ASK_STEPS, request.asks), request.absences)
+            await self._ask_again(request, now + plan.step(ASK_STEPS, request.asks), request.absences)
             return found
         await self._judge(request, orders, open_, found)
-        return None
-
-    async def _give_up(self, request: Request, orders: Sequence[Order]) -> None:
-        outcome = outcomes.unknown(orders[0].outcome)
-        news = [settle.of(order.id, outcome) for order in orders]
-        await self._settler.surely(news, partial(self._close, request))
+        money = [known for known in found.values() if known.rest is not Rest.NONE]
+        return money[0] if money else None
 
     async def _look(self, request: Request, orders: Sequence[Order]) -> Mapping[str, Outcome] | Outcome:
         """What the provider knows of each target under our id; an Outcome where it can't be asked."""
-        if not all(plan.together(order) or "@" in order.target for order in orders):
+        if not all(plan.askable(order) for order in orders):
             return await self._client.look_up(request.name, request.created_at)
         pairs = [(order.target, request.name) for order in orders]
         asked: list[Answers] = []
-        if len(pairs) > SINGLY:
+        if len(pairs) > plan.SINGLY:
             asked.append(await self._client.status(pairs))
         else:
             for pair in pairs:
@@ -263,7 +297,7 @@ class Calls:
     ) -> None:
         now = self._now()
         since = now - (request.broke_at or now)
-        if not all(plan.together(order) or "@" in order.target for order in open_):
+        if not all(plan.askable(order) for order in open_):
             await self._judge_group(request, open_, found)
             return
         heard = [order for order in open_ if found[order.target].kind is not Kind.ABSENT]
@@ -281,7 +315,20 @@ class Calls:
         if request.absences < 1 or since < wait:
             await self._ask_again(request, now + max(SECOND, wait - since), request.absences + 1)
             return
-        await self._repeat(request, open_, now)
+        if request.cause == REFUSED:
+            await self._refused_after_all(request, open_)
+        else:
+            await self._repeat(request, open_, now)
+
+    async def _refused_after_all(self, request: Request, orders: Sequence[Order]) -> None:
+        """The repeat was refused, and the first try was never heard: the refusal counts."""
+        outcome = orders[0].outcome or outcomes.for_error(1)
+        if len(orders) > 1 and outcome.code in HALVED:
+            await self._halve(request, orders, outcome, Event.ABSENT)
+            return
+        await self._settler.surely(
+            [settle.of(order.id, outcome) for order in orders], partial(self._close, request)
+        )
 
     async def _judge_group(
         self, request: Request, open_: Sequence[Order], found: Mapping[str, Outcome]
@@ -291,9 +338,9 @@ class Calls:
             after = plan.step(self._delivery.poll, request.asks)
             await self._ask_again(request, self._now() + after, 0)
             return
-        sent = Sent(outcome=outcomes.accepted(), members=tuple(found))
+        sent = Sent(outcome=outcomes.accepted(), each=found, members=tuple(found))
         news = [settle.of(order.id, sent.outcome) for order in open_]
-        await self._settler.surely(news, partial(self._finish, request, open_, sent))
+        await self._taken(request, open_, sent, news)
 
     def _alone(self, order: Order, now: int) -> News:
         """Its request was accepted without it: it goes alone, under a new id, or fails if too late."""
@@ -312,7 +359,12 @@ class Calls:
 
         def again(change: Change) -> None:
             change.update(
-                schema.request, request.id, request.version, state=RequestState.REPEAT.value, due_at=now
+                schema.request,
+                request.id,
+                request.version,
+                state=RequestState.REPEAT.value,
+                due_at=now,
+                asks=request.asks + 1,
             )
 
         await self._settler.surely([], again)
@@ -329,26 +381,29 @@ class Calls:
 
     async def poll(self, orders: Sequence[Order]) -> Outcome | None:
         """Ask for the status of sent orders; the outcome where the asking failed."""
+        fresh = {order.id: order for order in await self._store.orders([order.id for order in orders])}
         now = self._now()
-        late = [order for order in orders if now - order.start_at >= self._delivery.give_up]
-        if late:
-            news = [settle.of(order.id, outcomes.unknown(order.outcome)) for order in late]
-            await self._settler.surely(news)
-        rest = [order for order in orders if order not in late and order.request_id is not None]
+        # those that were not asked about since they were read
+        rest = [fresh[order.id] for order in orders if fresh[order.id].poll_at == order.poll_at]
+        if rest and not plan.askable(rest[0]):
+            return await self._poll_group(rest[0])
+        early = {order.id: self._questions.allowed_at([_pair(order)], now) for order in rest}
+        later = [_poll_at(order, at, order.polls) for order in rest if (at := early[order.id]) > now]
+        if later:
+            await self._settler.surely(later)
+        rest = [order for order in rest if early[order.id] <= now]
         if not rest:
             return None
-        groups = [order for order in rest if not plan.together(order) and "@" not in order.target]
-        if groups:
-            return await self._poll_group(groups[0])
-        answers = await self._client.status([(order.target, _name(order)) for order in rest])
+        self._questions.note(map(_pair, rest), now)
+        answers = await self._client.status([_pair(order) for order in rest])
         if answers.outcome is not None:
-            await self._settler.surely([self._poll_later(order, answers.outcome) for order in rest])
+            await self._settler.surely([self._poll_later(order) for order in rest])
             return answers.outcome
         news = []
         for order in rest:
-            known = answers.each.get((order.target, _name(order)))
+            known = answers.each.get(_pair(order))
             if known is None or known.kind in (Kind.ABSENT, Kind.NOTHING, Kind.ACCEPTED):
-                news.append(self._poll_later(order, known))
+                news.append(self._poll_later(order))
             else:
                 news.append(settle.of(order.id, known))
         await self._settler.surely(news)
@@ -358,11 +413,11 @@ class Calls:
     async def _poll_group(self, order: Order) -> Outcome | None:
         """A group whose members the answer did not tell: the history may."""
         if await self._store.members([order.id]):
-            await self._settler.surely([self._poll_later(order, None)])
+            await self._settler.surely([self._poll_later(order)])
             return None
         found = await self._client.look_up(_name(order), order.sent_at or order.created_at)
         if isinstance(found, Outcome):
-            await self._settler.surely([self._poll_later(order, found)])
+            await self._settler.surely([self._poll_later(order)])
             return found
 
         def add(change: Change) -> None:
@@ -370,17 +425,13 @@ class Calls:
                 row = settle.member_row(self._store, order, phone, self._now(), self._delivery.poll)
                 change.inserts.append((schema.orders, schema.row(schema.orders, **row)))
 
-        await self._settler.surely([self._poll_later(order, None)], add)
+        await self._settler.surely([self._poll_later(order)], add)
         return None
 
-    def _poll_later(self, order: Order, heard: Outcome | None) -> News:
+    def _poll_later(self, order: Order) -> News:
         """Nothing new: ask again after the next step."""
-        outcome = heard or settle.person(Kind.NOTHING, "2.0.0", "nothing new")
         at = plan.retry_at(self._now(), order.polls + 2, self._delivery.poll, self._chance())
-        nothing = settle.person(Kind.NOTHING, outcome.status, outcome.reason)
-        return News(
-            order=order.id, event=None, outcome=nothing, columns={"poll_at": at, "polls": order.polls + 1}
-        )
+        return _poll_at(order, at, order.polls + 1)
 
     # -- probing a resting account --------------------------------------------------------
 
@@ -399,6 +450,16 @@ Call = Callable[[], Awaitable[Outcome | None]]
 
 def _name(order: Order) -> str:
     return model.show(order.request_id or 0)
+
+
+def _pair(order: Order) -> tuple[str, str]:
+    """What the provider is asked by: the phone and our id."""
+    return order.target, _name(order)
+
+
+def _poll_at(order: Order, at: int, polls: int) -> News:
+    nothing = settle.person(Kind.NOTHING, "2.0.0", "nothing new")
+    return News(order=order.id, event=None, outcome=nothing, columns={"poll_at": at, "polls": polls})
 
 
 def _known(outcome: Outcome) -> Outcome:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from relay.config import Keep
+from relay.config import Delivery, Keep
 from relay.delivery import settle
 from relay.delivery.settle import News, Settler
 from relay.model import HOUR, SECOND, Kind, Outcome
@@ -33,9 +33,12 @@ STEP = 200
 class Chores:
     """The chores of one node."""
 
-    def __init__(self, *, store: Store, settler: Settler, keep: Keep, kick: Callable[[], None]) -> None:
+    def __init__(
+        self, *, store: Store, settler: Settler, keep: Keep, delivery: Delivery, kick: Callable[[], None]
+    ) -> None:
         self._store = store
         self._keep = keep
+        self._give_up_after = delivery.give_up
         self._wiped = 0  # up to this mail texts are gone
         self._settler = settler
         self._kick = kick
@@ -44,9 +47,9 @@ class Chores:
         self._stopping = False
         self._swept_at = 0
 
-    def adopt(self, keep: Keep) -> None:
+    def adopt(self, keep: Keep, delivery: Delivery) -> None:
         """Go on by a re-read configuration."""
-        self._keep = keep
+        self._keep, self._give_up_after = keep, delivery.give_up
 
     def new_orders(self) -> None:
         """Orders came, and with them deadlines: a turn within EVERY, however many come."""
@@ -76,13 +79,14 @@ class Chores:
 
     async def _next(self, now: int) -> int:
         """The next deadline; one that passed while its order was out is looked at again soon."""
-        deadline = await self._store.next_deadline()
+        deadline = await self._store.next_deadline(self._give_up_after)
         sweep = self._swept_at + SWEEP_EVERY
         return sweep if deadline is None else min(sweep, max(deadline, now + EVERY))
 
     async def turn(self) -> None:
         """Everything that is due now."""
         await self._expire()
+        await self._give_up()
         await self._warn()
         now = self._store.clock.now()
         if now - self._swept_at >= SWEEP_EVERY:
@@ -105,6 +109,14 @@ class Chores:
                 for order in rows
             ]
             await self._settler.settle(news)
+            self._kick()
+
+    async def _give_up(self) -> None:
+        """Of what has no final word after `give_up`, whatever the account does, nobody can say more."""
+        while rows := await self._store.open_since(self._store.clock.now() - self._give_up_after, STEP):
+            await self._settler.settle(
+                [settle.of(order.id, outcomes.unknown(order.outcome)) for order in rows]
+            )
             self._kick()
 
     async def _warn(self) -> None:

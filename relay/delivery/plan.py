@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from relay.model import MINUTE, Rest
+from relay.model import MINUTE, SECOND, Rest
 from relay.queue.rows import Order, Request, RequestState
 
 QUESTIONS = 4
@@ -27,7 +27,9 @@ MASS = 200
 """Messages in one mass question."""
 MASS_FROM = 9
 """So many due questions make a mass question worth its place in the minute."""
-MASS_EVERY = MINUTE
+MASS_EVERY = MINUTE + SECOND
+SINGLY = 5
+"""Phones of an unsure request that are asked about one by one; more take a mass question."""
 REFUSALS = 20
 """Refusals of one sender in a minute before its orders are slowed."""
 PROBES_A_MINUTE = 5
@@ -55,6 +57,7 @@ class Plan:
     repeats: list[Request] = field(default_factory=list)
     sends: list[list[Order]] = field(default_factory=list)
     polls: list[list[Order]] = field(default_factory=list)
+    defer: list[Request] = field(default_factory=list)  # repeats that a rest forbids: asked about again
 
     @property
     def calls(self) -> int:
@@ -123,31 +126,56 @@ def make(
     if resting.why is not Rest.NONE and resting.probe_at is not None and resting.probe_at <= now and free:
         plan.probe = True
         free, questions = free - 1, min(questions, free - 1)
+    mass = mass_at is None or not 0 <= now - mass_at < MASS_EVERY
     if not resting.silent:
-        asks = [request for request in requests if request.state is RequestState.UNSURE]
-        plan.asks = asks[:questions]
+        plan.asks, mass = _asks(requests, questions, mass=mass)
         free, questions = free - len(plan.asks), questions - len(plan.asks)
-    if resting.why is Rest.NONE:
-        again = [request for request in requests if request.state is RequestState.REPEAT]
+    again = [request for request in requests if request.state is RequestState.REPEAT]
+    if resting.why is not Rest.NONE:
+        plan.defer = again
+    else:
         plan.repeats = again[:free]
         free -= len(plan.repeats)
         plan.sends = groups(orders)[:free]
         free -= len(plan.sends)
     if not resting.silent:
-        plan.polls = _polls(polls, min(questions, free), now, mass_at)
+        plan.polls = _polls(polls, min(questions, free), mass=mass)
     return plan
 
 
-def _polls(due: Sequence[Order], room: int, now: int, mass_at: int | None) -> list[list[Order]]:
+def wants_mass(request: Request) -> bool:
+    """Whether asking about an unsure request takes the minute's mass question."""
+    return len(request.phones) > SINGLY
+
+
+def _asks(requests: Sequence[Request], room: int, *, mass: bool) -> tuple[list[Request], bool]:
+    """The unsure requests to ask about, and whether the minute's mass question is still free."""
+    asks: list[Request] = []
+    for request in requests:
+        wants = wants_mass(request)
+        if request.state is not RequestState.UNSURE or len(asks) >= room or (wants and not mass):
+            continue
+        mass = mass and not wants
+        asks.append(request)
+    return asks, mass
+
+
+def askable(order: Order) -> bool:
+    """Whether the provider can be asked about the order by its target: not about a group."""
+    return together(order) or "@" in order.target
+
+
+def _polls(due: Sequence[Order], room: int, *, mass: bool) -> list[list[Order]]:
     """Single questions; where many are due, one mass question a minute takes most of them."""
     if room <= 0:
         return []
-    single = list(due)
     found: list[list[Order]] = []
-    if len(due) >= MASS_FROM and (mass_at is None or now - mass_at >= MASS_EVERY):
-        found.append(list(due[:MASS]))
+    single = [order for order in due if askable(order)]
+    if len(single) >= MASS_FROM and mass:
+        found.append(single[:MASS])
         single = single[MASS:]
-    return (found + [[order] for order in single])[:room]
+    groups = [order for order in due if not askable(order)]
+    return (found + [[order] for order in (*groups, *single)])[:room]
 
 
 def slowed(refusals: Iterable[tuple[int, str]], now: int) -> set[str]:

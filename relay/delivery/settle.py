@@ -71,6 +71,7 @@ class _Scene:
     recipients: Mapping[int, Recipient]
     siblings: dict[int, list[Order]]  # by recipient
     merged: dict[int, list[Order]]  # by the order that speaks
+    shared: set[int] = field(default_factory=set)  # recipients of merged orders that were answered
 
 
 class Settler:
@@ -206,7 +207,7 @@ class Settler:
         Two members of a group or an alias may be settled at the same time, each seeing the
         other unfinished: then nobody would close the group or tell the good news.
         """
-        shared = {order.recipient_id for order, _state, _outcome in moves}
+        shared = {order.recipient_id for order, _state, _outcome in moves} | scene.shared
         for each in shared:
             if len(scene.siblings.get(each, ())) > 1:
                 change.update(schema.recipient, each, scene.recipients[each].version)
@@ -244,9 +245,9 @@ class Settler:
         self._update(change, order, scene, columns)
         tell(change, self._store, order.id, news.event.value, _detail(outcome))
         self._owe(change, order, order.state, state, outcome, scene)
-        speaker = scene.orders.get(columns.get("merged_into") or 0)
-        if speaker is not None and speaker.outcome is not None and speaker.state is not State.SENDING:
-            self._share(change, scene.orders[order.id], order.state, speaker.state, speaker.outcome, scene)
+        if news.event is Event.MERGED:
+            self._speaks(change, scene.orders[columns["merged_into"]], order, scene)
+            return state
         self._spoken_for(change, order, news.event, state, outcome, scene)
         if order.parent_id is not None and state in states.FINAL:
             self._close_group(change, order, scene)
@@ -309,8 +310,7 @@ class Settler:
         self, change: Change, order: Order, event: Event, state: State, outcome: Outcome, scene: _Scene
     ) -> None:
         """Merged orders share the outcome; where nothing was ever sent one of them stands up again."""
-        waiting = order.state in (State.WAITING, State.HELD)
-        revive = waiting and order.sent_at is None and event in (Event.EXPIRED, Event.DROPPED)
+        revive = order.sent_at is None and _says_nothing_of_others(event, outcome)
         heir: Order | None = None
         for each in scene.merged.get(order.id, ()):
             if each.state is not State.MERGED or each.finished_at is not None:
@@ -338,11 +338,27 @@ class Settler:
         self, change: Change, each: Order, before: State, state: State, outcome: Outcome, scene: _Scene
     ) -> None:
         """What became of the order that speaks for `each` is told of `each` too."""
-        if state is State.WAITING:
+        if state in (State.WAITING, State.HELD, State.SENDING):
             return
+        scene.shared.add(each.recipient_id)
+        if state in (State.SENT, State.DELIVERED):
+            self._update(change, each, scene, {"warn_at": None})
         final = {"finished_at": self._store.clock.now(), "warn_at": None} if state in states.FINAL else {}
         self._update(change, each, scene, {**_said(outcome), **final})
         self._owe(change, each, before, state, outcome, scene)
+
+    def _speaks(self, change: Change, speaker: Order, order: Order, scene: _Scene) -> None:
+        """`speaker` speaks for `order` now, and for those for whom that one spoke.
+
+        The speaker's row changes too: it must not come to its end without seeing this one.
+        """
+        self._update(change, speaker, scene, {})
+        for each in (scene.orders[order.id], *scene.merged.get(order.id, ())):
+            if each.id != order.id:
+                self._update(change, each, scene, {"merged_into": speaker.id})
+            if speaker.outcome is not None:
+                fresh = scene.orders.get(each.id, each)
+                self._share(change, fresh, State.WAITING, speaker.state, speaker.outcome, scene)
 
     def _close_group(self, change: Change, member: Order, scene: _Scene) -> None:
         """A group's own order is final when its last member is."""
@@ -367,6 +383,17 @@ class Settler:
         outcome = Outcome(kind=kind, status=status, reason=reason)
         event = {State.DELIVERED: Event.DELIVERED, State.FAILED: Event.REFUSED}.get(state, Event.GAVE_UP)
         self._move(change, parent, News(order=parent.id, event=event, outcome=outcome), scene)
+
+
+def _says_nothing_of_others(event: Event, outcome: Outcome) -> bool:
+    """Whether an end without the provider leaves those open for whom the order spoke.
+
+    That a number is none holds for all of them; that a text, a name or a moment was refused
+    may be the fault of one route.
+    """
+    if event is Event.REFUSED:
+        return outcome.code not in ("7", "8")
+    return event in (Event.EXPIRED, Event.DROPPED)
 
 
 def _said(outcome: Outcome) -> dict[str, Any]:

@@ -50,24 +50,26 @@ def judge(
         if speaker is not None:
             judged.merge.append((order, speaker))
             continue
-        chain = phone.chain + 1 if now - phone.last_at < CHAIN_GAP else 1
-        if chain > CHAIN_MOST and order.channel != "mail":
+        after = having_heard(phone, order, window=window, now=now)
+        if after.chain > CHAIN_MOST and order.channel != "mail":
             judged.wait.append((order, phone.last_at + CHAIN_GAP))
             continue
         judged.send.append(order)
-        heard[order.target] = _having_heard(phone, order, chain, window, now)
+        heard[order.target] = after
     judged.phones = heard
     return judged
 
 
 def _speaker(order: Order, phone: Phone, window: int, now: int, unsaid: Collection[int]) -> int | None:
     for says, at, who in phone.heard:
-        if says == order.says and who != order.id and who not in unsaid and now - at < window:
+        if says == order.says and who != order.id and who not in unsaid and 0 <= now - at < window:
             return who
     return None
 
 
-def _having_heard(phone: Phone, order: Order, chain: int, window: int, now: int) -> Phone:
-    recent = [each for each in phone.heard if now - each[1] < window and each[2] != order.id]
+def having_heard(phone: Phone, order: Order, *, window: int, now: int) -> Phone:
+    """The phone after it heard an order now. What a clock that jumped back left in the future is past."""
+    goes_on = 0 <= now - phone.last_at < CHAIN_GAP
+    recent = [each for each in phone.heard if 0 <= now - each[1] < window and each[2] != order.id]
     texts = json.dumps([*recent, (order.says, now, order.id)])
-    return replace(phone, last_at=now, chain=chain, texts=texts)
+    return replace(phone, last_at=now, chain=phone.chain + 1 if goes_on else 1, texts=texts)

@@ -1,6 +1,6 @@
 """One account's worker: round after round it starts what the plan says, on its slots.
 
-Read aloud: put right what a crash left behind. Then, until told to stop: read what is due;
+Read aloud: until told to stop: read what is due;
 judge it by the storm rules; merge what was heard; plan the calls; claim their orders under a
 lease; start the calls, each on a slot of its own; sleep until a call ends, something new is
 put into the queue, or the next thing falls due.
@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from relay import metrics
 from relay.config import Delivery, Storm
 from relay.delivery import plan, settle, storm
-from relay.delivery.calls import FIRST_ASK, LEASE, Calls
+from relay.delivery.calls import ASK_STEPS, FIRST_ASK, LEASE, Calls
 from relay.delivery.plan import Plan, Resting, Slots
 from relay.delivery.settle import News, Settler
 from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
@@ -42,6 +42,29 @@ REQUESTS = 64
 """Requests to be asked about or repeated that are read in a round."""
 FEW = 4
 """Orders read at first, beside two for each free slot: a call that ends need not read the whole queue."""
+
+
+async def recover(store: Store, settler: Settler) -> None:
+    """What was under way when the last process ended may have been heard: it is asked about.
+
+    Of all accounts, those that the configuration no longer names too: their orders end as unknown.
+    """
+    outcome = settle.person(Kind.UNSURE, "4.4.1", "the relay stopped while the call was under way")
+    orders = await store.in_state(State.SENDING)
+    calling = {request.id: request for request in await store.calling()}
+    lost = {order.request_id for order in orders if order.request_id is not None} - calling.keys()
+    calling |= {request.id: request for request in await store.requests(lost)}
+    now = store.clock.now()
+
+    def reopen(change: Change) -> None:
+        for request in calling.values():
+            change.update(
+                schema.request, request.id, request.version, state=RequestState.UNSURE.value,
+                cause=request.cause or "lost", broke_at=now, due_at=now + FIRST_ASK, absences=0,
+            )  # fmt: skip
+
+    if orders or calling:
+        await settler.settle([settle.of(order.id, outcome) for order in orders], reopen)
 
 
 class Worker:
@@ -103,7 +126,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until stopped; raises what a call raised."""
-        await self.recover()
+        self._account = (await self._store.accounts()).get(self.name, Account(self.name))
         try:
             while not self._stopping:
                 until = await self._round_surely()
@@ -115,24 +138,6 @@ class Worker:
         finally:
             for task in self._tasks:
                 task.cancel()
-
-    async def recover(self) -> None:
-        """What was under way when the last process ended may have been heard: ask about it."""
-        self._account = (await self._store.accounts()).get(self.name, Account(self.name))
-        outcome = settle.person(Kind.UNSURE, "4.4.1", "the relay stopped while the call was under way")
-        calling = [each for each in await self._store.calling() if each.account == self.name]
-        orders = await self._store.in_state(self.name, State.SENDING)
-        now = self._store.clock.now()
-
-        def reopen(change: Change) -> None:
-            for request in calling:
-                change.update(
-                    schema.request, request.id, request.version, state=RequestState.UNSURE.value,
-                    cause=request.cause or "lost", broke_at=now, due_at=now + FIRST_ASK, absences=0,
-                )  # fmt: skip
-
-        if orders or calling:
-            await self._settler.settle([settle.of(order.id, outcome) for order in orders], reopen)
 
     # -- a round --------------------------------------------------------------------------
 
@@ -165,19 +170,30 @@ class Worker:
             return Plan()
         many = FEW + 2 * slots.free
         while True:
-            requests, polls, due = await self._store.everything_due(
-                self.name, now, requests=REQUESTS, polls=self._polls_to_read(slots, now), orders=many
-            )
             slowed = plan.slowed(self._refusals, now)
+            requests, polls, due = await self._store.everything_due(
+                self.name,
+                now,
+                requests=REQUESTS,
+                polls=self._polls_to_read(slots, now),
+                orders=many,
+                but=slowed,
+            )
+            # Here and now, before anything is awaited: what ends meanwhile is no longer as it was read.
+            requests = [request for request in requests if request.id not in self._busy]
+            polls = [order for order in polls if order.id not in self._busy]
             ready = plan.sendable(due, resting=self.resting, slots=slots, slowed=slowed)
-            orders = (await self._judged(ready, now)).send
+            judged = await self._judged(ready, now)
+            if judged.merge:
+                continue  # the orders that speak for others have changed
+            orders = judged.send
             made = plan.make(
                 now=now,
                 slots=slots,
                 resting=self.resting,
-                requests=[request for request in requests if request.id not in self._busy],
+                requests=requests,
                 orders=orders,
-                polls=[order for order in polls if order.id not in self._busy],
+                polls=polls,
                 mass_at=self._account.mass_at,
             )
             if len(due) < many or many >= DUE or not _wants_more(made, orders, slots):
@@ -189,7 +205,7 @@ class Worker:
         if not slots.free_questions:
             return 0
         mass_at = self._account.mass_at
-        mass = mass_at is None or now - mass_at >= plan.MASS_EVERY
+        mass = mass_at is None or not 0 <= now - mass_at < plan.MASS_EVERY
         return plan.MASS if mass else 3 * plan.QUESTIONS  # those under way are due as well
 
     async def _judged(self, orders: Sequence[Order], now: int) -> storm.Judged:
@@ -214,14 +230,18 @@ class Worker:
         return {
             order.id
             for order in (await self._store.orders(speakers) if speakers else ())
-            if order.sent_at is None and (order.state is State.DROPPED or order.kind == Kind.EXPIRED)
+            if order.sent_at is None and order.state in (State.FAILED, State.DROPPED)
         }
 
     async def _start(self, made: Plan, now: int) -> None:
         if made.probe:
             self._probing = True
             self._begin(self._probe(), question=True)
+        for request in made.defer:
+            await self._defer(request, now)
         for request in made.asks:
+            if plan.wants_mass(request):
+                await self._remember(mass_at=now)
             self._begin(self._ask(request), question=True, busy=(request.id,))
         for request in made.repeats:
             await self._repeat(request, now)
@@ -233,20 +253,27 @@ class Worker:
             self._begin(self._poll(orders), question=True, busy=[order.id for order in orders])
 
     async def _next(self, now: int) -> int | None:
-        """When something will fall due; None where a call that ends will tell sooner."""
+        """When something will fall due; None where only a call that ends will tell."""
         if not self._slots().free:
             return None
         resting = self.resting
         moments = [resting.probe_at if resting.why is not Rest.NONE else None]
+        if resting.why is Rest.NONE:
+            moments.append(await self._store.next_send(self.name, now))
         if not resting.silent:
-            sends = resting.why is Rest.NONE
-            moments.append(await self._store.next_due(self.name, now, sends=sends))
+            moments.append(await self._question_at(now))
         if plan.slowed(self._refusals, now):
             moments.append(self._refusals[0][0] + MINUTE)
-        first = min((moment for moment in moments if moment is not None), default=None)
-        if first is None or first > now:
-            return first
-        # Due, but not begun: questions wait for room, which a call that ends makes.
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    async def _question_at(self, now: int) -> int | None:
+        """When the next question may be asked; one that is overdue waits for room, or for its minute."""
+        due = await self._store.next_question(self.name)
+        if due is None or due > now:
+            return due
+        mass_at = self._account.mass_at
+        if mass_at is not None and now < mass_at + plan.MASS_EVERY:
+            return mass_at + plan.MASS_EVERY
         return None if self._tasks else now + SECOND
 
     # -- claiming -------------------------------------------------------------------------
@@ -297,12 +324,31 @@ class Worker:
         change = Change()
         orders = await self._store.orders_of_requests([request.id])
         open_ = [order for order in orders if order.state is State.UNSURE]
+        phones = await self._store.phones(self.name, {order.target for order in open_})
+        for order in open_:
+            phone = phones[order.target]
+            after = storm.having_heard(phone, order, window=self._storm.repeat_window, now=now)
+            _remember_phone(change, phone, after)
         again = replace(request, version=request.version + 1, state=RequestState.CALLING)
         change.update(schema.request, request.id, request.version, state=RequestState.CALLING.value,
                       due_at=None, attempts=request.attempts + 1, sent_at=now)  # fmt: skip
         claimed = [self._lease(change, order, request, Event.REPEATED, now) for order in open_]
         await self._store.write(change)
         self._begin(self._send(again, claimed), busy=[request.id, *(order.id for order in claimed)])
+
+    async def _defer(self, request: Request, now: int) -> None:
+        """The account rests: a repeat that has to wait is asked about again before it is made."""
+        change = Change()
+        at = now + plan.step(ASK_STEPS, request.asks)
+        change.update(
+            schema.request,
+            request.id,
+            request.version,
+            state=RequestState.UNSURE.value,
+            due_at=at,
+            absences=1,
+        )
+        await self._store.write(change)
 
     # -- calls ----------------------------------------------------------------------------
 
@@ -327,7 +373,7 @@ class Worker:
         outcome = await self._timed("send", self._calls.send(request, orders))
         if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
             now = self._store.clock.now()
-            self._refusals.extend((now, order.sender) for order in orders)
+            self._refusals.extend((now, sender) for sender in {order.sender for order in orders})
         await self._heed(outcome)
 
     async def _ask(self, request: Request) -> None:

@@ -113,6 +113,8 @@ orders = Table(                   # one text to one phone by one channel
           postgresql_where=text("merged_into IS NOT NULL")),
     Index("orders_parent", "parent_id", sqlite_where=text("parent_id IS NOT NULL"),
           postgresql_where=text("parent_id IS NOT NULL")),
+    Index("orders_started", "start_at", sqlite_where=text("finished_at IS NULL"),
+          postgresql_where=text("finished_at IS NULL")),
     Index("orders_open", "expire_at", sqlite_where=text("finished_at IS NULL"),
           postgresql_where=text("finished_at IS NULL")),
 )

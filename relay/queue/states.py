@@ -67,6 +67,7 @@ MOVES: Mapping[State, Mapping[Event, State]] = {
         _E.REFUSED: _S.FAILED,
         _E.LOST: _S.UNSURE,
         _E.DELIVERED: _S.DELIVERED,
+        _E.EXPIRED: _S.FAILED,
         _E.GAVE_UP: _S.UNKNOWN,
     },
     _S.UNSURE: {
@@ -86,7 +87,7 @@ MOVES: Mapping[State, Mapping[Event, State]] = {
         _E.EXPIRED: _S.FAILED,
         _E.GAVE_UP: _S.UNKNOWN,
     },
-    _S.MERGED: {_E.REVIVED: _S.WAITING, _E.DROPPED: _S.DROPPED},
+    _S.MERGED: {_E.REVIVED: _S.WAITING, _E.EXPIRED: _S.FAILED, _E.DROPPED: _S.DROPPED},
     _S.DELIVERED: {},
     _S.FAILED: {},
     _S.UNKNOWN: {},

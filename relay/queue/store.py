@@ -46,7 +46,13 @@ _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
 _DUE = (
     select(schema.orders)
-    .where(_o.account == bindparam("account"), _o.state == State.WAITING, _o.due_at <= bindparam("now"))
+    .where(
+        _o.account == bindparam("account"),
+        _o.state == State.WAITING,
+        _o.due_at <= bindparam("now"),
+        _o.expire_at > bindparam("now"),
+        _o.sender.not_in(bindparam("but", expanding=True)),
+    )
     .order_by(_o.rank, _o.due_at, _o.id)
     .limit(bindparam("many"))
 )
@@ -72,20 +78,24 @@ _ORDERS_BY_REQUEST = select(schema.orders).where(_o.request_id.in_(_ids)).order_
 _ORDERS_BY_MAIL = select(schema.orders).where(_o.mail_id == bindparam("mail")).order_by(_o.id)
 _ORDERS_OF_MAILS = select(schema.orders).where(_o.mail_id.in_(_ids)).order_by(_o.id)
 _RECIPIENTS_OF_MAILS = select(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids))
-_ORDERS_MERGED = select(schema.orders).where(_o.merged_into.in_(_ids)).order_by(_o.id)
+_GROUPS_OF = select(_o.parent_id).where(_o.id.in_(_ids), _o.parent_id.is_not(None))
+_ORDERS_MERGED = (
+    select(schema.orders).where(_o.merged_into.in_(_ids) | _o.merged_into.in_(_GROUPS_OF)).order_by(_o.id)
+)
 _ORDERS_MEMBERS = select(schema.orders).where(_o.parent_id.in_(_ids)).order_by(_o.id)
-_ORDERS_IN = select(schema.orders).where(_o.account == bindparam("account"), _o.state == bindparam("state"))
+_ORDERS_IN = select(schema.orders).where(_o.state == bindparam("state"), _o.finished_at.is_(None))
+_NOT_GONE = _o.finished_at.is_(None) & (
+    _o.state.in_((State.WAITING, State.HELD))
+    # merged into one that is not at the provider either
+    | ((_o.state == State.MERGED) & _o.kind.in_(("", "nothing", "later")))
+)
 _EXPIRED = (
     select(schema.orders)
-    .where(
-        _o.finished_at.is_(None), _o.expire_at <= bindparam("now"), _o.state.in_((State.WAITING, State.HELD))
-    )
+    .where(_NOT_GONE, _o.expire_at <= bindparam("now"))
     .order_by(_o.expire_at)
     .limit(bindparam("many"))
 )
-_NEXT_EXPIRY = select(func.min(_o.expire_at)).where(
-    _o.finished_at.is_(None), _o.state.in_((State.WAITING, State.HELD, State.SENDING))
-)
+_NEXT_EXPIRY = select(func.min(_o.expire_at)).where(_NOT_GONE | (_o.state == State.SENDING))
 _NEXT_WARNING = select(func.min(_o.warn_at)).where(_o.warn_at.is_not(None))
 _TO_WARN = select(schema.orders).where(_o.warn_at <= bindparam("now")).limit(bindparam("many"))
 _LIST = (
@@ -95,7 +105,19 @@ _LIST = (
     .limit(bindparam("many"))
 )
 _COUNTS = select(_o.state, func.count().label("n")).where(_o.finished_at.is_(None)).group_by(_o.state)
-_OLDEST = select(func.min(_o.due_at).label("at")).where(_o.state == State.WAITING)
+_OLDEST = select(func.min(_o.start_at)).where(
+    _o.finished_at.is_(None), _o.state.in_((State.WAITING, State.SENDING, State.UNSURE))
+)
+_NEXT_OPEN = select(func.min(_o.start_at)).where(
+    _o.finished_at.is_(None), _o.state.in_((State.SENT, State.UNSURE))
+)
+_OPEN_SINCE = (
+    select(schema.orders)
+    .where(
+        _o.finished_at.is_(None), _o.state.in_((State.SENT, State.UNSURE)), _o.start_at <= bindparam("before")
+    )
+    .limit(bindparam("many"))
+)
 _MAILS = select(schema.mail).where(schema.mail.c.id.in_(_ids))
 _RECIPIENTS = select(schema.recipient).where(schema.recipient.c.id.in_(_ids))
 _CONTENTS = select(schema.content).where(_c.id.in_(_ids))
@@ -120,6 +142,10 @@ _CLAIMED_NOTICES = select(schema.notice).where(
     _n.due_at > bindparam("now"), _n.report_id.is_not(None), _n.state == NoticeState.WAITING
 )
 _MAIL_NOTICES = select(schema.notice).where(_n.mail_id == bindparam("mail"))
+_NOTICES = select(schema.notice).where(_n.id.in_(_ids)).order_by(_n.id)
+_OLD_OPERATOR_NOTICES = delete(schema.notice).where(
+    _n.mail_id == 0, _n.state != NoticeState.WAITING, _n.created_at <= bindparam("before")
+)
 _NEXT_NOTICE = select(func.min(_n.due_at)).where(_n.due_at.is_not(None))
 _SWEEP_REPEATS = delete(schema.repeat).where(schema.repeat.c.at <= bindparam("before"))
 _OLD_MAILS = (
@@ -221,17 +247,18 @@ class Store:
     # -- delivery -------------------------------------------------------------------------
 
     async def everything_due(
-        self, account: str, now: int, *, requests: int, polls: int, orders: int
+        self, account: str, now: int, *, requests: int, polls: int, orders: int, but: Iterable[str] = ()
     ) -> tuple[list[Request], list[Order], list[Order]]:
         """Requests, sent orders and waiting orders whose time has come, so many of each at most.
 
-        Waiting orders come by rank, then age; the others by how long they have been due.
+        Waiting orders come by rank, then age, but for those of some senders; the others by how
+        long they have been due.
         """
         due = {"account": account, "now": now}
         found = await self.engine.read_all(
             (_DUE_REQUESTS, {**due, "many": requests}),
             (_DUE_POLLS, {**due, "many": polls}),
-            (_DUE, {**due, "many": orders}),
+            (_DUE, {**due, "many": orders, "but": list(but)}),
         )
         return (
             [Request.of(row) for row in found[0]],
@@ -239,11 +266,13 @@ class Store:
             [Order.of(row) for row in found[2]],
         )
 
-    async def next_due(self, account: str, now: int, *, sends: bool) -> int | None:
-        """When something will fall due for an account: questions, and with `sends` orders as well."""
+    async def next_send(self, account: str, now: int) -> int | None:
+        """When the next waiting order of an account falls due that is not due now."""
+        return await self._one(_NEXT_DUE, account=account, now=now)
+
+    async def next_question(self, account: str) -> int | None:
+        """When the next question of an account falls, or fell, due."""
         asked: list[Query] = [(_NEXT_REQUEST, {"account": account}), (_NEXT_POLL, {"account": account})]
-        if sends:
-            asked.append((_NEXT_DUE, {"account": account, "now": now}))
         moments = [next(iter(rows[0].values())) for rows in await self.engine.read_all(*asked)]
         return min((moment for moment in moments if moment is not None), default=None)
 
@@ -278,16 +307,23 @@ class Store:
         """The members of groups."""
         return await self._orders(_ORDERS_MEMBERS, ids=list(ids))
 
-    async def in_state(self, account: str, state: State) -> list[Order]:
-        return await self._orders(_ORDERS_IN, account=account, state=state)
+    async def in_state(self, state: State) -> list[Order]:
+        """Unfinished orders in a state: at start, what a crash left behind."""
+        return await self._orders(_ORDERS_IN, state=state)
 
     async def expired(self, now: int, many: int) -> list[Order]:
         """Orders that waited past their time."""
         return await self._orders(_EXPIRED, now=now, many=many)
 
-    async def next_deadline(self) -> int | None:
-        """When the next order expires or owes a delay warning."""
+    async def open_since(self, before: int, many: int) -> list[Order]:
+        """Sent or unsure orders whose time came before a moment and that have no final word."""
+        return await self._orders(_OPEN_SINCE, before=before, many=many)
+
+    async def next_deadline(self, give_up: int) -> int | None:
+        """When the next order expires, owes a delay warning, or is given up."""
+        opened = await self._one(_NEXT_OPEN)
         moments = [await self._one(_NEXT_EXPIRY), await self._one(_NEXT_WARNING)]
+        moments.append(None if opened is None else opened + give_up)
         return min((moment for moment in moments if moment is not None), default=None)
 
     async def to_warn(self, now: int, many: int) -> list[Order]:
@@ -333,6 +369,9 @@ class Store:
     async def notices_of(self, mail: int) -> list[Notice]:
         return [Notice.of(row) for row in await self.engine.read(_MAIL_NOTICES, mail=mail)]
 
+    async def notices(self, ids: Iterable[int]) -> list[Notice]:
+        return [Notice.of(row) for row in await self.engine.read(_NOTICES, ids=list(ids))]
+
     async def next_notice(self) -> int | None:
         return await self._one(_NEXT_NOTICE)
 
@@ -350,8 +389,8 @@ class Store:
         """How many unfinished orders are in each state."""
         return {row["state"]: row["n"] for row in await self.engine.read(_COUNTS)}
 
-    async def oldest_due(self) -> int | None:
-        """When the waiting order that is due first was, or will be, due."""
+    async def oldest(self) -> int | None:
+        """Since when the order has been due that has waited longest for the provider."""
         return await self._one(_OLDEST)
 
     # -- housekeeping ---------------------------------------------------------------------
@@ -361,6 +400,7 @@ class Store:
         now = self.clock.now()
         await self.engine.delete(_SWEEP_REPEATS, before=now - REPEAT_KEPT)
         await self.engine.delete(_SILENT_PHONES, before=now - REPEAT_KEPT)
+        await self.engine.delete(_OLD_OPERATOR_NOTICES, before=now - 30 * REPEAT_KEPT)
         rows = await self.engine.read(_ORPHANS, before=now - _SWEEP_AFTER)
         await self._drop_files([row["id"] for row in rows])
 

@@ -154,8 +154,7 @@ class Mailer:
             change.update(schema.notice, n.id, n.version, report_id=report, due_at=now + CLAIM,
                           attempts=n.attempts + 1)  # fmt: skip
         await self._store.write(change)
-        fresh = {n.id for n in row}
-        return [n for n in await self._store.notices_of(due.mail_id) if n.id in fresh]
+        return await self._store.notices({n.id for n in row})
 
     async def _settle(self, notices: Sequence[Notice], delivered: Delivered) -> None:
         now = self._store.clock.now()
@@ -255,16 +254,13 @@ class Mailer:
         orders: Sequence[Order],
         contents: Mapping[int, Content],
     ) -> list[Entry]:
-        """An entry for each recipient and action: all orders that met the same fate in one."""
-        grouped: dict[tuple[int, str, int], list[Notice]] = {}
+        """An entry for each recipient and fate: all orders that met the same one together."""
+        grouped: dict[tuple[int, str, int, str, str], list[Notice]] = {}
         for n in notices:
-            grouped.setdefault((n.recipient_id, n.action, n.unknown), []).append(n)
+            grouped.setdefault((n.recipient_id, n.action, n.unknown, n.status, n.code), []).append(n)
         by_id = {order.id: order for order in orders}
         ordered = sorted(grouped.items(), key=lambda item: recipients[item[0][0]].position)
-        return [
-            self._entry(row, recipients[recipient], by_id, contents)
-            for (recipient, _action, _unknown), row in ordered
-        ]
+        return [self._entry(row, recipients[key[0]], by_id, contents) for key, row in ordered]
 
     def _entry(
         self,

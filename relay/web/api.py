@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from email.utils import parseaddr
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -42,6 +43,7 @@ class Relay(Protocol):
     store: Store
     settler: Settler
     kick: Callable[[set[str]], None]
+    queued: Callable[[set[str]], None]
 
 
 class Api:
@@ -65,7 +67,7 @@ class Api:
     async def _list(self, request: web.Request) -> web.Response:
         try:
             wanted = [State(state) for state in request.query.getall("state", [])]
-            many = min(MOST, int(request.query.get("limit", "100")))
+            many = max(1, min(MOST, int(request.query.get("limit", "100"))))
         except ValueError:
             return _wrong("state is one of " + ", ".join(State) + "; limit is a number")
         found = await self._relay.store.listed(wanted or list(State), many)
@@ -110,7 +112,7 @@ class Api:
             return order
         action = request.match_info["action"]
         event, kind, status, reason = _ACTIONS[action]
-        if not states.can(order.state, event):
+        if order.finished_at is not None or not states.can(order.state, event):
             return _wrong(f"an order that is {order.state} can't be {event}", 409)
         outcome = settle.person(kind, status, reason)
         columns = {"due_at": self._relay.store.clock.now()} if event is Event.RELEASED else {}
@@ -133,6 +135,9 @@ class Api:
             return _wrong(f"an order that is {order.state} is not over yet", 409)
         if order.content_id is None:
             return _wrong("this order was refused before it had a text to send", 409)
+        content = (await self._relay.store.contents({order.content_id})).get(order.content_id)
+        if content is None or not (content.text or content.attachments):
+            return _wrong("its text is no longer kept (keep.texts), so it can't be sent again", 409)
         again = _again(order, self._relay.store)
         change = Change()
         change.insert(schema.orders, **again)
@@ -142,7 +147,7 @@ class Api:
             await self._relay.store.write(change)
         except Trouble as trouble:
             return _wrong(f"the store did not take it: {trouble}", 503)
-        self._relay.kick({order.account})
+        self._relay.queued({order.account})
         return _answer(_brief(Order.of(again)))
 
     async def _send(self, request: web.Request) -> web.Response:
@@ -160,7 +165,11 @@ class Api:
         envelope = Envelope(sender="", source="command line", recipients=(Recipient(address=to),))
         letter = Letter(plain=text)
         composed = orders.compose(
-            letter, envelope, [resolved], now=now, fallback_sender=self._relay.config.reports.from_
+            letter,
+            envelope,
+            [resolved],
+            now=now,
+            fallback_sender=parseaddr(self._relay.config.reports.from_)[1],
         )
         if composed.refusals:
             refused = composed.refusals[0].reply
@@ -173,7 +182,7 @@ class Api:
             await store.write(taken.change)
         except Trouble as trouble:
             return _wrong(f"the store did not take it: {trouble}", 503)
-        self._relay.kick({order.account for order in taken.orders})
+        self._relay.queued({order.account for order in taken.orders})
         return _answer([_brief(order) for order in taken.orders])
 
     async def _nodes(self, _request: web.Request) -> web.Response:

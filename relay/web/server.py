@@ -6,7 +6,7 @@ login, and there is none in this version, so it is not served there.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,8 @@ from relay.queue.states import FINAL, State
 from relay.queue.store import Store
 from relay.smsc.client import Client
 from relay.web.api import Api
+
+_LONGEST_SOCKET = 107  # octets that the system takes as a unix socket's path
 
 
 class Relay(Protocol):
@@ -63,8 +65,10 @@ class Web:
         if tcp and settings.listen:
             host, _, port = settings.listen.rpartition(":")
             runner = await self._runner(self._public())
-            site = web.TCPSite(runner, host.strip("[]"), int(port))
-            await site.start()
+            try:
+                await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+            except OSError as error:
+                raise OSError(error.errno, "cannot listen", f"web.listen {settings.listen}") from error
             bound = runner.addresses[0]
             self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
 
@@ -77,8 +81,13 @@ class Web:
         self._runners.clear()
 
     async def _bind_socket(self, path: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()  # noqa: ASYNC240 - the database's lock says that no other relay serves it
+        # The database's lock says that no other relay serves it; what is no socket is not ours to remove.
+        if path.is_socket():  # noqa: ASYNC240 - local, at start
+            path.unlink()  # noqa: ASYNC240
+        elif path.exists():  # noqa: ASYNC240
+            raise FileExistsError(errno.EEXIST, "in the way of web.socket", str(path))
+        if len(os.fsencode(path)) > _LONGEST_SOCKET:
+            raise OSError(errno.ENAMETOOLONG, "too long for a socket", str(path))
         runner = await self._runner(self._private())
         before = os.umask(0o177)
         try:
@@ -130,7 +139,7 @@ class Web:
         for state in State:
             if state not in FINAL:
                 metrics.QUEUE.labels(state=state.value).set(counts.get(state, 0))
-        oldest = await self._relay.store.oldest_due()
+        oldest = await self._relay.store.oldest()
         now = self._relay.store.clock.now()
         metrics.OLDEST.set(max(0, now - oldest) / 1000 if oldest is not None else 0)
         metrics.CONNECTIONS.set(self._relay.connections)

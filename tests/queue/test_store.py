@@ -216,8 +216,8 @@ async def test_in_state(store):
     await put_orders(
         store, {}, {"state": "sending"}, {"state": "sending", "account": "b"}, {"state": "unsure"}
     )
-    assert [2] == ids(await store.in_state("a", State.SENDING))
-    assert [1] == ids(await store.in_state("a", State.WAITING))
+    assert [2] == ids(await store.in_state(State.SENDING))
+    assert [1] == ids(await store.in_state(State.WAITING))
 
 
 @pytest.mark.asyncio

@@ -21,8 +21,9 @@ from urllib.parse import urlsplit
 from relay import metrics
 from relay.clock import Clock
 from relay.config import Account, Config
-from relay.delivery.calls import Calls
+from relay.delivery.asking import Asking
 from relay.delivery.chores import Chores
+from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
 from relay.delivery.worker import Worker, recover
 from relay.message.reader import Reader
@@ -212,10 +213,18 @@ class App:
             moved=_moved,
         )
         for name, account in config.accounts.items():
-            calls = Calls(
+            sending = Sending(
                 store=self.store,
                 settler=self.settler,
                 client=self.clients[name],
+                delivery=config.delivery,
+                chance=self._chance,
+            )
+            asking = Asking(
+                store=self.store,
+                settler=self.settler,
+                client=self.clients[name],
+                sending=sending,
                 delivery=config.delivery,
                 chance=self._chance,
             )
@@ -224,7 +233,8 @@ class App:
                 slots=account.slots,
                 store=self.store,
                 settler=self.settler,
-                calls=calls,
+                sending=sending,
+                asking=asking,
                 delivery=config.delivery,
                 storm_rules=config.storm,
                 told=self._rest_told,

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable
 
 from relay.config import Delivery, Keep
-from relay.delivery import settle
-from relay.delivery.settle import News, Settler
+from relay.delivery.news import News, news_of, person
+from relay.delivery.settle import Settler
 from relay.model import HOUR, SECOND, Kind, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
@@ -114,9 +114,7 @@ class Chores:
     async def _give_up(self) -> None:
         """Of what has no final word after `give_up`, whatever the account does, nobody can say more."""
         while rows := await self._store.open_since(self._store.clock.now() - self._give_up_after, STEP):
-            await self._settler.settle(
-                [settle.of(order.id, outcomes.unknown(order.outcome)) for order in rows]
-            )
+            await self._settler.settle([news_of(order.id, outcomes.unknown(order.outcome)) for order in rows])
             self._kick()
 
     async def _warn(self) -> None:
@@ -144,5 +142,5 @@ def _why_late(order: Order) -> Outcome:
         status = "4.4.1" if status[0] == "2" else status
         return Outcome(kind=Kind.LATER, status=status, reason=last.reason, code=last.code, text=last.text)
     if order.state is State.HELD:
-        return settle.person(Kind.LATER, "4.7.1", "the message is held by the operator")
-    return settle.person(Kind.LATER, "4.4.1", "the message has not reached the provider yet")
+        return person(Kind.LATER, "4.7.1", "the message is held by the operator")
+    return person(Kind.LATER, "4.4.1", "the message has not reached the provider yet")

@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from relay import model
 from relay.config import Delivery, Reports
 from relay.delivery import plan
+from relay.delivery.news import News, detail, leaves_others_open, said
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
 from relay.queue.engine import Change, Stale, Trouble
@@ -32,34 +32,6 @@ from relay.report.notices import Fact
 
 _log = logging.getLogger("relay.delivery")
 _TRIES = 20
-
-EVENT_OF: Mapping[Kind, Event | None] = {
-    Kind.ACCEPTED: Event.ACCEPTED,
-    Kind.LATER: Event.LATER,
-    Kind.REFUSED: Event.REFUSED,
-    Kind.UNSURE: Event.LOST,
-    Kind.ABSENT: None,
-    Kind.DELIVERED: Event.DELIVERED,
-    Kind.EXPIRED: Event.EXPIRED,
-    Kind.UNKNOWN: Event.GAVE_UP,
-    Kind.NOTHING: None,
-}
-"""What an outcome of a call or a question makes happen to the order it is about."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class News:
-    """Something that happened to an order; `columns` are further columns to set as it moves."""
-
-    order: int
-    event: Event | None
-    outcome: Outcome
-    columns: Mapping[str, Any] = field(default_factory=dict)
-
-
-def of(order: int, outcome: Outcome, **columns: Any) -> News:
-    """News whose event follows from the outcome."""
-    return News(order=order, event=EVENT_OF[outcome.kind], outcome=outcome, columns=columns)
 
 
 @dataclass(slots=True)
@@ -216,7 +188,7 @@ class Settler:
         """News that moves nothing: written down, and told where it corrects what was told."""
         outcome = news.outcome
         if order.state in states.FINAL or outcome.kind is not Kind.NOTHING:
-            tell(change, self._store, order.id, "heard", _detail(outcome))
+            tell(change, self._store, order.id, "heard", detail(outcome))
         if outcome.kind is Kind.DELIVERED and order.state in states.FINAL:
             facts = notices.correction(
                 order,
@@ -226,7 +198,7 @@ class Settler:
                 reports=self._reports,
             )
             self.write_facts(change, facts)
-            self._update(change, order, scene, _said(outcome))
+            self._update(change, order, scene, said(outcome))
         if news.columns and order.state not in states.FINAL:
             self._update(change, order, scene, dict(news.columns))
 
@@ -235,7 +207,7 @@ class Settler:
         now = self._store.clock.now()
         state = states.after(order.state, news.event)
         outcome = news.outcome
-        columns: dict[str, Any] = {"state": state.value, **_said(outcome)}
+        columns: dict[str, Any] = {"state": state.value, **said(outcome)}
         columns |= self._timing(order, state, now)
         if outcome.cost:
             columns["cost"] = outcome.cost
@@ -243,7 +215,7 @@ class Settler:
             columns["parts"] = outcome.parts
         columns |= news.columns
         self._update(change, order, scene, columns)
-        tell(change, self._store, order.id, news.event.value, _detail(outcome))
+        tell(change, self._store, order.id, news.event.value, detail(outcome))
         self._owe(change, order, order.state, state, outcome, scene)
         if news.event is Event.MERGED:
             self._speaks(change, scene.orders[columns["merged_into"]], order, scene)
@@ -310,7 +282,7 @@ class Settler:
         self, change: Change, order: Order, event: Event, state: State, outcome: Outcome, scene: _Scene
     ) -> None:
         """Merged orders share the outcome; where nothing was ever sent one of them stands up again."""
-        revive = order.sent_at is None and _says_nothing_of_others(event, outcome)
+        revive = order.sent_at is None and leaves_others_open(event, outcome)
         heir: Order | None = None
         for each in scene.merged.get(order.id, ()):
             if each.state is not State.MERGED or each.finished_at is not None:
@@ -344,7 +316,7 @@ class Settler:
         if state in (State.SENT, State.DELIVERED):
             self._update(change, each, scene, {"warn_at": None})
         final = {"finished_at": self._store.clock.now(), "warn_at": None} if state in states.FINAL else {}
-        self._update(change, each, scene, {**_said(outcome), **final})
+        self._update(change, each, scene, {**said(outcome), **final})
         self._owe(change, each, before, state, outcome, scene)
 
     def _speaks(self, change: Change, speaker: Order, order: Order, scene: _Scene) -> None:
@@ -383,57 +355,3 @@ class Settler:
         outcome = Outcome(kind=kind, status=status, reason=reason)
         event = {State.DELIVERED: Event.DELIVERED, State.FAILED: Event.REFUSED}.get(state, Event.GAVE_UP)
         self._move(change, parent, News(order=parent.id, event=event, outcome=outcome), scene)
-
-
-def _says_nothing_of_others(event: Event, outcome: Outcome) -> bool:
-    """Whether an end without the provider leaves those open for whom the order spoke.
-
-    That a number is none holds for all of them; that a text, a name or a moment was refused
-    may be the fault of one route.
-    """
-    if event is Event.REFUSED:
-        return outcome.code not in ("7", "8")
-    return event in (Event.EXPIRED, Event.DROPPED)
-
-
-def _said(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "kind": outcome.kind.value,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "code": outcome.code,
-        "words": outcome.text,
-    }
-
-
-def _detail(outcome: Outcome) -> str:
-    provider = f" (SMSC {outcome.code} {outcome.text})".replace(" )", ")") if outcome.code else ""
-    return f"{outcome.status} {outcome.reason}{provider}"
-
-
-def person(kind: Kind, status: str, reason: str) -> Outcome:
-    """An outcome that a person or a rule of ours decided."""
-    return Outcome(kind=kind, status=status, reason=reason)
-
-
-def member_row(store: Store, parent: Order, phone: str, now: int, poll: Sequence[int]) -> dict[str, Any]:
-    """The order of a group's member, as the provider's answer told of it."""
-    values = asdict(parent)
-    values |= {
-        "id": store.ids.new(now),
-        "version": 1,
-        "parent_id": parent.id,
-        "target": phone if "@" in phone or phone.startswith("+") else f"+{phone}",
-        "hidden": 1,
-        "state": State.SENT.value,
-        "sent_at": now,
-        "poll_at": now + plan.step(poll, 0),
-        "polls": 0,
-        "warn_at": None,
-        "lease_until": None,
-        "finished_at": None,
-        **_said(
-            model.Outcome(kind=Kind.ACCEPTED, status="2.0.0", reason="accepted as a member of the group")
-        ),
-    }
-    return values

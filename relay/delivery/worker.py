@@ -22,16 +22,19 @@ from typing import Any, TypeVar
 
 from relay import metrics
 from relay.config import Delivery, Storm
-from relay.delivery import plan, settle, storm
-from relay.delivery.calls import ASK_STEPS, FIRST_ASK, LEASE, Calls
+from relay.delivery import plan, storm
+from relay.delivery.asking import FIRST_ASK, Asking
+from relay.delivery.claims import Claims
+from relay.delivery.news import News, news_of, person
 from relay.delivery.plan import Plan, Resting, Slots
-from relay.delivery.settle import News, Settler
+from relay.delivery.sending import Sending
+from relay.delivery.settle import Settler
 from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Account, Order, Phone, Request, RequestState
 from relay.queue.states import Event, State
-from relay.queue.store import Store, as_json, tell
+from relay.queue.store import Store
 
 _log = logging.getLogger("relay.delivery")
 Result = TypeVar("Result")
@@ -49,7 +52,7 @@ async def recover(store: Store, settler: Settler) -> None:
 
     Of all accounts, those that the configuration no longer names too: their orders end as unknown.
     """
-    outcome = settle.person(Kind.UNSURE, "4.4.1", "the relay stopped while the call was under way")
+    outcome = person(Kind.UNSURE, "4.4.1", "the relay stopped while the call was under way")
     orders = await store.in_state(State.SENDING)
     calling = {request.id: request for request in await store.calling()}
     lost = {order.request_id for order in orders if order.request_id is not None} - calling.keys()
@@ -64,7 +67,7 @@ async def recover(store: Store, settler: Settler) -> None:
             )  # fmt: skip
 
     if orders or calling:
-        await settler.settle([settle.of(order.id, outcome) for order in orders], reopen)
+        await settler.settle([news_of(order.id, outcome) for order in orders], reopen)
 
 
 class Worker:
@@ -77,7 +80,8 @@ class Worker:
         slots: int,
         store: Store,
         settler: Settler,
-        calls: Calls,
+        sending: Sending,
+        asking: Asking,
         delivery: Delivery,
         storm_rules: Storm,
         told: Callable[[str, Rest, Outcome | None], None],
@@ -86,7 +90,9 @@ class Worker:
         self._most = slots
         self._store = store
         self._settler = settler
-        self._calls = calls
+        self._sending = sending
+        self._asking = asking
+        self._claims = Claims(name, store)
         self._delivery = delivery
         self._storm = storm_rules
         self._told = told
@@ -104,7 +110,8 @@ class Worker:
     def adopt(self, delivery: Delivery, storm_rules: Storm) -> None:
         """Go on by a re-read configuration."""
         self._delivery, self._storm = delivery, storm_rules
-        self._calls.adopt(delivery)
+        self._sending.adopt(delivery)
+        self._asking.adopt(delivery)
 
     def kick(self) -> None:
         """There is something new to do."""
@@ -238,7 +245,7 @@ class Worker:
             self._probing = True
             self._begin(self._probe(), question=True)
         for request in made.defer:
-            await self._defer(request, now)
+            await self._claims.defer(request, now)
         for request in made.asks:
             if plan.wants_mass(request):
                 await self._remember(mass_at=now)
@@ -276,79 +283,17 @@ class Worker:
             return mass_at + plan.MASS_EVERY
         return None if self._tasks else now + SECOND
 
-    # -- claiming -------------------------------------------------------------------------
-
     async def _claim(self, sends: Sequence[list[Order]], now: int) -> None:
-        """Claim all these requests' orders in one transaction, then start their calls."""
-        chosen = [order for row in sends for order in row]
-        judged = self._judge(chosen, now)
-        change = Change()
-        old = {order.request_id for order in chosen if order.request_id}
-        pinned = {request.id: request for request in await self._store.requests(old)} if old else {}
-        claimed = [self._claim_one(change, row, pinned, now) for row in sends]
-        for target in {order.target for order in judged.send}:
-            _remember_phone(change, self._phones[target], judged.phones[target])
-        await self._store.write(change)
-        for request, orders in claimed:
+        """Claim all these requests' orders, then start their calls."""
+        judged = self._judge([order for row in sends for order in row], now)
+        for request, orders in await self._claims.claim(sends, self._phones, judged.phones, now):
             self._begin(self._send(request, orders), busy=[request.id, *(order.id for order in orders)])
 
-    def _claim_one(
-        self, change: Change, orders: Sequence[Order], pinned: dict[int, Request], now: int
-    ) -> tuple[Request, list[Order]]:
-        targets = [order.target for order in orders]
-        old = pinned.get(orders[0].request_id or 0)
-        if old is not None and old.phones == targets:
-            # The last try made no connection: nobody has seen this id, so it stays.
-            change.update(schema.request, old.id, old.version, state=RequestState.CALLING.value,
-                          attempts=old.attempts + 1, sent_at=now, due_at=None)  # fmt: skip
-            request = replace(old, version=old.version + 1, state=RequestState.CALLING)
-        else:
-            row = schema.row(
-                schema.request, id=self._store.new_id(), account=self.name,
-                content_id=orders[0].content_id, targets=as_json(targets),
-                state=RequestState.CALLING.value, created_at=now, attempts=1, sent_at=now,
-            )  # fmt: skip
-            change.inserts.append((schema.request, row))
-            request = Request.of(row)
-        return request, [self._lease(change, order, request, Event.CLAIMED, now) for order in orders]
-
-    def _lease(self, change: Change, order: Order, request: Request, event: Event, now: int) -> Order:
-        values = {"state": State.SENDING.value, "request_id": request.id, "lease_until": now + LEASE,
-                  "attempts": order.attempts + 1}  # fmt: skip
-        change.update(schema.orders, order.id, order.version, **values)
-        tell(change, self._store, order.id, event.value, f"request {request.name}")
-        return replace(order, version=order.version + 1, **{**values, "state": State.SENDING})  # type: ignore[arg-type]
-
     async def _repeat(self, request: Request, now: int) -> None:
-        """The same bytes once more under the same id, for those whom the provider did not know."""
-        change = Change()
-        orders = await self._store.orders_of_requests([request.id])
-        open_ = [order for order in orders if order.state is State.UNSURE]
-        phones = await self._store.phones(self.name, {order.target for order in open_})
-        for order in open_:
-            phone = phones[order.target]
-            after = storm.having_heard(phone, order, window=self._storm.repeat_window, now=now)
-            _remember_phone(change, phone, after)
-        again = replace(request, version=request.version + 1, state=RequestState.CALLING)
-        change.update(schema.request, request.id, request.version, state=RequestState.CALLING.value,
-                      due_at=None, attempts=request.attempts + 1, sent_at=now)  # fmt: skip
-        claimed = [self._lease(change, order, request, Event.REPEATED, now) for order in open_]
-        await self._store.write(change)
-        self._begin(self._send(again, claimed), busy=[request.id, *(order.id for order in claimed)])
-
-    async def _defer(self, request: Request, now: int) -> None:
-        """The account rests: a repeat that has to wait is asked about again before it is made."""
-        change = Change()
-        at = now + plan.step(ASK_STEPS, request.asks)
-        change.update(
-            schema.request,
-            request.id,
-            request.version,
-            state=RequestState.UNSURE.value,
-            due_at=at,
-            absences=1,
-        )
-        await self._store.write(change)
+        claimed = await self._claims.repeat(request, self._storm.repeat_window, now)
+        if claimed is not None:
+            again, orders = claimed
+            self._begin(self._send(again, orders), busy=[request.id, *(order.id for order in orders)])
 
     # -- calls ----------------------------------------------------------------------------
 
@@ -370,17 +315,17 @@ class Worker:
         task.add_done_callback(ended)
 
     async def _send(self, request: Request, orders: Sequence[Order]) -> None:
-        outcome = await self._timed("send", self._calls.send(request, orders))
+        outcome = await self._timed("send", self._sending.send(request, orders))
         if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
             now = self._store.clock.now()
             self._refusals.extend((now, sender) for sender in {order.sender for order in orders})
         await self._heed(outcome)
 
     async def _ask(self, request: Request) -> None:
-        await self._heed(await self._timed("ask", self._calls.ask(request)))
+        await self._heed(await self._timed("ask", self._asking.ask(request)))
 
     async def _poll(self, orders: Sequence[Order]) -> None:
-        await self._heed(await self._timed("poll", self._calls.poll(orders)))
+        await self._heed(await self._timed("poll", self._asking.poll(orders)))
 
     async def _timed(self, kind: str, call: Coroutine[Any, Any, Result]) -> Result:
         """Count a call and how long it took; its result is what it meant, or "well"."""
@@ -407,7 +352,7 @@ class Worker:
 
     async def _probe(self) -> None:
         try:
-            outcome = await self._timed("probe", self._calls.probe())
+            outcome = await self._timed("probe", self._asking.probe())
         finally:
             self._probing = False
         now = self._store.clock.now()
@@ -444,18 +389,10 @@ def _wants_more(made: Plan, ready: Sequence[Order], slots: Slots) -> bool:
 
 
 def _merged(order: Order, speaker: int) -> News:
-    outcome = settle.person(Kind.NOTHING, "2.0.0", "the phone is being told the same by another message")
+    outcome = person(Kind.NOTHING, "2.0.0", "the phone is being told the same by another message")
     return News(order=order.id, event=Event.MERGED, outcome=outcome, columns={"merged_into": speaker})
 
 
 def _postpone(change: Change, wait: Sequence[tuple[Order, int]]) -> None:
     for order, until in wait:
         change.update(schema.orders, order.id, order.version, due_at=until)
-
-
-def _remember_phone(change: Change, before: Phone, after: Phone) -> None:
-    values = {"last_at": after.last_at, "chain": after.chain, "texts": after.texts}
-    if before.version:
-        change.update(schema.phone, (before.account, before.target), before.version, **values)
-    else:
-        change.insert(schema.phone, account=before.account, target=before.target, **values, version=1)

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from relay import model
 from relay.config import Config
-from relay.delivery import settle
-from relay.delivery.settle import News, Settler
+from relay.delivery.news import News, person
+from relay.delivery.settle import Settler
 from relay.message import orders, routes
 from relay.message.routes import Resolved
 from relay.model import Envelope, Kind, Letter, Recipient
@@ -114,7 +114,7 @@ class Api:
         event, kind, status, reason = _ACTIONS[action]
         if order.finished_at is not None or not states.can(order.state, event):
             return _wrong(f"an order that is {order.state} can't be {event}", 409)
-        outcome = settle.person(kind, status, reason)
+        outcome = person(kind, status, reason)
         columns = {"due_at": self._relay.store.clock.now()} if event is Event.RELEASED else {}
         try:
             await self._relay.settler.settle(

@@ -1,56 +1,43 @@
-"""The calls of one account: make it, read what came of it, settle it.
-
-Each method is one call's whole life on one slot. What the provider answered is decided on
-here with the rules of `plan` and the table of `smsc.outcomes`; every order moves in `settle`.
+"""Questions: about requests whose call broke off, about sent orders, about resting accounts.
 
 Unsure requests (the bytes may have left, no readable answer came) follow one protocol. Ask
 for the status of each phone under our id. Any status of any phone: the request was accepted
 and is never repeated; a phone of it still unknown 60 s after the break goes alone under a new
 id. All phones unknown twice, the second time at least 10 s after the break (60 s where the
-provider answered with error 9): the same bytes go out once more under the same id. What can't
-be asked about by phone (groups) is looked for in the history and never repeated. What stays
-open until `give_up` is unknown.
+provider answered with error 9): the same bytes go out once more under the same id; where
+even that was refused, the refusal counts. What can't be asked about by phone (groups) is
+looked for in the history and never repeated. What stays open until `give_up` is unknown.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from relay import model
 from relay.config import Delivery
-from relay.delivery import plan, settle
+from relay.delivery import plan
+from relay.delivery.claims import ASK_STEPS
+from relay.delivery.news import News, member_row, news_of, person
 from relay.delivery.questions import Questions
-from relay.delivery.settle import News, Settler
-from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
+from relay.delivery.sending import FIRST_ASK, HALVED, REFUSED, SECOND_ASK, Sending
+from relay.delivery.settle import Settler
+from relay.model import SECOND, Kind, Outcome, Rest
 from relay.queue import schema
-from relay.queue.engine import Change, Trouble
-from relay.queue.rows import Order, Request, RequestState, StoredFile
+from relay.queue.engine import Change
+from relay.queue.rows import Order, Request, RequestState
 from relay.queue.states import Event, State
 from relay.queue.store import Store
 from relay.smsc import outcomes
-from relay.smsc.client import Answers, Attachment, Client, Sent
+from relay.smsc.client import Answers, Client, Sent
 
-_log = logging.getLogger("relay.delivery")
-
-LEASE = 2 * MINUTE
-FIRST_ASK = SECOND
-SECOND_ASK = 10 * SECOND
 SURE_ABSENT = 61 * SECOND
-ASK_STEPS = (3 * SECOND, 10 * SECOND, 20 * SECOND, MINUTE, 5 * MINUTE)
-HALVED = ("7", "8")  # refusals that one phone of several may be the cause of
-REFUSED = "refused"  # the cause of a request whose repeat was refused
+"""How long after the break "unknown" is the last word on a phone of an accepted request."""
+__all__ = ["FIRST_ASK", "Asking"]
 
 
-class LeaseLost(Exception):  # noqa: N818
-    """The lease ran out before the bytes left: the call is not made."""
-
-
-class Calls:
-    """What can be called for on one account."""
+class Asking:
+    """The questions of one account."""
 
     def __init__(
         self,
@@ -58,12 +45,14 @@ class Calls:
         store: Store,
         settler: Settler,
         client: Client,
+        sending: Sending,
         delivery: Delivery,
         chance: Callable[[], float],
     ) -> None:
         self._store = store
         self._settler = settler
         self._client = client
+        self._sending = sending
         self._delivery = delivery
         self._chance = chance
         self._questions = Questions()
@@ -75,169 +64,6 @@ class Calls:
     def _now(self) -> int:
         return self._store.clock.now()
 
-    # -- sending --------------------------------------------------------------------------
-
-    async def send(self, request: Request, orders: Sequence[Order]) -> Outcome:
-        """Make a claimed request's call; its orders are `sending` under a lease."""
-        parts = 0
-        try:
-            content = (await self._store.contents({request.content_id}))[request.content_id]
-            parts = content.parts
-            async with self._lease_kept(orders):
-                sent = await self._client.send(
-                    id=request.name,
-                    phones=request.phones,
-                    text=content.text,
-                    params=content.form,
-                    files=[self._attachment(file) for file in content.attachments],
-                    before=partial(self._still_ours, orders),
-                )
-        except (LeaseLost, Trouble) as why:
-            _log.warning("a call was not begun", extra={"request": request.name, "why": str(why)})
-            sent = Sent(outcome=settle.person(Kind.LATER, "4.4.1", "the call could not be begun"))
-        await self._sent(request, orders, sent, parts)
-        return sent.outcome
-
-    def _attachment(self, file: StoredFile) -> Attachment:
-        def chunks() -> AsyncIterator[bytes]:
-            return self._store.file_chunks(file)
-
-        return Attachment(name=file.name, type=file.type, size=file.size, chunks=chunks)
-
-    async def _still_ours(self, orders: Sequence[Order]) -> None:
-        """Just before the bytes leave: the orders are still claimed by this very call."""
-        fresh = await self._store.orders([order.id for order in orders])
-        claimed = {order.id: order.request_id for order in orders}
-        for order in fresh:
-            lapsed = order.lease_until is None or order.lease_until <= self._now()
-            if order.state is not State.SENDING or order.request_id != claimed[order.id] or lapsed:
-                raise LeaseLost
-
-    @contextlib.asynccontextmanager
-    async def _lease_kept(self, orders: Sequence[Order]) -> AsyncIterator[None]:
-        """Renew the lease while a long call (a large upload) goes on."""
-        task = asyncio.create_task(self._renew([order.id for order in orders]))
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _renew(self, ids: Sequence[int]) -> None:
-        while True:
-            await asyncio.sleep(LEASE / SECOND / 3)
-            change = Change()
-            for order in await self._store.orders(ids):
-                if order.state is State.SENDING:
-                    until = self._now() + LEASE
-                    change.update(schema.orders, order.id, order.version, lease_until=until)
-            with contextlib.suppress(Trouble):  # tried again in a third of the lease
-                await self._store.write(change)
-
-    async def _sent(self, request: Request, orders: Sequence[Order], sent: Sent, parts: int) -> None:
-        outcome = sent.outcome
-        match outcome.kind:
-            case Kind.ACCEPTED:
-                # of several phones the vendor's page does not say whether `cnt` counts one or all
-                share = outcome.parts if len(orders) == 1 else parts
-                news = [self._accepted(order, sent, share) for order in orders]
-                await self._taken(request, orders, sent, news)
-            case Kind.UNSURE:
-                broke = partial(self._mark_broken, request, outcome, self._now())
-                await self._settler.surely([settle.of(order.id, outcome) for order in orders], broke)
-            case _ if request.broke_at is not None:
-                await self._still_unsure(request, orders, outcome)
-            case Kind.REFUSED if len(orders) > 1 and outcome.code in HALVED:
-                await self._halve(request, orders, outcome, Event.LATER)
-            case Kind.LATER if not outcome.code:
-                # no connection: nothing left this machine, so all of them keep their request and its id
-                due = plan.retry_at(self._now(), orders[0].attempts, self._delivery.retry, self._chance())
-                news = [settle.of(order.id, outcome, due_at=due) for order in orders]
-                await self._settler.surely(news, partial(self._close, request))
-            case _:
-                news = [settle.of(order.id, outcome, request_id=None) for order in orders]
-                await self._settler.surely(news, partial(self._close, request))
-
-    async def _still_unsure(self, request: Request, orders: Sequence[Order], outcome: Outcome) -> None:
-        """A repeat that was not taken says nothing of the first try: ask before anything else is done."""
-        refused = outcome.kind is Kind.REFUSED
-        wait = SECOND_ASK if refused else plan.step(self._delivery.retry, request.attempts - 2)
-
-        def back(change: Change) -> None:
-            change.update(
-                schema.request,
-                request.id,
-                request.version,
-                state=RequestState.UNSURE.value,
-                cause=REFUSED if refused else request.cause,
-                due_at=self._now() + wait,
-                absences=1,
-            )
-
-        news = [News(order=order.id, event=Event.LOST, outcome=outcome) for order in orders]
-        await self._settler.surely(news, back)
-
-    async def _taken(
-        self, request: Request, orders: Sequence[Order], sent: Sent, news: Sequence[News]
-    ) -> None:
-        """The request is answered; a group's members become orders, those that were refused at once too."""
-        born: list[tuple[int, Outcome]] = []
-        await self._settler.surely(news, partial(self._finish, request, orders, sent, born))
-        refused = [settle.of(order, own) for order, own in born if own.kind is not Kind.ACCEPTED]
-        if refused:
-            await self._settler.surely(refused)
-
-    def _accepted(self, order: Order, sent: Sent, share: int) -> News:
-        own = sent.each.get(order.target, sent.outcome)
-        columns = {"parts": share} if share and own.kind is Kind.ACCEPTED else {}
-        cost = own.cost or (sent.outcome.cost if len(sent.each) <= 1 else "")
-        if cost:
-            columns |= {"cost": cost}  # type: ignore[dict-item]
-        return settle.of(order.id, own, **columns)
-
-    def _finish(
-        self,
-        request: Request,
-        orders: Sequence[Order],
-        sent: Sent,
-        born: list[tuple[int, Outcome]],
-        change: Change,
-    ) -> None:
-        """Close the request; `born` learns the members' orders with what was told of each."""
-        self._close(request, change)
-        born.clear()
-        for group in orders:
-            if plan.askable(group):
-                continue
-            for phone in sent.members:
-                row = settle.member_row(self._store, group, phone, self._now(), self._delivery.poll)
-                change.inserts.append((schema.orders, schema.row(schema.orders, **row)))
-                born.append((row["id"], sent.each.get(phone, sent.outcome)))
-
-    def _close(self, request: Request, change: Change) -> None:
-        change.update(schema.request, request.id, request.version, state=RequestState.DONE.value, due_at=None)
-
-    def _mark_broken(self, request: Request, outcome: Outcome, now: int, change: Change) -> None:
-        change.update(
-            schema.request,
-            request.id,
-            request.version,
-            state=RequestState.UNSURE.value,
-            cause="nine" if outcome.code == "9" else "lost",
-            broke_at=now,
-            due_at=now + FIRST_ASK,
-            absences=0,
-        )
-
-    async def _halve(self, request: Request, orders: Sequence[Order], outcome: Outcome, event: Event) -> None:
-        """One of several phones spoils the request: two smaller ones find out which."""
-        now, news = self._now(), []
-        for half in plan.halves(orders):
-            columns = {"request_id": None, "batch": self._store.new_id(), "due_at": now}
-            news += [News(order=order.id, event=event, outcome=outcome, columns=columns) for order in half]
-        await self._settler.surely(news, partial(self._close, request))
-
     # -- asking about an unsure request ---------------------------------------------------
 
     async def ask(self, request: Request) -> Outcome | None:
@@ -248,7 +74,7 @@ class Calls:
         orders = await self._store.orders_of_requests([request.id])
         open_ = [order for order in orders if order.state is State.UNSURE]
         if not open_:
-            await self._settler.surely([], partial(self._close, request))
+            await self._settler.surely([], partial(self._sending.close, request))
             return None
         now = self._now()
         pairs = [(order.target, request.name) for order in open_]
@@ -303,13 +129,13 @@ class Calls:
         heard = [order for order in open_ if found[order.target].kind is not Kind.ABSENT]
         absent = [order for order in open_ if found[order.target].kind is Kind.ABSENT]
         accepted = bool(heard) or len(open_) < len(orders)
-        news = [settle.of(order.id, _known(found[order.target])) for order in heard]
+        news = [news_of(order.id, _known(found[order.target])) for order in heard]
         if accepted:
             alone = absent if since >= SURE_ABSENT else []
             news += [self._alone(order, now) for order in alone]
             left = len(absent) - len(alone)
             later = partial(self._due, request, now + max(SECOND, SURE_ABSENT - since), 0)
-            await self._settler.surely(news, later if left else partial(self._close, request))
+            await self._settler.surely(news, later if left else partial(self._sending.close, request))
             return
         wait = SURE_ABSENT if request.cause == "nine" else SECOND_ASK
         if request.absences < 1 or since < wait:
@@ -324,10 +150,10 @@ class Calls:
         """The repeat was refused, and the first try was never heard: the refusal counts."""
         outcome = orders[0].outcome or outcomes.for_error(1)
         if len(orders) > 1 and outcome.code in HALVED:
-            await self._halve(request, orders, outcome, Event.ABSENT)
+            await self._sending.halve(request, orders, outcome, Event.ABSENT)
             return
         await self._settler.surely(
-            [settle.of(order.id, outcome) for order in orders], partial(self._close, request)
+            [news_of(order.id, outcome) for order in orders], partial(self._sending.close, request)
         )
 
     async def _judge_group(
@@ -339,12 +165,12 @@ class Calls:
             await self._ask_again(request, self._now() + after, 0)
             return
         sent = Sent(outcome=outcomes.accepted(), each=found, members=tuple(found))
-        news = [settle.of(order.id, sent.outcome) for order in open_]
-        await self._taken(request, open_, sent, news)
+        news = [news_of(order.id, sent.outcome) for order in open_]
+        await self._sending.taken(request, open_, sent, news)
 
     def _alone(self, order: Order, now: int) -> News:
         """Its request was accepted without it: it goes alone, under a new id, or fails if too late."""
-        outcome = settle.person(Kind.ABSENT, "4.4.1", "the provider took the request without this phone")
+        outcome = person(Kind.ABSENT, "4.4.1", "the provider took the request without this phone")
         if order.expire_at <= now:
             return News(order=order.id, event=Event.EXPIRED, outcome=_too_late())
         columns = {"request_id": None, "batch": self._store.new_id(), "due_at": now}
@@ -354,7 +180,7 @@ class Calls:
         """Nothing is known under the id: the same bytes once more, unless it is too late for all."""
         if all(order.expire_at <= now for order in orders):
             news = [News(order=order.id, event=Event.EXPIRED, outcome=_too_late()) for order in orders]
-            await self._settler.surely(news, partial(self._close, request))
+            await self._settler.surely(news, partial(self._sending.close, request))
             return
 
         def again(change: Change) -> None:
@@ -405,7 +231,7 @@ class Calls:
             if known is None or known.kind in (Kind.ABSENT, Kind.NOTHING, Kind.ACCEPTED):
                 news.append(self._poll_later(order))
             else:
-                news.append(settle.of(order.id, known))
+                news.append(news_of(order.id, known))
         await self._settler.surely(news)
         money = [known for known in answers.each.values() if known.rest is not Rest.NONE]
         return money[0] if money else None
@@ -422,7 +248,7 @@ class Calls:
 
         def add(change: Change) -> None:
             for phone in found:
-                row = settle.member_row(self._store, order, phone, self._now(), self._delivery.poll)
+                row = member_row(self._store.new_id(), order, phone, self._now(), self._delivery.poll)
                 change.inserts.append((schema.orders, schema.row(schema.orders, **row)))
 
         await self._settler.surely([self._poll_later(order)], add)
@@ -445,9 +271,6 @@ class Calls:
         return None
 
 
-Call = Callable[[], Awaitable[Outcome | None]]
-
-
 def _name(order: Order) -> str:
     return model.show(order.request_id or 0)
 
@@ -458,7 +281,7 @@ def _pair(order: Order) -> tuple[str, str]:
 
 
 def _poll_at(order: Order, at: int, polls: int) -> News:
-    nothing = settle.person(Kind.NOTHING, "2.0.0", "nothing new")
+    nothing = person(Kind.NOTHING, "2.0.0", "nothing new")
     return News(order=order.id, event=None, outcome=nothing, columns={"poll_at": at, "polls": polls})
 
 

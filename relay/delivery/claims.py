@@ -1,0 +1,154 @@
+"""Claims: orders join a request under a lease, in one transaction, before any byte leaves.
+
+With the claim the phones remember what they are about to hear, so that whoever judges next
+knows it. A claim of rows that changed since they were read raises `Stale`, and nothing of it
+is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from relay.delivery import plan, storm
+from relay.model import MINUTE, SECOND
+from relay.queue import schema
+from relay.queue.engine import Change
+from relay.queue.rows import Order, Phone, Request, RequestState
+from relay.queue.states import Event, State
+from relay.queue.store import Store, as_json, tell
+
+LEASE = 2 * MINUTE
+ASK_STEPS = (3 * SECOND, 10 * SECOND, 20 * SECOND, MINUTE, 5 * MINUTE)
+"""Waits between questions about an unsure request that could not be asked, or whose repeat must wait."""
+FRESH = 10 * SECOND
+"""How long "unknown" counts: a repeat that comes later than this is asked about once more."""
+
+Claimed = tuple[Request, list[Order]]
+
+
+class Claims:
+    """Claims orders of one account."""
+
+    def __init__(self, account: str, store: Store) -> None:
+        self._account = account
+        self._store = store
+
+    async def claim(
+        self, sends: Sequence[list[Order]], before: Mapping[str, Phone], after: Mapping[str, Phone], now: int
+    ) -> list[Claimed]:
+        """Claim all these requests' orders; phones go from `before` to `after`."""
+        change = Change()
+        chosen = [order for row in sends for order in row]
+        old = {order.request_id for order in chosen if order.request_id}
+        pinned = {request.id: request for request in await self._store.requests(old)} if old else {}
+        claimed = [self._one(change, row, pinned, now) for row in sends]
+        for target in {order.target for order in chosen}:
+            _remember(change, before[target], after[target])
+        await self._store.write(change)
+        return claimed
+
+    def _one(
+        self, change: Change, orders: Sequence[Order], pinned: Mapping[int, Request], now: int
+    ) -> Claimed:
+        targets = [order.target for order in orders]
+        request = pinned.get(orders[0].request_id or 0)
+        if request is not None and request.phones == targets:
+            # The last try made no connection: nobody has seen this id, so it stays.
+            request = self._calling(change, request, now)
+        else:
+            row = schema.row(
+                schema.request,
+                id=self._store.new_id(),
+                account=self._account,
+                content_id=orders[0].content_id,
+                targets=as_json(targets),
+                state=RequestState.CALLING.value,
+                created_at=now,
+                attempts=1,
+                sent_at=now,
+            )
+            change.inserts.append((schema.request, row))
+            request = Request.of(row)
+        return request, [self._lease(change, order, request, Event.CLAIMED, now) for order in orders]
+
+    def _calling(self, change: Change, request: Request, now: int) -> Request:
+        """The same request once more."""
+        attempts = request.attempts + 1
+        change.update(
+            schema.request,
+            request.id,
+            request.version,
+            state=RequestState.CALLING.value,
+            attempts=attempts,
+            sent_at=now,
+            due_at=None,
+        )
+        return replace(request, version=request.version + 1, state=RequestState.CALLING, attempts=attempts)
+
+    def _lease(self, change: Change, order: Order, request: Request, event: Event, now: int) -> Order:
+        until, attempts = now + LEASE, order.attempts + 1
+        change.update(
+            schema.orders,
+            order.id,
+            order.version,
+            state=State.SENDING.value,
+            request_id=request.id,
+            lease_until=until,
+            attempts=attempts,
+        )
+        tell(change, self._store, order.id, event.value, f"request {request.name}")
+        return replace(
+            order,
+            version=order.version + 1,
+            state=State.SENDING,
+            request_id=request.id,
+            lease_until=until,
+            attempts=attempts,
+        )
+
+    async def repeat(self, request: Request, window: int, now: int) -> Claimed | None:
+        """Claim the same bytes once more, for those whom the provider did not know.
+
+        None, and a further question, where that was learnt too long ago, where it is too late
+        for all of them, or where none is open any more.
+        """
+        orders = await self._store.orders_of_requests([request.id])
+        open_ = [order for order in orders if order.state is State.UNSURE]
+        old = now - (request.due_at or now) > FRESH
+        if old or all(order.expire_at <= now for order in open_):
+            await self._ask_again(request, now)
+            return None
+        change = Change()
+        phones = await self._store.phones(self._account, {order.target for order in open_})
+        for order in open_:
+            phone = phones[order.target]
+            _remember(change, phone, storm.having_heard(phone, order, window=window, now=now))
+        again = self._calling(change, request, now)
+        claimed = [self._lease(change, order, request, Event.REPEATED, now) for order in open_]
+        await self._store.write(change)
+        return again, claimed
+
+    async def defer(self, request: Request, now: int) -> None:
+        """The account rests: a repeat that has to wait is asked about again before it is made."""
+        await self._ask_again(request, now + plan.step(ASK_STEPS, request.asks))
+
+    async def _ask_again(self, request: Request, at: int) -> None:
+        change = Change()
+        change.update(
+            schema.request,
+            request.id,
+            request.version,
+            state=RequestState.UNSURE.value,
+            due_at=at,
+            absences=1,
+        )
+        await self._store.write(change)
+
+
+def _remember(change: Change, before: Phone, after: Phone) -> None:
+    values = {"last_at": after.last_at, "chain": after.chain, "texts": after.texts}
+    if before.version:
+        change.update(schema.phone, (before.account, before.target), before.version, **values)
+    else:
+        change.insert(schema.phone, account=before.account, target=before.target, **values, version=1)

@@ -1,0 +1,98 @@
+"""News of an order: what happened to it, as a value, and what follows from it alone. Pure.
+
+However news arrives (an answer, a question's answer, a person) it is made into this and goes
+through `settle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from relay.delivery import plan
+from relay.model import Kind, Outcome
+from relay.queue.rows import Order
+from relay.queue.states import Event, State
+
+EVENT_OF: Mapping[Kind, Event | None] = {
+    Kind.ACCEPTED: Event.ACCEPTED,
+    Kind.LATER: Event.LATER,
+    Kind.REFUSED: Event.REFUSED,
+    Kind.UNSURE: Event.LOST,
+    Kind.ABSENT: None,
+    Kind.DELIVERED: Event.DELIVERED,
+    Kind.EXPIRED: Event.EXPIRED,
+    Kind.UNKNOWN: Event.GAVE_UP,
+    Kind.NOTHING: None,
+}
+"""What an outcome of a call or a question makes happen to the order it is about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something that happened to an order; `columns` are further columns to set as it moves."""
+
+    order: int
+    event: Event | None
+    outcome: Outcome
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+def news_of(order: int, outcome: Outcome, **columns: Any) -> News:
+    """News whose event follows from the outcome."""
+    return News(order=order, event=EVENT_OF[outcome.kind], outcome=outcome, columns=columns)
+
+
+def leaves_others_open(event: Event, outcome: Outcome) -> bool:
+    """Whether an end without the provider leaves those open for whom the order spoke.
+
+    That a number is none holds for all of them; that a text, a name or a moment was refused
+    may be the fault of one route.
+    """
+    if event is Event.REFUSED:
+        return outcome.code not in ("7", "8")
+    return event in (Event.EXPIRED, Event.DROPPED)
+
+
+def said(outcome: Outcome) -> dict[str, Any]:
+    """The columns of an order that hold its last outcome."""
+    return {
+        "kind": outcome.kind.value,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "code": outcome.code,
+        "words": outcome.text,
+    }
+
+
+def detail(outcome: Outcome) -> str:
+    """An outcome as a line of a story: no text of a message in it."""
+    provider = f" (SMSC {outcome.code} {outcome.text})".replace(" )", ")") if outcome.code else ""
+    return f"{outcome.status} {outcome.reason}{provider}"
+
+
+def person(kind: Kind, status: str, reason: str) -> Outcome:
+    """An outcome that a person or a rule of ours decided."""
+    return Outcome(kind=kind, status=status, reason=reason)
+
+
+def member_row(key: int, parent: Order, phone: str, now: int, poll: Sequence[int]) -> dict[str, Any]:
+    """The order of a group's member, as the provider's answer told of it."""
+    values = asdict(parent)
+    values |= {
+        "id": key,
+        "version": 1,
+        "parent_id": parent.id,
+        "target": phone if "@" in phone or phone.startswith("+") else f"+{phone}",
+        "hidden": 1,
+        "state": State.SENT.value,
+        "sent_at": now,
+        "poll_at": now + plan.step(poll, 0),
+        "polls": 0,
+        "warn_at": None,
+        "lease_until": None,
+        "finished_at": None,
+        **said(Outcome(kind=Kind.ACCEPTED, status="2.0.0", reason="accepted as a member of the group")),
+    }
+    return values

@@ -1,0 +1,231 @@
+"""A send's whole life on its slot: make the call, read what came of it, settle it.
+
+What the provider answered is decided on by the table of `smsc.outcomes`; every order moves in
+`settle`. A refusal of several by 7 or 8 is halved; what made no connection keeps its request
+and its id; what broke off is unsure, and so is a repeat that was not taken: the first try may
+have been heard after all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+
+from relay.config import Delivery
+from relay.delivery import plan
+from relay.delivery.claims import LEASE
+from relay.delivery.news import News, member_row, news_of, person
+from relay.delivery.settle import Settler
+from relay.model import SECOND, Kind, Outcome
+from relay.queue import schema
+from relay.queue.engine import Change, Trouble
+from relay.queue.rows import Order, Request, RequestState, StoredFile
+from relay.queue.states import Event, State
+from relay.queue.store import Store
+from relay.smsc.client import Attachment, Client, Sent
+
+_log = logging.getLogger("relay.delivery")
+
+FIRST_ASK = SECOND
+SECOND_ASK = 10 * SECOND
+HALVED = ("7", "8")
+"""Refusals that one phone of several may be the cause of."""
+REFUSED = "refused"
+"""The cause of a request whose repeat was refused."""
+
+
+class LeaseLost(Exception):  # noqa: N818
+    """The lease ran out before the bytes left: the call is not made."""
+
+
+class Sending:
+    """The sends of one account."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        settler: Settler,
+        client: Client,
+        delivery: Delivery,
+        chance: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._settler = settler
+        self._client = client
+        self._delivery = delivery
+        self._chance = chance
+
+    def adopt(self, delivery: Delivery) -> None:
+        """Go on by a re-read configuration."""
+        self._delivery = delivery
+
+    def _now(self) -> int:
+        return self._store.clock.now()
+
+    # -- sending --------------------------------------------------------------------------
+
+    async def send(self, request: Request, orders: Sequence[Order]) -> Outcome:
+        """Make a claimed request's call; its orders are `sending` under a lease."""
+        parts = 0
+        try:
+            content = (await self._store.contents({request.content_id}))[request.content_id]
+            parts = content.parts
+            async with self._lease_kept(orders):
+                sent = await self._client.send(
+                    id=request.name,
+                    phones=request.phones,
+                    text=content.text,
+                    params=content.form,
+                    files=[self._attachment(file) for file in content.attachments],
+                    before=partial(self._still_ours, orders),
+                )
+        except (LeaseLost, Trouble) as why:
+            _log.warning("a call was not begun", extra={"request": request.name, "why": str(why)})
+            sent = Sent(outcome=person(Kind.LATER, "4.4.1", "the call could not be begun"))
+        await self._sent(request, orders, sent, parts)
+        return sent.outcome
+
+    def _attachment(self, file: StoredFile) -> Attachment:
+        def chunks() -> AsyncIterator[bytes]:
+            return self._store.file_chunks(file)
+
+        return Attachment(name=file.name, type=file.type, size=file.size, chunks=chunks)
+
+    async def _still_ours(self, orders: Sequence[Order]) -> None:
+        """Just before the bytes leave: the orders are still claimed by this very call."""
+        fresh = await self._store.orders([order.id for order in orders])
+        claimed = {order.id: order.request_id for order in orders}
+        for order in fresh:
+            lapsed = order.lease_until is None or order.lease_until <= self._now()
+            if order.state is not State.SENDING or order.request_id != claimed[order.id] or lapsed:
+                raise LeaseLost
+
+    @contextlib.asynccontextmanager
+    async def _lease_kept(self, orders: Sequence[Order]) -> AsyncIterator[None]:
+        """Renew the lease while a long call (a large upload) goes on."""
+        task = asyncio.create_task(self._renew([order.id for order in orders]))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _renew(self, ids: Sequence[int]) -> None:
+        while True:
+            await asyncio.sleep(LEASE / SECOND / 3)
+            change = Change()
+            for order in await self._store.orders(ids):
+                if order.state is State.SENDING:
+                    until = self._now() + LEASE
+                    change.update(schema.orders, order.id, order.version, lease_until=until)
+            with contextlib.suppress(Trouble):  # tried again in a third of the lease
+                await self._store.write(change)
+
+    async def _sent(self, request: Request, orders: Sequence[Order], sent: Sent, parts: int) -> None:
+        outcome = sent.outcome
+        match outcome.kind:
+            case Kind.ACCEPTED:
+                # of several phones the vendor's page does not say whether `cnt` counts one or all
+                share = outcome.parts if len(orders) == 1 else parts
+                news = [self._accepted(order, sent, share) for order in orders]
+                await self.taken(request, orders, sent, news)
+            case Kind.UNSURE:
+                broke = partial(self._mark_broken, request, outcome, self._now())
+                await self._settler.surely([news_of(order.id, outcome) for order in orders], broke)
+            case _ if request.broke_at is not None:
+                await self._still_unsure(request, orders, outcome)
+            case Kind.REFUSED if len(orders) > 1 and outcome.code in HALVED:
+                await self.halve(request, orders, outcome, Event.LATER)
+            case Kind.LATER if not outcome.code:
+                # no connection: nothing left this machine, so all of them keep their request and its id
+                due = plan.retry_at(self._now(), orders[0].attempts, self._delivery.retry, self._chance())
+                news = [news_of(order.id, outcome, due_at=due) for order in orders]
+                await self._settler.surely(news, partial(self.close, request))
+            case _:
+                news = [news_of(order.id, outcome, request_id=None) for order in orders]
+                await self._settler.surely(news, partial(self.close, request))
+
+    async def _still_unsure(self, request: Request, orders: Sequence[Order], outcome: Outcome) -> None:
+        """A repeat that was not taken says nothing of the first try: ask before anything else is done."""
+        refused = outcome.kind is Kind.REFUSED
+        wait = SECOND_ASK if refused else plan.step(self._delivery.retry, request.attempts - 2)
+
+        def back(change: Change) -> None:
+            change.update(
+                schema.request,
+                request.id,
+                request.version,
+                state=RequestState.UNSURE.value,
+                cause=REFUSED if refused else request.cause,
+                due_at=self._now() + wait,
+                absences=1,
+            )
+
+        news = [News(order=order.id, event=Event.LOST, outcome=outcome) for order in orders]
+        await self._settler.surely(news, back)
+
+    async def taken(
+        self, request: Request, orders: Sequence[Order], sent: Sent, news: Sequence[News]
+    ) -> None:
+        """The request is answered; a group's members become orders, those that were refused at once too."""
+        born: list[tuple[int, Outcome]] = []
+        await self._settler.surely(news, partial(self._finish, request, orders, sent, born))
+        refused = [news_of(order, own) for order, own in born if own.kind is not Kind.ACCEPTED]
+        if refused:
+            await self._settler.surely(refused)
+
+    def _accepted(self, order: Order, sent: Sent, share: int) -> News:
+        own = sent.each.get(order.target, sent.outcome)
+        columns = {"parts": share} if share and own.kind is Kind.ACCEPTED else {}
+        cost = own.cost or (sent.outcome.cost if len(sent.each) <= 1 else "")
+        if cost:
+            columns |= {"cost": cost}  # type: ignore[dict-item]
+        return news_of(order.id, own, **columns)
+
+    def _finish(
+        self,
+        request: Request,
+        orders: Sequence[Order],
+        sent: Sent,
+        born: list[tuple[int, Outcome]],
+        change: Change,
+    ) -> None:
+        """Close the request; `born` learns the members' orders with what was told of each."""
+        self.close(request, change)
+        born.clear()
+        for group in orders:
+            if plan.askable(group):
+                continue
+            for phone in sent.members:
+                row = member_row(self._store.new_id(), group, phone, self._now(), self._delivery.poll)
+                change.inserts.append((schema.orders, schema.row(schema.orders, **row)))
+                born.append((row["id"], sent.each.get(phone, sent.outcome)))
+
+    def close(self, request: Request, change: Change) -> None:
+        """The request is answered, or answered about."""
+        change.update(schema.request, request.id, request.version, state=RequestState.DONE.value, due_at=None)
+
+    def _mark_broken(self, request: Request, outcome: Outcome, now: int, change: Change) -> None:
+        change.update(
+            schema.request,
+            request.id,
+            request.version,
+            state=RequestState.UNSURE.value,
+            cause="nine" if outcome.code == "9" else "lost",
+            broke_at=now,
+            due_at=now + FIRST_ASK,
+            absences=0,
+        )
+
+    async def halve(self, request: Request, orders: Sequence[Order], outcome: Outcome, event: Event) -> None:
+        """One of several phones spoils the request: two smaller ones find out which."""
+        now, news = self._now(), []
+        for half in plan.halves(orders):
+            columns = {"request_id": None, "batch": self._store.new_id(), "due_at": now}
+            news += [News(order=order.id, event=event, outcome=outcome, columns=columns) for order in half]
+        await self._settler.surely(news, partial(self.close, request))

@@ -27,6 +27,14 @@ def complaints(loaded: Loaded) -> list[str]:
     return [loaded.fault(place, why) for place, why in routes.complaints(config.routes, config.aliases)]
 
 
+def doubts(loaded: Loaded) -> list[str]:
+    """What the owner of the file should know, though it may be meant."""
+    return [
+        *loaded.warnings,
+        *(loaded.fault(place, why) for place, why in routes.doubts(loaded.config.routes)),
+    ]
+
+
 @click.command()
 @config_option
 @click.option("--offline", is_flag=True, help="Judge the file alone, reach for nothing.")
@@ -36,7 +44,7 @@ def check(config: str | None, *, offline: bool) -> None:
     wrong = complaints(loaded)
     if wrong:
         fail("\n".join(wrong), WRONG)
-    for warning in loaded.warnings:
+    for warning in doubts(loaded):
         say(f"warning: {warning}")
     click.echo(f"{loaded.path}: no faults")
     if offline:

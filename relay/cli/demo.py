@@ -163,13 +163,17 @@ def _step(console: Console, number: int, title: str, content: str) -> None:
 
 def _hints(console: Console, app: App, folder: Path) -> None:
     host, _, port = app.listeners[0].address.rpartition(":")
-    console.print(
-        Text(
-            f"The relay keeps running. Send it mail of your own (Ctrl-C ends it):\n\n"
-            f"  swaks --server {host}:{port} --from you@example.com --to 79991234567@sms.example.com\n"
-            f"  curl -s smtp://{host}:{port} --crlf --mail-from you@example.com "
-            f"--mail-rcpt 79991234567@call.example.com -T mail.eml\n\n"
-            f"The last digits of a number choose its fate in the sandbox (docs/sandbox.md).\n"
-            f"Reports: {folder}/reports/new · health, metrics: http://{app.web.address}/healthz /metrics"
-        )
-    )
+    server, sms, call = f"{host}:{port}", "79991234567@sms.example.com", "79991234567@call.example.com"
+    fire = "printf 'Subject: fire\\n\\ncome\\n'"
+    lines = [
+        "The relay keeps running. Send it mail of your own (Ctrl-C ends it):",
+        "",
+        f"  swaks --server {server} --from you@example.com --to {sms}",
+        f"  {fire} | curl -sS --crlf smtp://{server} --mail-from you@example.com --mail-rcpt {call} -T -",
+        "",
+        "The last digits of a number choose its fate in the sandbox (docs/sandbox.md).",
+        f"Reports: {folder}/reports/new",
+        f"Health and metrics: http://{app.web.address}/healthz http://{app.web.address}/metrics",
+    ]
+    for line in lines:  # to be copied: a terminal may wrap it, we must not
+        console.print(Text(line), soft_wrap=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Any
+import sys
+from email.utils import parseaddr
+from typing import Any, BinaryIO
 
 import click
 from rich.console import Console
@@ -23,7 +24,7 @@ from relay.smsc.client import Client, Credentials
 
 @click.command()
 @config_option
-@click.argument("mail", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("mail", type=click.File("rb"))
 @click.option(
     "--to", "to", multiple=True, required=True, metavar="ADDRESS", help="A recipient; may be repeated."
 )
@@ -31,14 +32,14 @@ from relay.smsc.client import Client, Credentials
 @click.option("--price", is_flag=True, help="Ask the provider what it would cost (cost=1).")
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def explain(
-    config: str | None, mail: Path, to: tuple[str, ...], from_: str | None, *, price: bool, json_: bool
+    config: str | None, mail: BinaryIO, to: tuple[str, ...], from_: str | None, *, price: bool, json_: bool
 ) -> None:
-    """Say what would become of MAIL, without sending anything."""
+    """Say what would become of MAIL (a file, or - for standard input), without sending anything."""
     settings = configuration(config).config
     bad = [each for each in to if "@" not in each.strip("@")]
     if bad:
         fail(f"--to takes mail addresses, such as 79991234567@sms.example.com; this is none: {bad[0]}", WRONG)
-    letter = content.read(mail.read_bytes())
+    letter = content.read(mail.read())
     told = explained(settings, letter, to, from_ if from_ is not None else letter.from_)
     if price:
         asyncio.run(_add_prices(settings, told))
@@ -53,7 +54,9 @@ def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) 
     recipients = tuple(Recipient(address=each) for each in to)
     envelope = Envelope(sender=sender, recipients=recipients)
     resolved = [routes.resolve(each.address, config.routes, config.aliases) for each in recipients]
-    made = orders.compose(letter, envelope, resolved, now=Clock().now(), fallback_sender=config.reports.from_)
+    made = orders.compose(
+        letter, envelope, resolved, now=Clock().now(), fallback_sender=parseaddr(config.reports.from_)[1]
+    )
     refused = {refusal.recipient: refusal.reply for refusal in made.refusals}
     told = []
     for number, recipient in enumerate(recipients):
@@ -117,7 +120,7 @@ def _params(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _show(told: list[dict[str, Any]]) -> None:
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False)
     for entry in told:
         table = Table.grid(padding=(0, 2))
         table.add_row("to", entry["to"])
@@ -126,12 +129,12 @@ def _show(told: list[dict[str, Any]]) -> None:
         for key in ("route", "account", "channel", "alphabet", "parts", "price"):
             if entry.get(key):
                 table.add_row(key, str(entry[key]))
-        if entry.get("phones"):
-            table.add_row("phones", ", ".join(entry["phones"]))
         for file in entry.get("files", ()):
             table.add_row("file", f"{file['name']} ({file['type']}, {file['size']} octets)")
         for note in entry.get("notes", ()):
             table.add_row("note", note)
+        if entry.get("request"):
+            table.add_row("request", "")
         for name, value in entry.get("request", {}).items():
             table.add_row(name, value, style="bold" if name == "mes" else "")
         console.print(table, markup=False)

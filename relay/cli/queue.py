@@ -163,9 +163,10 @@ def send(config: str | None, phone: str, text: str, channel: str, wait: float, *
     for order in [] if json_ else orders:
         click.echo(f"{order['id']} {order['to']} {order['state']} {_said(order)}".rstrip())
     if any(order["state"] not in final for order in orders):
-        say("no final word yet; `smsc-relay queue show ID` tells later")
-    good = {State.DELIVERED.value, State.SENT.value, State.MERGED.value}
-    sys.exit(0 if all(order["state"] in good for order in orders) else FAILED)
+        names = " ".join(order["id"] for order in orders if order["state"] not in final)
+        say(f"no final word yet; `smsc-relay queue show {names.split()[0]}` tells later")
+    bad = {State.FAILED.value, State.UNKNOWN.value, State.DROPPED.value}
+    sys.exit(FAILED if any(order["state"] in bad for order in orders) else 0)
 
 
 @click.command()

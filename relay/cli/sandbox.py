@@ -14,13 +14,13 @@ from relay.smsc.sandbox import Sandbox
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", default=8090, show_default=True, help="Which port; 0 is any free one.")
 @click.option("--latency", default=0.0, show_default=True, help="Seconds before each answer.")
-def sandbox(host: str, port: int, latency: float) -> None:
+@click.option("--balance", default="1000.00", show_default=True, help="What each account has.")
+def sandbox(host: str, port: int, latency: float, balance: str) -> None:
     """Run the provider's look-alike alone; docs/sandbox.md says which numbers meet which fate."""
-    asyncio.run(_run(host, port, latency))
+    asyncio.run(_run(host, port, Sandbox(latency=latency, balance=balance)))
 
 
-async def _run(host: str, port: int, latency: float) -> None:
-    look_alike = Sandbox(latency=latency)
+async def _run(host: str, port: int, look_alike: Sandbox) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):

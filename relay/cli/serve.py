@@ -10,7 +10,7 @@ import click
 
 from relay import log
 from relay.app import PARTS, App, CannotStart
-from relay.cli.check import complaints
+from relay.cli.check import complaints, doubts
 from relay.cli.common import FAILED, WRONG, config_option, configuration, fail, say
 from relay.config import Config, ConfigError, Loaded, load
 from relay.queue.engine import Trouble
@@ -29,7 +29,7 @@ def serve(config: str | None, only: str | None) -> None:
     if wrong:
         fail("\n".join(wrong), WRONG)
     log.set_up()
-    for warning in loaded.warnings:
+    for warning in doubts(loaded):
         say(f"warning: {warning}")
     try:
         asyncio.run(_serve(loaded, only or ""))

@@ -205,6 +205,21 @@ def _cautions(document: Document) -> None:
         if isinstance(url, str) and url.startswith("http://") and not _inside(url):
             document.warn(place, "login and texts travel in clear; write https://")
     _unreachable(document)
+    _reports_to_itself(document)
+
+
+def _reports_to_itself(document: Document) -> None:
+    """Reports that come back to the relay would be sent on, or refused, and reach nobody."""
+    reports = document.values.get("reports")
+    smtp = reports.get("smtp") if isinstance(reports, dict) else None
+    if not isinstance(smtp, dict):
+        return
+    host, port = str(smtp.get("host", "127.0.0.1")), str(smtp.get("port", 25))
+    ours = [str(address) for _place, address in select(document.values, ("listeners", EACH, "address"))]
+    here = {f"{each}:{port}" for each in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]")}  # noqa: S104
+    own = {*(ours or ["127.0.0.1:2525"])}
+    if (host in ("127.0.0.1", "localhost", "::1") and own & here) or f"{host}:{port}" in own:
+        document.fault(("reports", "smtp"), "is the relay itself; name another mail server")
 
 
 def _inside(url: str) -> bool:

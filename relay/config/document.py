@@ -37,7 +37,11 @@ _TAB = "a tab stands here; indent with spaces"
 _PROBLEMS = (  # libyaml's words, which are about YAML, and ours, which are about what to do
     ("cannot start any token", "no value can begin like this; indent with spaces and put text in quotes"),
     ("mapping values are not allowed", "a colon is not expected here; indent alike, put text in quotes"),
-    ("expected node content", "a value is missing here, or a bracket above is left open"),
+    (
+        "expected node content",
+        "a value is missing here, a bracket above is left open, or text such as ::1 needs quotes",
+    ),
+    ("expected alphabetic or numeric", "text that begins with * or & must stand in quotes"),
     ("expected key", "the indentation does not fit the lines above, or a quote or bracket is left open"),
     ("expected ',' or", "a comma or a closing bracket is missing before this"),
     ("expected ':'", "a colon and a space are missing after this key"),

@@ -156,6 +156,14 @@ def _members(name: str, aliases: Mapping[str, Alias], region: str, seen: set[str
     return found
 
 
+def _leads_to_nobody(name: str, aliases: Mapping[str, Alias], seen: set[str]) -> bool:
+    seen.add(name)
+    inner = [member.casefold() for member in aliases[name].to]
+    if any(member not in aliases for member in inner):
+        return False
+    return all(member in seen or _leads_to_nobody(member, aliases, seen) for member in inner)
+
+
 Place = tuple[str | int, ...]
 
 
@@ -175,6 +183,12 @@ def complaints(routes: Sequence[Route], aliases: Mapping[str, Alias]) -> list[tu
             for n, each in enumerate(route.allow)
             if each not in params.NAMES and each not in channels.OPTION_CHANNELS
         ]
+    names = {name.casefold(): alias for name, alias in aliases.items()}
+    found += [
+        (("aliases", name), "leads to nobody: its members are aliases that lead back to it")
+        for name in aliases
+        if _leads_to_nobody(name.casefold(), names, set())
+    ]
     known = {name.casefold() for name in aliases}
     for name, alias in aliases.items():
         for n, member in enumerate(alias.to):
@@ -184,6 +198,19 @@ def complaints(routes: Sequence[Route], aliases: Mapping[str, Alias]) -> list[tu
                 address.number(member, "")
             except address.AddressError as error:
                 found.append((("aliases", name, "to", n), str(error)))
+    return found
+
+
+def doubts(routes: Sequence[Route]) -> list[tuple[Place, str]]:
+    """What is no fault, but does nothing: parameters that no channel of their route knows."""
+    found: list[tuple[Place, str]] = []
+    for index, route in enumerate(routes):
+        ways = [route.channel, *(each for each in route.allow if each in channels.OPTION_CHANNELS)]
+        found += [
+            (("routes", index, name), f"means nothing on the channel {route.channel}")
+            for name in route.params
+            if not any(name in channels.CHANNELS[each].params for each in ways)
+        ]
     return found
 
 

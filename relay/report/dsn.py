@@ -169,9 +169,13 @@ def _people(report: Report) -> bytes:
     paragraphs.append(_about(report))
     for group, entries in _groups(report).items():
         paragraphs.append(words.say(report.language, f"title.{group}"))
-        paragraphs += [_told(report.language, entry) for entry in entries]
-        hints = dict.fromkeys(words.advice(report.language, group, entry.status) for entry in entries)
-        paragraphs += [_wrapped(hint) for hint in hints]
+        hints = [words.advice(report.language, group, entry.status) for entry in entries]
+        if len(set(hints)) == 1:  # said once for all of them
+            paragraphs += [_told(report.language, entry) for entry in entries]
+            paragraphs.append(_wrapped(hints[0]))
+        else:
+            for entry, hint in zip(entries, hints, strict=True):
+                paragraphs.append(f"{_told(report.language, entry)}\n{_wrapped(hint, '  ')}")
     text = "\n\n".join(filter(None, paragraphs)) + "\n"
     cte, body = fields.transferable(text.encode())
     return fields.part("text/plain; charset=utf-8", cte, body)
@@ -194,13 +198,14 @@ def _told(language: str, entry: Entry) -> str:
     status, code = ("unknown", "") if entry.unknown else (entry.status, entry.code)
     sentence = words.reason(language, status=status, code=code, sentence=fields.clean(entry.reason))
     said = fields.clean(f"{entry.code} {entry.text}")
+    kind = "entry.error" if entry.code.isdigit() else "entry.provider"  # a status says itself that it is one
     cost = fields.clean(entry.cost)
     phones = {"affected": entry.affected, "members": entry.members}
     until = entry.will_retry_until if entry.action is Action.DELAYED else 0
     facts = [
         sentence,
         words.say(language, "entry.members", **phones) if entry.members > 1 else "",
-        words.say(language, "entry.provider", words=said) if said else "",
+        words.say(language, kind, words=said) if said else "",
         words.say(language, "entry.status", status=fields.clean(entry.status)),
         words.say(language, "entry.id", id=fields.clean(entry.id)) if entry.id else "",
         words.say(language, "entry.bill", parts=entry.parts) if entry.parts > 0 else "",

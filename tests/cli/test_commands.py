@@ -98,7 +98,7 @@ async def test_send_that_takes_too_long_says_so(tmp_path: Path) -> None:
     async with journey(tmp_path, clock=Clock(), sandbox=Sandbox(steps=(60, 60)), config=config):
         sent = await typed("send", "-c", file, "--wait", "0.5", "+79991234567", "hello")
 
-    assert "no final word yet" in sent.output
+    assert (0, True) == (sent.exit_code, "no final word yet; `smsc-relay queue show " in sent.output)
 
 
 def test_without_a_running_relay_the_queue_says_where_it_looked(tmp_path: Path) -> None:
@@ -188,6 +188,24 @@ def test_a_wrong_configuration_starts_nothing_and_names_every_fault(tmp_path: Pa
             line.split(": ")[1].split(".")[0].split("[")[0] for line in lines
         )
         assert all(line.split(":")[1].isdigit() and line.split(":")[2].isdigit() for line in lines)
+
+
+def test_reports_that_would_come_back_to_the_relay_are_a_fault(tmp_path: Path) -> None:
+    """The smarthost of reports must be another mail server."""
+    file = configured(
+        tmp_path,
+        listeners=[{"address": "127.0.0.1:2525"}],
+        reports={"smtp": {"host": "localhost", "port": 2525}},
+    )
+    result = run("check", "--offline", "-c", file)
+    assert (2, True) == (result.exit_code, "is the relay itself" in result.output)
+
+
+def test_explain_reads_standard_input(tmp_path: Path) -> None:
+    """MAIL may be `-`."""
+    to = "79991234567@sms.example.com"
+    told = run("explain", "-c", configured(tmp_path), "-", "--to", to, "--json", input=MAIL)
+    assert "Disk 95 %\n/var is nearly full" == json.loads(told.stdout)[0]["text"]
 
 
 def test_a_password_is_hashed() -> None:

@@ -128,18 +128,19 @@ async def test_the_demo_shows_the_whole_journey_and_exits_0() -> None:
 
 @pytest.mark.asyncio
 async def test_the_demo_stays_and_gives_hints() -> None:
-    """Without --once it keeps running until it is told to stop."""
+    """Without --once it runs until it is told to stop; a hint is one line, to be copied."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "relay", "demo", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout
     async with asyncio.timeout(60):
-        while b"swaks" not in await process.stdout.readline():
+        while b"swaks" not in (hint := await process.stdout.readline()):
             pass
     process.send_signal(signal.SIGINT)
     await process.communicate()
 
     assert 0 == process.returncode
+    assert hint.rstrip().endswith(b"--to 79991234567@sms.example.com")
 
 
 @pytest.mark.asyncio

@@ -287,3 +287,20 @@ def test_any_address_is_a_meaning_or_a_reply(local):
     else:
         assert found.targets
         assert all(each.to.startswith(("+", "g")) for each in found.targets if found.channel != "mail")
+
+
+# -- doubts and circles --------------------------------------------------------------------------
+
+
+def test_an_alias_that_leads_to_nobody_is_a_fault():
+    """A circle of aliases without a phone; one that also has a phone is none."""
+    circle = {"a": alias("b"), "b": alias("a"), "c": alias("a", A), "d": alias("c")}
+    found = routes.complaints([route()], circle)
+    assert [("aliases", "a"), ("aliases", "b")] == sorted(place for place, _ in found)
+
+
+def test_a_parameter_that_no_channel_of_the_route_knows_is_doubted():
+    """A voice on an SMS route does nothing, unless an option may make it a call."""
+    alone = route(params={"voice": "w2"})
+    with_call = route(params={"voice": "w2"}, allow=["call", "time"])
+    assert [("routes", 0, "voice")] == [place for place, _ in routes.doubts([alone, with_call])]

@@ -279,7 +279,7 @@ def test_people_read_it_first():
         "NOT DELIVERED * 79991234567@sms.example.com (SMS, phone +79991234567)",
         "The provider says that the number is not valid.",
         "This concerns 1 of the 3 recipients behind this address.",
-        "The provider says: 7 invalid number",
+        "The provider says: error 7 invalid number",
         "Status: 5.1.3",
         "Number at the provider: 0123456789abc",
         "Parts: 2",
@@ -303,7 +303,7 @@ def test_it_is_read_in_russian():
         "Это автоматический отчёт шлюза sms.example.com",
         "НЕ ДОСТАВЛЕНО * 79991234567@sms.example.com (SMS, телефон +79991234567)",
         "По словам провайдера, это не номер телефона.",
-        "Ответ провайдера: 7 invalid number",
+        "Ответ провайдера: ошибка 7 invalid number",
         "Обратите внимание: The text was cut to 1000 characters.",
         "Проверьте номер или адрес",
     ]:

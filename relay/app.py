@@ -25,6 +25,7 @@ from relay.delivery.asking import Asking
 from relay.delivery.chores import Chores
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
+from relay.delivery.standing import Standing
 from relay.delivery.worker import Worker, recover
 from relay.message.reader import Reader
 from relay.model import HOUR, Ids, Outcome, Rest
@@ -235,9 +236,8 @@ class App:
                 settler=self.settler,
                 sending=sending,
                 asking=asking,
-                delivery=config.delivery,
                 storm_rules=config.storm,
-                told=self._rest_told,
+                standing=Standing(name, self.store, config.delivery, self._rest_told),
             )
         self.chores = Chores(
             store=self.store,

@@ -51,6 +51,11 @@ class Ids:
         return key
 
 
+def key_at(moment: int) -> int:
+    """The smallest key that could have been made at a moment."""
+    return max(0, moment - _EPOCH) << 22
+
+
 def show(key: int) -> str:
     """The key as people see it: thirteen letters and digits."""
     return "".join(_ALPHABET[(key >> shift) & 31] for shift in range(60, -1, -5))

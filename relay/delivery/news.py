@@ -55,6 +55,11 @@ def leaves_others_open(event: Event, outcome: Outcome) -> bool:
     return event in (Event.EXPIRED, Event.DROPPED)
 
 
+def had(outcome: Outcome) -> bool:
+    """Whether an outcome says that the provider had the message: a status of it, even a bad one."""
+    return outcome.kind in (Kind.ACCEPTED, Kind.DELIVERED) or outcome.code.startswith("status ")
+
+
 def said(outcome: Outcome) -> dict[str, Any]:
     """The columns of an order that hold its last outcome."""
     return {

@@ -182,7 +182,7 @@ def slowed(refusals: Iterable[tuple[int, str]], now: int) -> set[str]:
     """Senders with more than REFUSALS refusals in the last minute, of (when, sender) pairs."""
     counts: dict[str, int] = {}
     for at, sender in refusals:
-        if now - at < MINUTE:
+        if 0 <= now - at < MINUTE:
             counts[sender] = counts.get(sender, 0) + 1
     return {sender for sender, count in counts.items() if count > REFUSALS}
 

@@ -29,7 +29,7 @@ class Questions:
         moments = [now]
         for pair in pairs:
             times = self._asked.get(pair)
-            if times is not None and len(times) == MOST and now - times[0] < _SPAN:
+            if times is not None and len(times) == MOST and 0 <= now - times[0] < _SPAN:
                 moments.append(times[0] + _SPAN)
         return max(moments)
 

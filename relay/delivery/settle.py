@@ -20,7 +20,7 @@ from typing import Any
 
 from relay.config import Delivery, Reports
 from relay.delivery import plan
-from relay.delivery.news import News, detail, leaves_others_open, said
+from relay.delivery.news import News, detail, had, leaves_others_open, said
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
 from relay.queue.engine import Change, Stale, Trouble
@@ -208,7 +208,7 @@ class Settler:
         state = states.after(order.state, news.event)
         outcome = news.outcome
         columns: dict[str, Any] = {"state": state.value, **said(outcome)}
-        columns |= self._timing(order, state, now)
+        columns |= self._timing(order, state, outcome, now)
         if outcome.cost:
             columns["cost"] = outcome.cost
         if outcome.parts:
@@ -225,7 +225,7 @@ class Settler:
             self._close_group(change, order, scene)
         return state
 
-    def _timing(self, order: Order, state: State, now: int) -> dict[str, Any]:
+    def _timing(self, order: Order, state: State, outcome: Outcome, now: int) -> dict[str, Any]:
         match state:
             case State.SENT:
                 first = now + plan.step(self._delivery.poll, 0)
@@ -246,7 +246,7 @@ class Settler:
             case State.MERGED:
                 return {"poll_at": None, "lease_until": None}
             case _:
-                reached = {"sent_at": order.sent_at or now} if state is State.DELIVERED else {}
+                reached = {"sent_at": order.sent_at or now} if had(outcome) else {}
                 return {"finished_at": now, "poll_at": None, "warn_at": None, "lease_until": None, **reached}
 
     def _update(self, change: Change, order: Order, scene: _Scene, columns: dict[str, Any]) -> None:
@@ -282,7 +282,7 @@ class Settler:
         self, change: Change, order: Order, event: Event, state: State, outcome: Outcome, scene: _Scene
     ) -> None:
         """Merged orders share the outcome; where nothing was ever sent one of them stands up again."""
-        revive = order.sent_at is None and leaves_others_open(event, outcome)
+        revive = order.sent_at is None and not had(outcome) and leaves_others_open(event, outcome)
         heir: Order | None = None
         for each in scene.merged.get(order.id, ()):
             if each.state is not State.MERGED or each.finished_at is not None:

@@ -16,8 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from relay import metrics
@@ -29,10 +28,11 @@ from relay.delivery.news import News, news_of, person
 from relay.delivery.plan import Plan, Resting, Slots
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
+from relay.delivery.standing import Standing
 from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import Account, Order, Phone, Request, RequestState
+from relay.queue.rows import Order, Phone, Request, RequestState
 from relay.queue.states import Event, State
 from relay.queue.store import Store
 
@@ -71,7 +71,7 @@ async def recover(store: Store, settler: Settler) -> None:
 
 
 class Worker:
-    """Delivers one account's orders. `told` is called when the account goes to rest, or back."""
+    """Delivers one account's orders."""
 
     def __init__(
         self,
@@ -82,9 +82,8 @@ class Worker:
         settler: Settler,
         sending: Sending,
         asking: Asking,
-        delivery: Delivery,
         storm_rules: Storm,
-        told: Callable[[str, Rest, Outcome | None], None],
+        standing: Standing,
     ) -> None:
         self.name = name
         self._most = slots
@@ -93,23 +92,21 @@ class Worker:
         self._sending = sending
         self._asking = asking
         self._claims = Claims(name, store)
-        self._delivery = delivery
         self._storm = storm_rules
-        self._told = told
+        self.standing = standing
         self._kick = asyncio.Event()
         self._stopping = False
         self._tasks: dict[asyncio.Task[None], bool] = {}  # the call, and whether it is a question
         self._busy: set[int] = set()  # orders and requests whose call is under way
         self._refusals: deque[tuple[int, str]] = deque(maxlen=4096)
-        self._account = Account(name)
         self._failure: BaseException | None = None
-        self._probing = False
         self._phones: dict[str, Phone] = {}  # what this round read of them, for judging and claiming
         self._unsaid_orders: set[int] = set()
 
     def adopt(self, delivery: Delivery, storm_rules: Storm) -> None:
         """Go on by a re-read configuration."""
-        self._delivery, self._storm = delivery, storm_rules
+        self._storm = storm_rules
+        self.standing.adopt(delivery)
         self._sending.adopt(delivery)
         self._asking.adopt(delivery)
 
@@ -128,12 +125,12 @@ class Worker:
 
     @property
     def resting(self) -> Resting:
-        """Why the account rests, and when it is to be probed; one probe at a time."""
-        return Resting(Rest(self._account.rest), None if self._probing else self._account.probe_at)
+        """Why the account rests, and when it is to be probed."""
+        return self.standing.resting
 
     async def run(self) -> None:
         """Work until stopped; raises what a call raised."""
-        self._account = (await self._store.accounts()).get(self.name, Account(self.name))
+        await self.standing.load()
         try:
             while not self._stopping:
                 until = await self._round_surely()
@@ -201,7 +198,7 @@ class Worker:
                 requests=requests,
                 orders=orders,
                 polls=polls,
-                mass_at=self._account.mass_at,
+                mass_at=self.standing.row.mass_at,
             )
             if len(due) < many or many >= DUE or not _wants_more(made, orders, slots):
                 return made
@@ -211,7 +208,7 @@ class Worker:
         """As many as a mass question takes where one may go, else enough for the free slots."""
         if not slots.free_questions:
             return 0
-        mass_at = self._account.mass_at
+        mass_at = self.standing.row.mass_at
         mass = mass_at is None or not 0 <= now - mass_at < plan.MASS_EVERY
         return plan.MASS if mass else 3 * plan.QUESTIONS  # those under way are due as well
 
@@ -242,13 +239,13 @@ class Worker:
 
     async def _start(self, made: Plan, now: int) -> None:
         if made.probe:
-            self._probing = True
+            self.standing.probing = True
             self._begin(self._probe(), question=True)
         for request in made.defer:
             await self._claims.defer(request, now)
         for request in made.asks:
             if plan.wants_mass(request):
-                await self._remember(mass_at=now)
+                await self.standing.remember(mass_at=now)
             self._begin(self._ask(request), question=True, busy=(request.id,))
         for request in made.repeats:
             await self._repeat(request, now)
@@ -256,7 +253,7 @@ class Worker:
             await self._claim(made.sends, now)
         for orders in made.polls:
             if len(orders) > 1:
-                await self._remember(mass_at=now)
+                await self.standing.remember(mass_at=now)
             self._begin(self._poll(orders), question=True, busy=[order.id for order in orders])
 
     async def _next(self, now: int) -> int | None:
@@ -278,7 +275,7 @@ class Worker:
         due = await self._store.next_question(self.name)
         if due is None or due > now:
             return due
-        mass_at = self._account.mass_at
+        mass_at = self.standing.row.mass_at
         if mass_at is not None and now < mass_at + plan.MASS_EVERY:
             return mass_at + plan.MASS_EVERY
         return None if self._tasks else now + SECOND
@@ -319,13 +316,13 @@ class Worker:
         if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
             now = self._store.clock.now()
             self._refusals.extend((now, sender) for sender in {order.sender for order in orders})
-        await self._heed(outcome)
+        await self.standing.heed(outcome)
 
     async def _ask(self, request: Request) -> None:
-        await self._heed(await self._timed("ask", self._asking.ask(request)))
+        await self.standing.heed(await self._timed("ask", self._asking.ask(request)))
 
     async def _poll(self, orders: Sequence[Order]) -> None:
-        await self._heed(await self._timed("poll", self._asking.poll(orders)))
+        await self.standing.heed(await self._timed("poll", self._asking.poll(orders)))
 
     async def _timed(self, kind: str, call: Coroutine[Any, Any, Result]) -> Result:
         """Count a call and how long it took; its result is what it meant, or "well"."""
@@ -335,50 +332,12 @@ class Worker:
         metrics.CALLS.labels(account=self.name, kind=kind, result=result).inc()
         return outcome
 
-    async def _heed(self, outcome: Outcome | None) -> None:
-        """Go to rest where the outcome says so; an accepted send says that all is well."""
-        if outcome is not None and outcome.rest is not Rest.NONE:
-            await self._rest(outcome)
-        elif outcome is not None and outcome.kind is Kind.ACCEPTED and self._account.probes:
-            await self._remember(probes=0)
-
-    async def _rest(self, outcome: Outcome) -> None:
-        if self.resting.why is outcome.rest:
-            return
-        now = self._store.clock.now()
-        wait = plan.probe_after(self._delivery.retry, self._account.probes, outcome.rest)
-        await self._remember(rest=outcome.rest.value, probe_at=now + wait, probes=self._account.probes + 1)
-        self._told(self.name, outcome.rest, outcome)
-
     async def _probe(self) -> None:
         try:
             outcome = await self._timed("probe", self._asking.probe())
         finally:
-            self._probing = False
-        now = self._store.clock.now()
-        if outcome is None:
-            await self._remember(rest="", probe_at=None)
-            self._told(self.name, Rest.NONE, None)
-            return
-        wait = plan.probe_after(self._delivery.retry, self._account.probes, self.resting.why)
-        rest = outcome.rest.value or self._account.rest
-        await self._remember(rest=rest, probe_at=now + wait, probes=self._account.probes + 1)
-
-    async def _remember(self, **values: Any) -> None:
-        """Write down what must be known of the account after a restart."""
-        before = self._account
-        self._account = replace(before, **values, version=before.version + 1)
-        change = Change()
-        if before.version:
-            change.update(schema.account, self.name, before.version, **values)
-        else:
-            change.insert(schema.account, name=self.name, **{**values, "version": 1})
-        try:
-            await self._store.write(change)
-        except Trouble as trouble:
-            # In memory it holds all the same; on disk only what a restart would know is older.
-            self._account = replace(self._account, version=before.version)
-            _log.error("the account's state could not be stored", extra={"why": str(trouble)})
+            self.standing.probing = False
+        await self.standing.probed(outcome)
 
 
 def _wants_more(made: Plan, ready: Sequence[Order], slots: Slots) -> bool:

@@ -54,17 +54,29 @@ class Change:
     inserts: list[tuple[Table, dict[str, Any]]] = field(default_factory=list)
     updates: list[tuple[Table, tuple[str, ...], dict[str, Any]]] = field(default_factory=list)
     once: tuple[str, int, int] | None = None
+    _places: dict[tuple[str, tuple[Any, ...]], int] = field(default_factory=dict)
 
     def insert(self, table: Table, **values: Any) -> None:
         """Add a whole row, defaults filled in."""
         self.inserts.append((table, schema.row(table, **values)))
 
     def update(self, table: Table, key: Any, version: int, **values: Any) -> None:
-        """Change the row with this primary key, provided that it still has this version."""
+        """Change the row with this primary key, provided that it still has this version.
+
+        A row that the change touches again is changed once, by both: engines run updates by
+        statement, not in the order in which they were asked for. Raises Stale where the second
+        decision was not made upon what the first one leaves.
+        """
         names = (key,) if isinstance(key, int | str) else tuple(key)
-        parameters = {f"k{i}": part for i, part in enumerate(names)}
-        parameters |= {"was": version, "version": version + 1, **values}
-        self.updates.append((table, tuple(values), parameters))
+        place = self._places.setdefault((table.name, names), len(self.updates))
+        if place == len(self.updates):
+            parameters = {f"k{i}": part for i, part in enumerate(names)}
+            self.updates.append((table, (), parameters | {"was": version, "version": version}))
+        _table, columns, parameters = self.updates[place]
+        if parameters["version"] != version:
+            raise Stale("a row was decided upon twice")
+        parameters |= {"version": version + 1, **values}
+        self.updates[place] = (table, tuple(dict.fromkeys((*columns, *values))), parameters)
 
     def __bool__(self) -> bool:
         return bool(self.inserts or self.updates)

@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.elements import BindParameter
 
+from relay import model
 from relay.clock import Clock
 from relay.model import DAY, File, Ids
 from relay.queue import schema
@@ -84,18 +85,20 @@ _ORDERS_MERGED = (
 )
 _ORDERS_MEMBERS = select(schema.orders).where(_o.parent_id.in_(_ids)).order_by(_o.id)
 _ORDERS_IN = select(schema.orders).where(_o.state == bindparam("state"), _o.finished_at.is_(None))
-_NOT_GONE = _o.finished_at.is_(None) & (
-    _o.state.in_((State.WAITING, State.HELD))
+_STILL_HERE = _o.state.in_((State.WAITING, State.HELD)) | (
     # merged into one that is not at the provider either
-    | ((_o.state == State.MERGED) & _o.kind.in_(("", "nothing", "later")))
+    (_o.state == State.MERGED) & _o.kind.in_(("", "nothing", "later"))
 )
 _EXPIRED = (
     select(schema.orders)
-    .where(_NOT_GONE, _o.expire_at <= bindparam("now"))
+    .where(_o.finished_at.is_(None), _o.expire_at <= bindparam("now"), _STILL_HERE)
     .order_by(_o.expire_at)
     .limit(bindparam("many"))
 )
-_NEXT_EXPIRY = select(func.min(_o.expire_at)).where(_NOT_GONE | (_o.state == State.SENDING))
+_NEXT_EXPIRY = select(func.min(_o.expire_at)).where(
+    _o.finished_at.is_(None),
+    _STILL_HERE | (_o.state == State.SENDING),  # which may come back to waiting
+)
 _NEXT_WARNING = select(func.min(_o.warn_at)).where(_o.warn_at.is_not(None))
 _TO_WARN = select(schema.orders).where(_o.warn_at <= bindparam("now")).limit(bindparam("many"))
 _LIST = (
@@ -164,13 +167,13 @@ _WIPE_CONTENTS = update(schema.content).where(_c.mail_id.in_(_ids)).values(text=
 _WIPE_MAILS = update(schema.mail).where(schema.mail.c.id.in_(_ids)).values(head=b"", subject="", full_id=None)
 _FORGET = (
     delete(schema.story).where(schema.story.c.order_id.in_(select(_o.id).where(_o.mail_id.in_(_ids)))),
-    delete(schema.request).where(_r.content_id.in_(select(_c.id).where(_c.mail_id.in_(_ids)))),
     delete(schema.notice).where(_n.mail_id.in_(_ids)),
     delete(schema.orders).where(_o.mail_id.in_(_ids)),
     delete(schema.content).where(_c.mail_id.in_(_ids)),
     delete(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids)),
     delete(schema.mail).where(schema.mail.c.id.in_(_ids)),
 )
+_OLD_REQUESTS = delete(schema.request).where(_r.id <= bindparam("key"), _r.state == RequestState.DONE)
 _SILENT_PHONES = delete(schema.phone).where(schema.phone.c.last_at <= bindparam("before"))
 _ORPHANS = (
     select(schema.file.c.id)
@@ -431,6 +434,8 @@ class Store:
             await self._drop_files([row["id"] for row in await self.engine.read(_FILES_OF, ids=ids)])
             for statement in _FORGET:
                 await self.engine.delete(statement, ids=ids)
+        else:
+            await self.engine.delete(_OLD_REQUESTS, key=model.key_at(before))
         return bool(ids)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from relay.delivery import plan
-from relay.delivery.plan import PHONES, Plan, Resting, Slots
-from relay.model import MINUTE, Rest
+from relay.delivery.plan import MASS_EVERY, PHONES, SINGLY, Plan, Resting, Slots
+from relay.model import HOUR, MINUTE, SECOND, Rest
 from relay.queue import schema
 from relay.queue.rows import Order, Request, RequestState
 from relay.queue.states import State
@@ -27,9 +28,10 @@ def order(number: int, target: str = "", **values: object) -> Order:
     return Order.of(schema.row(schema.orders, **row))
 
 
-def request(number: int, state: RequestState = RequestState.UNSURE) -> Request:
-    """A request that is due."""
-    return Request.of(schema.row(schema.request, id=number, state=state.value))
+def request(number: int, state: RequestState = RequestState.UNSURE, phones: int = 1) -> Request:
+    """A request to so many phones that is due."""
+    targets = json.dumps([f"+7999{each:07d}" for each in range(phones)])
+    return Request.of(schema.row(schema.request, id=number, state=state.value, targets=targets))
 
 
 def made(**values: object) -> Plan:
@@ -107,7 +109,7 @@ def test_requests_under_way_or_done_are_left_alone():
     ("why", "asks"), [(Rest.NONE, 1), (Rest.MONEY, 1), (Rest.LOGIN, 0), (Rest.BLOCKED, 0)]
 )
 def test_an_account_at_rest(why, asks):
-    """At rest nothing is sent; without a login or blocked nothing is asked either."""
+    """At rest nothing is sent, repeats are put off; without a login or blocked nothing is asked either."""
     resting = Resting(why, NOW + 1)
     due = [request(1), request(2, RequestState.REPEAT)]
     found = made(resting=resting, requests=due, orders=[order(3)], polls=[order(4)])
@@ -120,6 +122,22 @@ def test_an_account_at_rest(why, asks):
         len(found.polls),
     )
     assert (why in (Rest.LOGIN, Rest.BLOCKED)) == resting.silent
+    assert ([] if sends else [2]) == [each.id for each in found.defer]
+    assert 2 * asks + 2 * sends == found.calls
+
+
+def test_an_account_is_awake_unless_it_rests():
+    """An account of which nothing is known is awake and owes no probe."""
+    assert (Rest.NONE, None, False) == (Resting().why, Resting().probe_at, Resting().silent)
+
+
+def test_every_repeat_is_put_off():
+    """Putting off is no call: it needs no slot, and it is for repeats alone."""
+    due = [*(request(n, RequestState.REPEAT) for n in range(20)), request(50, RequestState.CALLING)]
+    slots = Slots(most=1, taken=1, questions=0)
+    found = made(resting=Resting(Rest.MONEY), slots=slots, requests=due)
+    assert (list(range(20)), 0) == ([each.id for each in found.defer], found.calls)
+    assert [] == made(slots=slots, requests=due).defer
 
 
 @pytest.mark.parametrize(
@@ -206,6 +224,58 @@ def test_halves():
     assert (rows[:1], []) == plan.halves(rows[:1])
 
 
+# -- asks ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("phones", "wants"), [(1, False), (SINGLY, False), (SINGLY + 1, True), (100, True)])
+def test_which_asks_are_mass_questions(phones, wants):
+    """Up to five phones are asked about one by one, more by the minute's mass question."""
+    assert 5 == SINGLY
+    assert wants == plan.wants_mass(request(1, phones=phones))
+
+
+def asked(*phones: int, mass_at: int | None = None, **values: object) -> list[int]:
+    """Which of the unsure requests, of so many phones each, are asked about."""
+    rows = [request(n, phones=count) for n, count in enumerate(phones)]
+    return [each.id for each in made(requests=rows, mass_at=mass_at, **values).asks]
+
+
+@pytest.mark.parametrize("mass_at", [None, NOW - MASS_EVERY, NOW - HOUR, NOW + 1, NOW + HOUR])
+def test_one_mass_ask_a_minute(mass_at):
+    """Of several large requests the first is asked about, and small ones are not held up by the others."""
+    assert [0, 3, 4] == asked(6, 100, 6, 5, 1, mass_at=mass_at)
+    assert [0, 1, 3, 4] == asked(1, 6, 6, 1, 1, 1, mass_at=mass_at)
+
+
+@pytest.mark.parametrize("mass_at", [NOW, NOW - 1, NOW - MASS_EVERY + 1])
+def test_no_mass_ask_within_the_minute(mass_at):
+    """Within 61 seconds of a mass question large requests wait, and small ones go."""
+    assert 61 * SECOND == MASS_EVERY
+    assert [1, 3] == asked(6, 5, 100, 1, mass_at=mass_at)
+
+
+def test_an_ask_without_room_leaves_the_mass_question():
+    """Where no ask fits nothing is taken from the minute."""
+    assert [] == asked(6, slots=Slots(most=14, taken=4, questions=4))
+    assert [0] == asked(1, 6, slots=Slots(most=1, taken=0, questions=0))
+
+
+def test_one_mass_question_of_either_kind():
+    """A large request takes the minute's mass question from the polls, a small one leaves it to them."""
+    polls = [order(n) for n in range(20)]
+    large = made(requests=[request(50, phones=6)], polls=polls, mass_at=None)
+    assert ([50], [[0], [1], [2]]) == ([each.id for each in large.asks], ids(large.polls))
+    small = made(requests=[request(50, phones=5)], polls=polls, mass_at=None)
+    assert ([50], [list(range(20))]) == ([each.id for each in small.asks], ids(small.polls))
+
+
+def test_a_repeat_is_no_mass_question():
+    """Only unsure requests are asked about: what is sent again takes nothing from the minute."""
+    polls = [order(n) for n in range(9)]
+    found = made(requests=[request(50, RequestState.REPEAT, phones=50)], polls=polls, mass_at=None)
+    assert ([50], [list(range(9))]) == ([each.id for each in found.repeats], ids(found.polls))
+
+
 # -- polls -------------------------------------------------------------------------------------
 
 
@@ -214,9 +284,9 @@ def test_few_polls_are_asked_one_by_one():
     assert [[0], [1], [2], [3]] == ids(made(polls=[order(n) for n in range(8)], mass_at=None).polls)
 
 
-@pytest.mark.parametrize("mass_at", [None, NOW - MINUTE])
+@pytest.mark.parametrize("mass_at", [None, NOW - MASS_EVERY, NOW + 1, NOW + HOUR])
 def test_many_polls_are_one_mass_question(mass_at):
-    """A mass question takes 200; the rest is asked one by one beside it."""
+    """A mass question takes 200; the rest is asked one by one beside it. A minute to come is no minute."""
     found = made(polls=[order(n) for n in range(202)], mass_at=mass_at).polls
     assert [list(range(200)), [200], [201]] == ids(found)
     assert [list(range(9))] == ids(made(polls=[order(n) for n in range(9)], mass_at=mass_at).polls)
@@ -224,8 +294,34 @@ def test_many_polls_are_one_mass_question(mass_at):
 
 def test_mass_questions_go_once_a_minute():
     """Within the minute the most urgent ones are asked singly."""
-    found = made(polls=[order(n) for n in range(50)], mass_at=NOW - MINUTE + 1).polls
-    assert [[0], [1], [2], [3]] == ids(found)
+    for mass_at in (NOW, NOW - MINUTE, NOW - MASS_EVERY + 1):
+        found = made(polls=[order(n) for n in range(50)], mass_at=mass_at).polls
+        assert [[0], [1], [2], [3]] == ids(found)
+
+
+@pytest.mark.parametrize(
+    ("target", "askable"),
+    [("+79991234567", True), ("bob@example.com", True), ("g777", False), ("#5", False), ("777", False)],
+)
+def test_who_can_be_asked_about(target, askable):
+    """Numbers and mail addresses are asked about by themselves, a group is looked for."""
+    assert askable == plan.askable(order(1, target))
+
+
+def test_groups_are_asked_about_singly_and_first():
+    """A group is in no mass question and counts for none; it goes before single questions."""
+    phones = [order(n) for n in range(8)]
+    mixed = [*phones, order(50, "g777"), order(51, "g778")]
+    assert [[50], [51], [0], [1]] == ids(made(polls=mixed, mass_at=None).polls)
+    many = [*mixed, order(8, "bob@example.com")]
+    assert [list(range(9)), [50], [51]] == ids(made(polls=many, mass_at=None).polls)
+    assert [[50], [51], [0], [1]] == ids(made(polls=many).polls)
+
+
+def test_a_poll_without_room_waits():
+    """Where all questions are under way none is added."""
+    slots = Slots(most=14, taken=4, questions=4)
+    assert [] == made(polls=[order(n) for n in range(9)], slots=slots, mass_at=None).polls
 
 
 # -- time --------------------------------------------------------------------------------------
@@ -236,6 +332,11 @@ def test_senders_are_slowed():
     fresh = [(NOW - MINUTE + 1, "ops")] * 20
     assert set() == plan.slowed([*fresh, (NOW - MINUTE, "ops"), (NOW, "dev")], NOW)
     assert {"ops"} == plan.slowed([*fresh, (NOW, "ops"), (NOW, "dev")], NOW)
+
+
+def test_refusals_to_come_slow_nobody():
+    """After the clock was set back a sender is not slowed until it has caught up."""
+    assert set() == plan.slowed([(NOW + HOUR, "ops")] * 100, NOW)
 
 
 def test_steps():
@@ -268,9 +369,9 @@ ORDERS = st.lists(
         for n, (target, digest, batch, pinned) in enumerate(rows)
     ]
 )
-REQUESTS = st.lists(st.sampled_from(RequestState), max_size=20).map(
-    lambda states: [request(n, state) for n, state in enumerate(states)]
-)
+REQUESTS = st.lists(
+    st.tuples(st.sampled_from(RequestState), st.sampled_from([1, SINGLY, SINGLY + 1, 20])), max_size=20
+).map(lambda rows: [request(n, state, phones) for n, (state, phones) in enumerate(rows)])
 SLOTS = st.tuples(st.integers(1, 14), st.integers(0, 15), st.integers(0, 5)).map(
     lambda three: Slots(most=three[0], taken=three[1], questions=min(three[2], three[1]))
 )
@@ -280,8 +381,10 @@ DUE = {
     "resting": RESTS,
     "requests": REQUESTS,
     "orders": ORDERS,
-    "polls": st.integers(0, 230).map(lambda n: [order(1000 + each) for each in range(n)]),
-    "mass_at": st.sampled_from([None, NOW, NOW - MINUTE]),
+    "polls": st.tuples(st.integers(0, 230), st.integers(0, 3)).map(
+        lambda two: [order(1000 + n, "g777" if n < two[1] else "") for n in range(sum(two))]
+    ),
+    "mass_at": st.sampled_from([None, NOW, NOW - MINUTE, NOW - MASS_EVERY, NOW + HOUR]),
 }
 
 
@@ -292,7 +395,33 @@ def test_law_of_slots(due):
     found, slots = made(**due), due["slots"]
     assert found.calls <= slots.free
     assert len(found.asks) + len(found.polls) <= max(0, 4 - slots.questions)
-    assert sum(len(row) > 1 for row in found.polls) <= 1
+
+
+@given(due=st.fixed_dictionaries(DUE))
+@examples(max_examples=150)
+def test_law_of_mass_questions(due):
+    """One mass question of either kind in 61 seconds, only ever of what can be asked about so."""
+    found, mass_at = made(**due), due["mass_at"]
+    mass = [row for row in found.polls if len(row) > 1]
+    count = len(mass) + sum(len(each.phones) > 5 for each in found.asks)
+    assert count <= 1
+    assert not count or mass_at is None or abs(NOW - mass_at) >= 61 * SECOND
+    assert all(plan.askable(each) for row in mass for each in row)
+    assert all(len(row) <= 200 for row in mass)
+
+
+@given(due=st.fixed_dictionaries(DUE))
+@examples(max_examples=150)
+def test_law_of_asks(due):
+    """Where there is room no small request waits, whatever stands before it; all keep their order."""
+    due["resting"] = AWAKE
+    found, room = made(**due), due["slots"].free_questions
+    unsure = [each.id for each in due["requests"] if each.state is RequestState.UNSURE]
+    asks = [each.id for each in found.asks]
+    assert asks == [each for each in unsure if each in asks]
+    if len(asks) < room:
+        small = {each.id for each in due["requests"] if len(each.phones) <= 5}
+        assert small & set(unsure) <= set(asks)
 
 
 @given(due=st.fixed_dictionaries(DUE))
@@ -314,6 +443,8 @@ def test_law_of_rest(due):
     """A resting account sends nothing, and a silent one makes no call but its probe."""
     found, resting = made(**due), due["resting"]
     assert resting.why is Rest.NONE or not (found.sends or found.repeats)
+    again = [each for each in due["requests"] if each.state is RequestState.REPEAT]
+    assert found.defer == ([] if resting.why is Rest.NONE else again)
     assert not resting.silent or found.calls == int(found.probe)
     assert resting.why is not Rest.NONE or not found.probe
 

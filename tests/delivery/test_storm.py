@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from relay.delivery import storm
 from relay.delivery.storm import CHAIN_GAP, CHAIN_MOST, Judged
-from relay.model import SECOND
+from relay.model import HOUR, SECOND
 from relay.queue import schema
 from relay.queue.rows import Order, Phone
 from relay.queue.states import State
@@ -146,6 +148,55 @@ def test_mail_has_no_chain():
     rows = [order(n, target="bob@example.com", channel="mail") for n in range(60)]
     found = judged([*rows, order(99, "text 0", "bob@example.com", "mail")])
     assert (60, [(99, 0)], []) == (len(found.send), merges(found), found.wait)
+
+
+# -- what a phone has heard --------------------------------------------------------------------
+
+
+def heard(*texts: tuple[str, int, int], last_at: int = NOW, chain: int = 1) -> Phone:
+    """A phone that heard these."""
+    return Phone("main", A, version=3, last_at=last_at, chain=chain, texts=json.dumps(texts))
+
+
+def after(phone: Phone, number: int, says: str = "x", now: int = NOW) -> Phone:
+    """The phone when it has heard an order more."""
+    return storm.having_heard(phone, order(number, says), window=WINDOW, now=now)
+
+
+def test_having_heard():
+    """What the phone heard is added behind what it heard within the window; the row stays the same row."""
+    phone = heard(("old", NOW - WINDOW, 1), ("new", NOW - WINDOW + 1, 2), last_at=NOW - SECOND, chain=7)
+    found = after(phone, 3)
+    assert [("new", NOW - WINDOW + 1, 2), ("x", NOW, 3)] == found.heard
+    assert ("main", A, 3, NOW, 8) == (found.account, found.target, found.version, found.last_at, found.chain)
+    assert (NOW - SECOND, 7) == (phone.last_at, phone.chain)
+
+
+def test_a_repeat_is_heard_anew():
+    """An order that goes out once more counts from now, in the window as in the chain."""
+    phone = after(heard(chain=0), 1)
+    again = after(phone, 1, now=NOW + 30 * SECOND)
+    assert [("x", NOW + 30 * SECOND, 1)] == again.heard
+    assert (NOW + 30 * SECOND, 2) == (again.last_at, again.chain)
+
+
+@pytest.mark.parametrize(
+    ("ago", "chain"),
+    [(0, 8), (CHAIN_GAP - 1, 8), (CHAIN_GAP, 1), (HOUR, 1), (-1, 1), (-HOUR, 1)],
+)
+def test_which_gaps_continue_a_chain(ago, chain):
+    """A chain goes on within 61 seconds; one that lies in the future, by a clock set back, is past."""
+    assert chain == after(heard(last_at=NOW - ago, chain=7), 1).chain
+
+
+@pytest.mark.parametrize("ahead", [1, SECOND, HOUR])
+def test_what_was_heard_in_the_future_is_past(ahead):
+    """After the clock was set back nothing is merged into, or waits for, what is yet to come."""
+    full = heard(("x", NOW + ahead, 1), last_at=NOW + ahead, chain=CHAIN_MOST)
+    found = judged([order(2, "x")], {A: full})
+    assert ([2], [], []) == ([each.id for each in found.send], found.merge, found.wait)
+    assert [("x", NOW, 2)] == found.phones[A].heard
+    assert (1, NOW) == (found.phones[A].chain, found.phones[A].last_at)
 
 
 # -- laws --------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ import pytest
 from harness import START, StillClock
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy import Delete, Select, Update, select
 
 from relay.message.orders import Composed, Draft
 from relay.model import DAY, MINUTE, SECOND, Content, Envelope, File, Ids, Letter, Recipient
@@ -45,9 +44,9 @@ def ids(rows):
 # -- orders -------------------------------------------------------------------------------
 
 
-async def waiting_due(store, account, many):
-    """The waiting orders that are due."""
-    return (await store.everything_due(account, START, requests=0, polls=0, orders=many))[2]
+async def waiting_due(store, account, many, but=()):
+    """The waiting orders that are due, but for those of some senders."""
+    return (await store.everything_due(account, START, requests=0, polls=0, orders=many, but=but))[2]
 
 
 async def due_polls(store, many):
@@ -92,16 +91,62 @@ async def test_due_is_one_account_s_waiting_orders(store):
     assert [] == ids(await waiting_due(store, "c", 100))
 
 
+@pytest.mark.asyncio
+async def test_due_leaves_senders_out(store):
+    """Orders of senders that are slowed don't come, and take nobody's place; their questions do."""
+    await put_orders(
+        store,
+        {"id": 1, "sender": "ops", "due_at": START},
+        {"id": 2, "sender": "dev", "due_at": START},
+        {"id": 3, "sender": "", "due_at": START},
+        {"id": 4, "sender": "ops", "state": "sent", "poll_at": START},
+    )
+    assert [1, 2, 3] == ids(await waiting_due(store, "a", 100))
+    assert [2, 3] == ids(await waiting_due(store, "a", 2, but={"ops"}))
+    assert [3] == ids(await waiting_due(store, "a", 100, but=iter(["ops", "dev", "nobody"])))
+    rest = await store.everything_due("a", START, requests=9, polls=9, orders=9, but=["ops"])
+    assert [[], [4], [2, 3]] == [ids(rows) for rows in rest]
+
+
+@pytest.mark.asyncio
+async def test_due_leaves_expired_orders_out(store):
+    """An order whose time passed is not sent any more, even before somebody has expired it."""
+    await put_orders(
+        store,
+        {"id": 1, "due_at": START, "expire_at": START + 1},
+        {"id": 2, "due_at": START, "expire_at": START},
+        {"id": 3, "due_at": START - 9, "expire_at": START - 5},
+    )
+    assert [1] == ids(await waiting_due(store, "a", 100))
+
+
 @settings(max_examples=30)
 @given(
-    orders=st.lists(st.tuples(st.integers(-2, 2), st.integers(-3, 3), st.sampled_from("ab")), max_size=25),
+    orders=st.lists(
+        st.tuples(
+            st.integers(-2, 2),
+            st.integers(-3, 3),
+            st.sampled_from("ab"),
+            st.sampled_from(["ops", "dev"]),
+            st.integers(-1, 2),
+        ),
+        max_size=25,
+    ),
     many=st.integers(1, 10),
+    but=st.sets(st.sampled_from(["ops", "dev"])),
 )
-def test_due_is_a_sorted_selection(orders, many, tmp_path_factory):
-    """Whatever waits, `due` is what sorting it would give, and `next_due` the first moment after."""
+def test_due_is_a_sorted_selection(orders, many, but, tmp_path_factory):
+    """Whatever waits, `due` is what sorting it would give, and `next_send` the first moment after."""
     rows = [
-        {"id": n, "rank": rank, "due_at": START + late, "account": account}
-        for n, (rank, late, account) in enumerate(orders)
+        {
+            "id": n,
+            "rank": rank,
+            "due_at": START + late,
+            "account": account,
+            "sender": who,
+            "expire_at": START + left,
+        }
+        for n, (rank, late, account, who, left) in enumerate(orders)
     ]
 
     async def run():
@@ -112,10 +157,14 @@ def test_due_is_a_sorted_selection(orders, many, tmp_path_factory):
             mine = sorted(
                 (r for r in rows if r["account"] == "a"), key=lambda r: (r["rank"], r["due_at"], r["id"])
             )
-            due = [row["id"] for row in mine if row["due_at"] <= START]
+            due = [
+                row["id"]
+                for row in mine
+                if row["due_at"] <= START < row["expire_at"] and row["sender"] not in but
+            ]
             later = [row["due_at"] for row in mine if row["due_at"] > START]
-            assert due[:many] == ids(await waiting_due(store, "a", many))
-            assert min(later, default=None) == await store.next_due("a", START, sends=True)
+            assert due[:many] == ids(await waiting_due(store, "a", many, but))
+            assert min(later, default=None) == await store.next_send("a", START)
         finally:
             await engine.close()
 
@@ -161,34 +210,35 @@ async def test_requests(store):
 
 
 @pytest.mark.asyncio
-async def test_next_due(store):
-    """The next moment is the first of an order's, a request's, a poll's; nothing to do has none."""
-    assert None is await store.next_due("a", START, sends=True)
+async def test_next_send(store):
+    """The next send is the first waiting order's that is not due yet; questions don't count."""
+    assert None is await store.next_send("a", START)
     await put_orders(
         store,
         {"id": 1, "due_at": START + 50},
         {"id": 2, "due_at": START + 10, "account": "b"},
         {"id": 3, "due_at": START + 20, "state": "held"},
         {"id": 4, "due_at": START},
+        {"id": 5, "state": "sent", "due_at": START + 5, "poll_at": START + 30},
     )
-    assert START + 50 == await store.next_due("a", START, sends=True)
     await put(store, schema.request, {"account": "a", "state": "unsure", "due_at": START + 40})
-    assert START + 40 == await store.next_due("a", START, sends=True)
-    await put_orders(store, {"id": 5, "state": "sent", "poll_at": START + 30})
-    assert START + 30 == await store.next_due("a", START, sends=True)
-    assert START + 10 == await store.next_due("b", START, sends=True)
+    assert START + 50 == await store.next_send("a", START)
+    assert START + 10 == await store.next_send("b", START)
+    assert None is await store.next_send("a", START + 50)
 
 
 @pytest.mark.asyncio
-async def test_next_due_of_an_account_at_rest(store):
-    """An account that may not send is woken by its questions alone."""
+async def test_next_question(store):
+    """The next question is the first of a request's and a poll's, past or to come; sends don't count."""
     await put_orders(store, {"id": 1, "due_at": START + 10})
-    assert None is await store.next_due("a", START, sends=False)
+    assert None is await store.next_question("a")
     await put(store, schema.request, {"account": "a", "state": "unsure", "due_at": START + 40})
-    assert START + 40 == await store.next_due("a", START, sends=False)
+    assert START + 40 == await store.next_question("a")
     await put_orders(store, {"id": 2, "state": "sent", "poll_at": START + 30})
-    assert START + 30 == await store.next_due("a", START, sends=False)
-    assert START + 10 == await store.next_due("a", START, sends=True)
+    assert START + 30 == await store.next_question("a")
+    await put_orders(store, {"id": 3, "state": "sent", "poll_at": START - 99})
+    assert START - 99 == await store.next_question("a")
+    assert None is await store.next_question("b")
 
 
 @pytest.mark.asyncio
@@ -211,18 +261,75 @@ async def test_orders_by_what_they_belong_to(store):
 
 
 @pytest.mark.asyncio
-async def test_in_state(store):
-    """An account's orders in one state."""
+async def test_scene(store):
+    """Some orders, those merged into them or into their groups, and everything of the mails of both."""
+    await put(store, schema.mail, {"id": 70}, {"id": 71}, {"id": 72})
+    await put(store, schema.recipient, *({"id": 10 + n, "mail_id": n} for n in (70, 71, 72)))
     await put_orders(
-        store, {}, {"state": "sending"}, {"state": "sending", "account": "b"}, {"state": "unsure"}
+        store,
+        {"id": 1, "mail_id": 70},
+        {"id": 2, "mail_id": 70, "parent_id": 1},
+        {"id": 3, "mail_id": 71, "merged_into": 1},
+        {"id": 4, "mail_id": 71},
+        {"id": 5, "mail_id": 72, "merged_into": 4},
+        {"id": 6, "mail_id": 72, "merged_into": 2},
     )
-    assert [2] == ids(await store.in_state(State.SENDING))
+    group = await store.scene([1])
+    assert ([1], [3], [1, 2, 3, 4]) == (ids(group.orders), ids(group.merged), ids(group.siblings))
+    assert ({70, 71}, {80, 81}) == (group.mails.keys(), group.recipients.keys())
+    member = await store.scene(iter([2]))
+    assert ([2], [3, 6]) == (ids(member.orders), ids(member.merged))
+    assert [1, 2, 3, 4, 5, 6] == ids(member.siblings)
+    nothing = await store.scene([])
+    assert ([], [], [], {}, {}) == (
+        nothing.orders,
+        nothing.merged,
+        nothing.siblings,
+        nothing.mails,
+        nothing.recipients,
+    )
+
+
+@pytest.mark.asyncio
+async def test_in_state(store):
+    """Unfinished orders in one state, of whatever account."""
+    await put_orders(
+        store,
+        {},
+        {"state": "sending"},
+        {"state": "sending", "account": "b"},
+        {"state": "unsure"},
+        {"state": "merged"},
+        {"state": "merged", "finished_at": START},
+    )
+    assert {2, 3} == set(ids(await store.in_state(State.SENDING)))
     assert [1] == ids(await store.in_state(State.WAITING))
+    assert [5] == ids(await store.in_state(State.MERGED))
+
+
+NOT_SAID = ["", "nothing", "later"]
+"""Last words of a merged order whose speaker is not at the provider either."""
+
+
+@pytest.mark.asyncio
+async def test_merged_orders_expire(store):
+    """A merged order expires while the one that speaks for it is not at the provider, and no longer."""
+    await put_orders(
+        store,
+        *(
+            {"id": n, "state": "merged", "kind": kind, "expire_at": START - 20 + n}
+            for n, kind in enumerate([*NOT_SAID, "accepted", "unsure", "delivered"], 1)
+        ),
+        {"id": 9, "state": "merged", "expire_at": START, "finished_at": START},
+        {"id": 10, "state": "merged", "expire_at": START + 1},
+    )
+    assert [1, 2, 3] == ids(await store.expired(START, 10))
+    assert START - 19 == await store.next_deadline(DAY)
 
 
 @pytest.mark.asyncio
 async def test_expired(store):
-    """Only orders that wait or are held expire here, those first whose time passed first."""
+    """Only orders that wait, are held or merged expire here, those first whose time passed first."""
     await put_orders(
         store,
         {"id": 1, "expire_at": START},
@@ -245,24 +352,55 @@ async def test_to_warn(store):
 
 
 @pytest.mark.asyncio
-async def test_next_deadline(store):
-    """The next deadline is the first order's that can still expire, or the first warning's."""
-    assert None is await store.next_deadline()
+async def test_open_since(store):
+    """Orders without a final word whose time came by then, if the provider has them or may have them."""
+    others = [state for state in State if state not in (State.SENT, State.UNSURE)]
     await put_orders(
         store,
-        {"id": 1, "expire_at": START + 1, "state": "sent"},
-        {"id": 2, "expire_at": START + 2, "state": "unsure"},
-        {"id": 3, "expire_at": START + 3, "state": "failed", "finished_at": START},
+        {"id": 1, "state": "sent", "start_at": START},
+        {"id": 2, "state": "unsure", "start_at": START - 9, "account": "b"},
+        {"id": 3, "state": "sent", "start_at": START + 1},
+        {"id": 4, "state": "sent", "start_at": START, "finished_at": START},
+        *({"id": 10 + n, "state": state, "start_at": START} for n, state in enumerate(others)),
     )
-    assert None is await store.next_deadline()
+    assert {1, 2} == set(ids(await store.open_since(START, 99)))
+    assert [2] == ids(await store.open_since(START - 1, 99))
+    assert 1 == len(await store.open_since(START, 1))
+    assert [] == await store.open_since(START - 10, 99)
+
+
+@pytest.mark.asyncio
+async def test_next_deadline(store):
+    """The next deadline is the first order's that can still expire or be given up, or the first warning's."""
+    assert None is await store.next_deadline(MINUTE)
+    await put_orders(
+        store, {"id": 3, "start_at": START, "expire_at": START + 3, "state": "failed", "finished_at": START}
+    )
+    assert None is await store.next_deadline(MINUTE)
+    await put_orders(
+        store,
+        {"id": 1, "start_at": START + 5, "expire_at": START + 1, "state": "sent"},
+        {"id": 2, "start_at": START + 7, "expire_at": START + 2, "state": "unsure"},
+    )
+    assert START + 5 + MINUTE == await store.next_deadline(MINUTE)
+    assert START + 5 + DAY == await store.next_deadline(DAY)
     for number, state in enumerate(("sending", "held", "waiting")):
         at = START + 60 - number
         await put_orders(store, {"id": 10 + number, "expire_at": at, "state": state})
-        assert at == await store.next_deadline()
+        assert at == await store.next_deadline(MINUTE)
     await put_orders(
-        store, {"id": 20, "warn_at": START + 70}, {"id": 21, "warn_at": START + 30, "state": "unsure"}
+        store, {"id": 20, "warn_at": START + 70}, {"id": 21, "warn_at": START + 30, "state": "merged"}
     )
-    assert START + 30 == await store.next_deadline()
+    assert START + 30 == await store.next_deadline(MINUTE)
+    assert START + 5 + 20 == await store.next_deadline(20)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("state", "counts"), [(state, state in ("sent", "unsure")) for state in State])
+async def test_which_orders_are_given_up(state, counts, store):
+    """Sent and unsure orders bring on the deadline of `give_up`, others don't."""
+    await put_orders(store, {"start_at": START, "state": state})
+    assert counts == (START + 1 == await store.next_deadline(1))
 
 
 @pytest.mark.asyncio
@@ -378,6 +516,7 @@ NEAR = st.builds(
 @settings(max_examples=12)
 @given(sizes=st.lists(NEAR, min_size=1, max_size=2), spooled=st.booleans())
 @example(sizes=[CHUNK, 0, CHUNK + 1, 1], spooled=False)
+@example(sizes=[15 * CHUNK], spooled=False)
 @example(sizes=[16 * CHUNK, 33 * CHUNK], spooled=True)
 def test_files_come_back(sizes, spooled, tmp_path_factory):
     """Files of any size come back octet for octet and chunk by chunk, from memory as from a spool file."""
@@ -519,7 +658,27 @@ async def test_notices(store):
     assert [2] == ids(await store.due_notices(START, 1))
     assert [4] == ids(await store.claimed_notices(START))
     assert {1, 3, 4, 5, 6, 7} == set(ids(await store.notices_of(5)))
+    assert [2, 5] == ids(await store.notices(iter([5, 2, 99])))
+    assert [] == await store.notices([])
     assert START - 9 == await store.next_notice()
+
+
+@pytest.mark.asyncio
+async def test_sweep_operator_notices(engine, store, clock):
+    """What was told to the operator, of no mail, goes after thirty days; what waits or is of a mail stays."""
+    await put(
+        store,
+        schema.notice,
+        {"id": 1, "state": "done"},
+        {"id": 2, "state": "failed"},
+        {"id": 3, "state": "waiting"},
+        {"id": 4, "state": "done", "mail_id": 5},
+        {"id": 5, "state": "done", "created_at": START + 1},
+        created_at=START,
+    )
+    clock.set(START + 30 * DAY)
+    await store.sweep()
+    assert {3, 4, 5} == {row["id"] for row in await engine.read(select(schema.notice.c.id))}
 
 
 # -- people -------------------------------------------------------------------------------
@@ -536,17 +695,31 @@ async def test_listed(store):
 
 @pytest.mark.asyncio
 async def test_counts(store):
-    """How many orders there are in each state that has any, and since when the oldest is due."""
-    assert ({}, None) == (await store.counts(), await store.oldest_due())
+    """How many unfinished orders there are in each state that has any, of all accounts."""
+    assert {} == await store.counts()
+    await put_orders(
+        store, {}, {}, {"state": "failed", "finished_at": START}, {"account": "b"}, {"state": "held"}
+    )
+    assert {"waiting": 3, "held": 1} == await store.counts()
+
+
+@pytest.mark.asyncio
+async def test_oldest(store):
+    """Since when the oldest order has been due that is not at the provider for sure and that nobody holds."""
+    assert None is await store.oldest()
+    others = ["held", "sent", "merged", "delivered", "dropped"]
     await put_orders(
         store,
-        {"due_at": START},
-        {"due_at": START - 7},
-        {"due_at": START - 99, "state": "failed"},
-        {"due_at": START - 3, "account": "b"},
+        *({"id": 10 + n, "start_at": START - 50, "state": state} for n, state in enumerate(others)),
+        {"id": 1, "start_at": START - 99, "state": "waiting", "finished_at": START},
     )
-    assert {"waiting": 3, "failed": 1} == await store.counts()
-    assert START - 7 == await store.oldest_due()
+    assert None is await store.oldest()
+    for number, state in enumerate(("waiting", "sending", "unsure"), 1):
+        at = START - number
+        # a later try does not make it younger
+        row = {"id": 20 + number, "start_at": at, "due_at": START + DAY, "state": state, "account": state}
+        await put_orders(store, row)
+        assert at == await store.oldest()
 
 
 @pytest.mark.asyncio
@@ -584,30 +757,54 @@ def test_json():
 
 # -- speed --------------------------------------------------------------------------------
 
-SMALL_OR_WHOLE = {"_LIST", "_COUNTS", "_OLDEST", "_CALLING", "_ACCOUNTS"}
+SMALL_OR_WHOLE = {"_LIST", "_CALLING", "_ACCOUNTS"}
 """Asked at start or by people, about everything there is."""
-STATEMENTS = {
-    name: each
-    for name, each in vars(module).items()
-    if isinstance(each, ClauseElement) and name[1:].isupper()
-}
+ALL_OPEN = {"_COUNTS", "_ORDERS_IN"}
+"""Asked at start or by scrapes, about all unfinished orders."""
+STATEMENTS = {name: each for name, each in vars(module).items() if isinstance(each, (Select, Delete, Update))}
 PARAMETERS = {
     "account": "a",
     "state": "waiting",
     "ids": [1, 2],
     "targets": ["+1"],
     "states": ["sent"],
-} | dict.fromkeys(["now", "many", "mail", "file", "n", "order", "before", "above"], 1)
+    "but": ["ops"],
+} | dict.fromkeys(["key", "now", "many", "mail", "file", "n", "order", "before", "above"], 1)
 
 
-@pytest.mark.asyncio
-@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - SMALL_OR_WHOLE))
-async def test_statements_use_an_index(name, engine, path):
-    """What is asked all the time finds its rows by an index, however long the queue."""
+def steps_of(name, path):
+    """How SQLite goes about a statement, step by step."""
     needed = {key: PARAMETERS[key] for key in STATEMENTS[name].compile().params if key in PARAMETERS}
     sql, parameters = _Compiled().other(STATEMENTS[name], needed)
     raw = sqlite3.connect(path)
     plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
     raw.close()
-    assert [each for each in plan if each.startswith("SEARCH")]
+    return plan
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - SMALL_OR_WHOLE - ALL_OPEN))
+async def test_statements_use_an_index(name, engine, path):
+    """What is asked all the time finds its rows by an index, however long the queue."""
+    plan = steps_of(name, path)
+    searches = [each for each in plan if each.startswith("SEARCH")]
+    assert searches
+    # a minimum that has no index is called a search too, of the whole table
+    assert [] == [each for each in searches if " USING " not in each]
     assert [] == [each for each in plan if each.startswith("SCAN")]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", sorted(ALL_OPEN))
+async def test_whole_statements_leave_history_alone(name, engine, path):
+    """What is asked about all open orders reads these alone, however many are finished."""
+    (step,) = [each for each in steps_of(name, path) if each.startswith(("SCAN", "SEARCH"))]
+    assert step.endswith(("USING INDEX orders_started", "USING INDEX orders_open"))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["_OLDEST", "_NEXT_OPEN", "_OPEN_SINCE"])
+async def test_ages_are_found_by_their_index(name, engine, path):
+    """Scrapes and chores find the oldest open orders from their oldest end."""
+    (step,) = steps_of(name, path)
+    assert step.startswith("SEARCH orders USING INDEX orders_started")

@@ -89,7 +89,7 @@ async def test_one_probe_at_a_time(tmp_path: Path) -> None:
         await relay.mail(MAIL, TO)
         await relay.until(lambda: worker.resting.why, "rest")
         sandbox.calls.clear()
-        await worker._remember(probe_at=relay.clock.now())
+        await worker.standing.remember(probe_at=relay.clock.now())
         worker.kick()
         await relay.until(lambda: worker.in_flight, "a probe")
         for _ in range(5):

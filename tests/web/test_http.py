@@ -51,7 +51,7 @@ async def test_over_tcp_there_is_health_and_no_api(tmp_path: Path) -> None:
 async def test_not_ready_says_why(relay: Journey) -> None:
     """A resting account, an unreachable provider and a store that fails each have a sentence."""
     await relay.rest()
-    await relay.app.workers["main"]._remember(rest="login", probe_at=None)
+    await relay.app.workers["main"].standing.remember(rest="login", probe_at=None)
     relay.app.clients["main"].reachable = False
     resting = await call(relay, "GET", "/readyz")
     await relay.app.store.engine.close()

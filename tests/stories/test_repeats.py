@@ -8,6 +8,7 @@ import pytest
 from harness import Journey, journey, settings
 
 from relay.clock import Clock
+from relay.queue.rows import Account
 from relay.smsc.sandbox import Sandbox
 
 TO = "79991234567@sms.example.com"
@@ -110,7 +111,7 @@ async def test_an_order_that_waits_for_one_that_is_dropped_stands_up(relay: Jour
     relay.sandbox.set_balance("0")
     await relay.mail(BARE, TO)
     await relay.pass_time(1)
-    relay.app.workers["main"]._account = type(relay.app.workers["main"]._account)("main")
+    relay.app.workers["main"].standing.row = Account("main")
     first = await relay.order()
     await relay.mail(BARE, TO)
     await relay.pass_time(0)

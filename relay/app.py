@@ -23,16 +23,18 @@ from relay.clock import Clock
 from relay.config import Account, Config
 from relay.delivery.asking import Asking
 from relay.delivery.chores import Chores
+from relay.delivery.claims import recover
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
 from relay.delivery.standing import Standing
-from relay.delivery.worker import Worker, recover
+from relay.delivery.worker import Worker
 from relay.message.reader import Reader
 from relay.model import HOUR, Ids, Outcome, Rest
 from relay.queue.rows import Order
 from relay.queue.sqlite import SQLite
 from relay.queue.states import State
 from relay.queue.store import Store
+from relay.report import operator
 from relay.report.mailer import Mailer
 from relay.smsc.client import Client, Credentials
 from relay.smsc.sandbox import Sandbox
@@ -50,11 +52,6 @@ PARTS = ("smtp", "delivery", "web")
 _MOST_RECIPIENTS = 100_000  # the handler asks the configuration, which may be re-read
 GRACE = 20.0
 """Seconds that sessions and calls under way have to end when the relay stops."""
-_REST_WORDS = {
-    Rest.LOGIN: "the provider refuses the login (or this machine's address); nothing is sent until it works",
-    Rest.MONEY: "the account is out of money; nothing is sent until it is paid",
-    Rest.BLOCKED: "the provider blocks this machine's address for a while; nothing is sent meanwhile",
-}
 
 
 class CannotStart(Exception):  # noqa: N818
@@ -322,9 +319,8 @@ class App:
         if last is rest and now - at < HOUR:
             return  # it came and went and came again: once an hour is enough
         self._last_told[account] = (rest, now)
-        said = f" The provider said: {outcome.code} {outcome.text}." if outcome else ""
         task = asyncio.create_task(
-            self.mailer.tell_operator(f"account {account}", f"Account {account}: {_REST_WORDS[rest]}.{said}")
+            self.mailer.tell_operator(f"account {account}", operator.of_rest(account, rest, outcome))
         )
         self._told.add(task)
         task.add_done_callback(self._told.discard)

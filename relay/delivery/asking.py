@@ -20,7 +20,7 @@ from relay.delivery import plan
 from relay.delivery.claims import ASK_STEPS
 from relay.delivery.news import News, member_row, news_of, person
 from relay.delivery.questions import Questions
-from relay.delivery.sending import FIRST_ASK, HALVED, REFUSED, SECOND_ASK, Sending
+from relay.delivery.sending import HALVED, REFUSED, SECOND_ASK, Sending
 from relay.delivery.settle import Settler
 from relay.model import SECOND, Kind, Outcome, Rest
 from relay.queue import schema
@@ -33,7 +33,6 @@ from relay.smsc.client import Answers, Client, Sent
 
 SURE_ABSENT = 61 * SECOND
 """How long after the break "unknown" is the last word on a phone of an accepted request."""
-__all__ = ["FIRST_ASK", "Asking"]
 
 
 class Asking:

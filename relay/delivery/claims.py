@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from relay.delivery import plan, storm
-from relay.model import MINUTE, SECOND
+from relay.delivery.news import news_of, person
+from relay.delivery.settle import Settler
+from relay.model import MINUTE, SECOND, Kind
 from relay.queue import schema
 from relay.queue.engine import Change
 from relay.queue.rows import Order, Phone, Request, RequestState
@@ -19,12 +21,37 @@ from relay.queue.states import Event, State
 from relay.queue.store import Store, as_json, tell
 
 LEASE = 2 * MINUTE
+FIRST_ASK = SECOND
+"""How long after a break the first question is asked."""
 ASK_STEPS = (3 * SECOND, 10 * SECOND, 20 * SECOND, MINUTE, 5 * MINUTE)
 """Waits between questions about an unsure request that could not be asked, or whose repeat must wait."""
 FRESH = 10 * SECOND
 """How long "unknown" counts: a repeat that comes later than this is asked about once more."""
 
 Claimed = tuple[Request, list[Order]]
+
+
+async def recover(store: Store, settler: Settler) -> None:
+    """What was under way when the last process ended may have been heard: it is asked about.
+
+    Of all accounts, those that the configuration no longer names too: their orders end as unknown.
+    """
+    outcome = person(Kind.UNSURE, "4.4.1", "the relay stopped while the call was under way")
+    orders = await store.in_state(State.SENDING)
+    calling = {request.id: request for request in await store.calling()}
+    lost = {order.request_id for order in orders if order.request_id is not None} - calling.keys()
+    calling |= {request.id: request for request in await store.requests(lost)}
+    now = store.clock.now()
+
+    def reopen(change: Change) -> None:
+        for request in calling.values():
+            change.update(
+                schema.request, request.id, request.version, state=RequestState.UNSURE.value,
+                cause=request.cause or "lost", broke_at=now, due_at=now + FIRST_ASK, absences=0,
+            )  # fmt: skip
+
+    if orders or calling:
+        await settler.settle([news_of(order.id, outcome) for order in orders], reopen)
 
 
 class Claims:

@@ -6,7 +6,7 @@ through `settle`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -53,6 +53,15 @@ def leaves_others_open(event: Event, outcome: Outcome) -> bool:
     if event is Event.REFUSED:
         return outcome.code not in ("7", "8")
     return event in (Event.EXPIRED, Event.DROPPED)
+
+
+def of_group(ends: Collection[State]) -> Outcome:
+    """What became of a group, of the ends that its members came to."""
+    if set(ends) == {State.DELIVERED}:
+        return person(Kind.DELIVERED, "2.1.5", "delivered to all members")
+    if State.FAILED in ends or State.DROPPED in ends:
+        return person(Kind.REFUSED, "5.0.0", "some members were not reached")
+    return person(Kind.UNKNOWN, "4.0.0", "of some members nobody can say what became of them")
 
 
 def had(outcome: Outcome) -> bool:

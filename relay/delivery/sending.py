@@ -16,7 +16,7 @@ from functools import partial
 
 from relay.config import Delivery
 from relay.delivery import plan
-from relay.delivery.claims import LEASE
+from relay.delivery.claims import FIRST_ASK, LEASE
 from relay.delivery.news import News, member_row, news_of, person
 from relay.delivery.settle import Settler
 from relay.model import SECOND, Kind, Outcome
@@ -29,7 +29,6 @@ from relay.smsc.client import Attachment, Client, Sent
 
 _log = logging.getLogger("relay.delivery")
 
-FIRST_ASK = SECOND
 SECOND_ASK = 10 * SECOND
 HALVED = ("7", "8")
 """Refusals that one phone of several may be the cause of."""

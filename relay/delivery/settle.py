@@ -20,7 +20,7 @@ from typing import Any
 
 from relay.config import Delivery, Reports
 from relay.delivery import plan
-from relay.delivery.news import News, detail, had, leaves_others_open, said
+from relay.delivery.news import News, detail, had, leaves_others_open, news_of, of_group, said
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
 from relay.queue.engine import Change, Stale, Trouble
@@ -340,18 +340,5 @@ class Settler:
         row = [each for each in scene.siblings.get(member.recipient_id, ()) if each.parent_id == parent.id]
         if not row or any(each.state not in states.FINAL for each in row):
             return
-        found = {each.state for each in row}
-        if found == {State.DELIVERED}:
-            state, kind, status, reason = State.DELIVERED, Kind.DELIVERED, "2.1.5", "delivered to all members"
-        elif State.FAILED in found:
-            state, kind, status, reason = State.FAILED, Kind.REFUSED, "5.0.0", "some members were not reached"
-        else:
-            state, kind, status, reason = (
-                State.UNKNOWN,
-                Kind.UNKNOWN,
-                "4.0.0",
-                "of some members nobody can say",
-            )
-        outcome = Outcome(kind=kind, status=status, reason=reason)
-        event = {State.DELIVERED: Event.DELIVERED, State.FAILED: Event.REFUSED}.get(state, Event.GAVE_UP)
-        self._move(change, parent, News(order=parent.id, event=event, outcome=outcome), scene)
+        outcome = of_group({each.state for each in row})
+        self._move(change, parent, news_of(parent.id, outcome), scene)

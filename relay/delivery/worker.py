@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 from relay import metrics
 from relay.config import Delivery, Storm
 from relay.delivery import plan, storm
-from relay.delivery.asking import FIRST_ASK, Asking
+from relay.delivery.asking import Asking
 from relay.delivery.claims import Claims
-from relay.delivery.news import News, news_of, person
+from relay.delivery.news import News, person
 from relay.delivery.plan import Plan, Resting, Slots
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
@@ -32,7 +32,7 @@ from relay.delivery.standing import Standing
 from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import Order, Phone, Request, RequestState
+from relay.queue.rows import Order, Phone, Request
 from relay.queue.states import Event, State
 from relay.queue.store import Store
 
@@ -45,29 +45,6 @@ REQUESTS = 64
 """Requests to be asked about or repeated that are read in a round."""
 FEW = 4
 """Orders read at first, beside two for each free slot: a call that ends need not read the whole queue."""
-
-
-async def recover(store: Store, settler: Settler) -> None:
-    """What was under way when the last process ended may have been heard: it is asked about.
-
-    Of all accounts, those that the configuration no longer names too: their orders end as unknown.
-    """
-    outcome = person(Kind.UNSURE, "4.4.1", "the relay stopped while the call was under way")
-    orders = await store.in_state(State.SENDING)
-    calling = {request.id: request for request in await store.calling()}
-    lost = {order.request_id for order in orders if order.request_id is not None} - calling.keys()
-    calling |= {request.id: request for request in await store.requests(lost)}
-    now = store.clock.now()
-
-    def reopen(change: Change) -> None:
-        for request in calling.values():
-            change.update(
-                schema.request, request.id, request.version, state=RequestState.UNSURE.value,
-                cause=request.cause or "lost", broke_at=now, due_at=now + FIRST_ASK, absences=0,
-            )  # fmt: skip
-
-    if orders or calling:
-        await settler.settle([news_of(order.id, outcome) for order in orders], reopen)
 
 
 class Worker:

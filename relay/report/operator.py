@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import textwrap
 
+from relay.model import Outcome, Rest
 from relay.report import fields
+
+_REST = {
+    Rest.LOGIN: "the provider refuses the login (or this machine's address); nothing is sent until it works",
+    Rest.MONEY: "the account is out of money; nothing is sent until it is paid",
+    Rest.BLOCKED: "the provider blocks this machine's address for a while; nothing is sent meanwhile",
+}
+
+
+def of_rest(account: str, rest: Rest, outcome: Outcome | None) -> str:
+    """What the operator should know of an account that goes to rest."""
+    said = f" The provider said: {outcome.code} {outcome.text}." if outcome else ""
+    return f"Account {account}: {_REST[rest]}.{said}"
 
 
 def compose(

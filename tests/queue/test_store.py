@@ -14,7 +14,7 @@ from sqlalchemy import Delete, Select, Update, select
 from relay.message.orders import Composed, Draft
 from relay.model import DAY, MINUTE, SECOND, Content, Envelope, File, Ids, Letter, Recipient
 from relay.queue import intake, schema
-from relay.queue import store as module
+from relay.queue import statements as module
 from relay.queue.engine import Change, Stale
 from relay.queue.rows import NoticeState, Phone, RequestState
 from relay.queue.sqlite import SQLite, _Compiled
@@ -569,7 +569,7 @@ async def test_no_files(engine, store):
 async def test_file_that_is_gone(engine, store):
     """A file whose chunks were swept ends early instead of failing."""
     (stored,) = await store.put_files(7, [File(name="a", type="b", size=3, data=b"abc")])
-    await engine.delete(module._SWEEP_CHUNKS, ids=[stored.id])
+    await engine.delete(module.SWEEP_CHUNKS, ids=[stored.id])
     assert (b"", []) == await back(store, stored)
 
 
@@ -757,9 +757,9 @@ def test_json():
 
 # -- speed --------------------------------------------------------------------------------
 
-SMALL_OR_WHOLE = {"_LIST", "_CALLING", "_ACCOUNTS"}
+SMALL_OR_WHOLE = {"LIST", "CALLING", "ACCOUNTS"}
 """Asked at start or by people, about everything there is."""
-ALL_OPEN = {"_COUNTS", "_ORDERS_IN"}
+ALL_OPEN = {"COUNTS", "ORDERS_IN"}
 """Asked at start or by scrapes, about all unfinished orders."""
 STATEMENTS = {name: each for name, each in vars(module).items() if isinstance(each, (Select, Delete, Update))}
 PARAMETERS = {
@@ -803,7 +803,7 @@ async def test_whole_statements_leave_history_alone(name, engine, path):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("name", ["_OLDEST", "_NEXT_OPEN", "_OPEN_SINCE"])
+@pytest.mark.parametrize("name", ["OLDEST", "NEXT_OPEN", "OPEN_SINCE"])
 async def test_ages_are_found_by_their_index(name, engine, path):
     """Scrapes and chores find the oldest open orders from their oldest end."""
     (step,) = steps_of(name, path)

@@ -1,0 +1,163 @@
+"""What is asked of the database: every statement, made once, for both engines.
+
+What is asked all the time finds its rows by an index, however long the queue; a test keeps
+it so. What is asked about everything there is (at start, by people, by a scrape) says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy.sql.elements import BindParameter
+
+from relay.queue import schema
+from relay.queue.rows import NoticeState, RequestState
+from relay.queue.states import State
+
+STEP = 500
+"""Rows that one step of the purge takes."""
+
+_o, _r, _n, _c = schema.orders.c, schema.request.c, schema.notice.c, schema.content.c
+_ids: BindParameter[Any] = bindparam("ids", expanding=True)
+
+DUE = (
+    select(schema.orders)
+    .where(
+        _o.account == bindparam("account"),
+        _o.state == State.WAITING,
+        _o.due_at <= bindparam("now"),
+        _o.expire_at > bindparam("now"),
+        _o.sender.not_in(bindparam("but", expanding=True)),
+    )
+    .order_by(_o.rank, _o.due_at, _o.id)
+    .limit(bindparam("many"))
+)
+DUE_REQUESTS = (
+    select(schema.request)
+    .where(_r.account == bindparam("account"), _r.due_at <= bindparam("now"))
+    .order_by(_r.due_at)
+    .limit(bindparam("many"))
+)
+DUE_POLLS = (
+    select(schema.orders)
+    .where(_o.account == bindparam("account"), _o.poll_at <= bindparam("now"))
+    .order_by(_o.poll_at)
+    .limit(bindparam("many"))
+)
+NEXT_DUE = select(func.min(_o.due_at)).where(
+    _o.account == bindparam("account"), _o.state == State.WAITING, _o.due_at > bindparam("now")
+)
+NEXT_REQUEST = select(func.min(_r.due_at)).where(_r.account == bindparam("account"), _r.due_at.is_not(None))
+NEXT_POLL = select(func.min(_o.poll_at)).where(_o.account == bindparam("account"), _o.poll_at.is_not(None))
+ORDERS_BY_ID = select(schema.orders).where(_o.id.in_(_ids))
+ORDERS_BY_REQUEST = select(schema.orders).where(_o.request_id.in_(_ids)).order_by(_o.id)
+ORDERS_BY_MAIL = select(schema.orders).where(_o.mail_id == bindparam("mail")).order_by(_o.id)
+ORDERS_OF_MAILS = select(schema.orders).where(_o.mail_id.in_(_ids)).order_by(_o.id)
+RECIPIENTS_OF_MAILS = select(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids))
+GROUPS_OF = select(_o.parent_id).where(_o.id.in_(_ids), _o.parent_id.is_not(None))
+ORDERS_MERGED = (
+    select(schema.orders).where(_o.merged_into.in_(_ids) | _o.merged_into.in_(GROUPS_OF)).order_by(_o.id)
+)
+ORDERS_MEMBERS = select(schema.orders).where(_o.parent_id.in_(_ids)).order_by(_o.id)
+ORDERS_IN = select(schema.orders).where(_o.state == bindparam("state"), _o.finished_at.is_(None))
+STILL_HERE = _o.state.in_((State.WAITING, State.HELD)) | (
+    # merged into one that is not at the provider either
+    (_o.state == State.MERGED) & _o.kind.in_(("", "nothing", "later"))
+)
+EXPIRED = (
+    select(schema.orders)
+    .where(_o.finished_at.is_(None), _o.expire_at <= bindparam("now"), STILL_HERE)
+    .order_by(_o.expire_at)
+    .limit(bindparam("many"))
+)
+NEXT_EXPIRY = select(func.min(_o.expire_at)).where(
+    _o.finished_at.is_(None),
+    STILL_HERE | (_o.state == State.SENDING),  # which may come back to waiting
+)
+NEXT_WARNING = select(func.min(_o.warn_at)).where(_o.warn_at.is_not(None))
+TO_WARN = select(schema.orders).where(_o.warn_at <= bindparam("now")).limit(bindparam("many"))
+LIST = (
+    select(schema.orders)
+    .where(_o.state.in_(bindparam("states", expanding=True)))
+    .order_by(_o.id.desc())
+    .limit(bindparam("many"))
+)
+COUNTS = select(_o.state, func.count().label("n")).where(_o.finished_at.is_(None)).group_by(_o.state)
+OLDEST = select(func.min(_o.start_at)).where(
+    _o.finished_at.is_(None), _o.state.in_((State.WAITING, State.SENDING, State.UNSURE))
+)
+NEXT_OPEN = select(func.min(_o.start_at)).where(
+    _o.finished_at.is_(None), _o.state.in_((State.SENT, State.UNSURE))
+)
+OPEN_SINCE = (
+    select(schema.orders)
+    .where(
+        _o.finished_at.is_(None), _o.state.in_((State.SENT, State.UNSURE)), _o.start_at <= bindparam("before")
+    )
+    .limit(bindparam("many"))
+)
+MAILS = select(schema.mail).where(schema.mail.c.id.in_(_ids))
+RECIPIENTS = select(schema.recipient).where(schema.recipient.c.id.in_(_ids))
+CONTENTS = select(schema.content).where(_c.id.in_(_ids))
+REQUESTS = select(schema.request).where(_r.id.in_(_ids))
+CALLING = select(schema.request).where(_r.state == RequestState.CALLING)
+PHONES = select(schema.phone).where(
+    schema.phone.c.account == bindparam("account"),
+    schema.phone.c.target.in_(bindparam("targets", expanding=True)),
+)
+ACCOUNTS = select(schema.account)
+CHUNK = select(schema.chunk.c.data).where(
+    schema.chunk.c.file_id == bindparam("file"), schema.chunk.c.n == bindparam("n")
+)
+STORY = select(schema.story).where(schema.story.c.order_id == bindparam("order")).order_by(schema.story.c.id)
+DUE_NOTICES = (
+    select(schema.notice)
+    .where(_n.due_at <= bindparam("now"), _n.state == NoticeState.WAITING)
+    .order_by(_n.due_at)
+    .limit(bindparam("many"))
+)
+CLAIMED_NOTICES = select(schema.notice).where(
+    _n.due_at > bindparam("now"), _n.report_id.is_not(None), _n.state == NoticeState.WAITING
+)
+MAIL_NOTICES = select(schema.notice).where(_n.mail_id == bindparam("mail"))
+NOTICES = select(schema.notice).where(_n.id.in_(_ids)).order_by(_n.id)
+OLD_OPERATOR_NOTICES = delete(schema.notice).where(
+    _n.mail_id == 0, _n.state != NoticeState.WAITING, _n.created_at <= bindparam("before")
+)
+NEXT_NOTICE = select(func.min(_n.due_at)).where(_n.due_at.is_not(None))
+SWEEP_REPEATS = delete(schema.repeat).where(schema.repeat.c.at <= bindparam("before"))
+OLD_MAILS = (
+    select(schema.mail.c.id)
+    .where(
+        schema.mail.c.received_at <= bindparam("before"),
+        schema.mail.c.id > bindparam("above"),
+        ~exists().where(_o.mail_id == schema.mail.c.id, _o.finished_at.is_(None)),
+        ~exists().where(_n.mail_id == schema.mail.c.id, _n.state == NoticeState.WAITING),
+    )
+    .order_by(schema.mail.c.id)
+    .limit(STEP)
+)
+FILES_OF = select(schema.file.c.id).where(schema.file.c.mail_id.in_(_ids))
+WIPE_CONTENTS = update(schema.content).where(_c.mail_id.in_(_ids)).values(text="", params="{}", files="[]")
+WIPE_MAILS = update(schema.mail).where(schema.mail.c.id.in_(_ids)).values(head=b"", subject="", full_id=None)
+FORGET = (
+    delete(schema.story).where(schema.story.c.order_id.in_(select(_o.id).where(_o.mail_id.in_(_ids)))),
+    delete(schema.notice).where(_n.mail_id.in_(_ids)),
+    delete(schema.orders).where(_o.mail_id.in_(_ids)),
+    delete(schema.content).where(_c.mail_id.in_(_ids)),
+    delete(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids)),
+    delete(schema.mail).where(schema.mail.c.id.in_(_ids)),
+)
+OLD_REQUESTS = delete(schema.request).where(_r.id <= bindparam("key"), _r.state == RequestState.DONE)
+SILENT_PHONES = delete(schema.phone).where(schema.phone.c.last_at <= bindparam("before"))
+ORPHANS = (
+    select(schema.file.c.id)
+    .where(
+        schema.file.c.created_at <= bindparam("before"),
+        ~exists().where(schema.mail.c.id == schema.file.c.mail_id),
+    )
+    .limit(STEP)
+)
+SWEEP_CHUNKS = delete(schema.chunk).where(schema.chunk.c.file_id.in_(_ids))
+SWEEP_FILES = delete(schema.file).where(schema.file.c.id.in_(_ids))

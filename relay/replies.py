@@ -68,13 +68,10 @@ NO_SUCH_DOMAIN = Reply(550, "5.1.2", "no route for this domain")
 TOO_LARGE = Reply(552, "5.3.4", "the mail is too large")
 BARE_LINE_ENDS = Reply(550, "5.5.2", "bare CR or LF in the mail, lines must end with CR LF (RFC 5321 2.3.8)")
 LOOP = Reply(554, "5.4.6", "mail loop: too many Received headers")
-SYNTAX = Reply(501, "5.5.4", "syntax error in parameters")
 BAD_SENDER = Reply(553, "5.1.7", "bad sender address, write MAIL FROM:<user@domain>")
 BAD_RECIPIENT = Reply(553, "5.1.3", "bad recipient address, write RCPT TO:<user@domain>")
-BAD_SEQUENCE = Reply(503, "5.5.1", "bad sequence of commands")
 NO_VALID_RECIPIENTS = Reply(554, "5.5.1", "no valid recipients")
 UNKNOWN_COMMAND = Reply(500, "5.5.2", "command not recognised")
-UNKNOWN_PARAMETER = Reply(555, "5.5.4", "parameter not recognised")
 
 
 def queued(identity: str) -> Reply:

@@ -5,26 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import aiosmtplib
 import click
 
-from relay.cli.common import FAILED, WRONG, config_option, configuration, fail, say
+from relay.cli.common import FAILED, WRONG, as_json, complaints, config_option, configuration, fail, say
 from relay.config import Account, Config, Loaded
 from relay.message import routes
 from relay.model import Outcome
 from relay.queue.engine import InUse, Trouble
 from relay.queue.sqlite import SQLite
+from relay.report.mailer import way_out
+from relay.report.transport import Maildir, greet
 from relay.smsc.client import Client, Credentials
 from relay.smtp import sockets
-
-
-def complaints(loaded: Loaded) -> list[str]:
-    """What the rooms say of the values, at their places in the file."""
-    config = loaded.config
-    return [loaded.fault(place, why) for place, why in routes.complaints(config.routes, config.aliases)]
 
 
 def doubts(loaded: Loaded) -> list[str]:
@@ -38,7 +34,8 @@ def doubts(loaded: Loaded) -> list[str]:
 @click.command()
 @config_option
 @click.option("--offline", is_flag=True, help="Judge the file alone, reach for nothing.")
-def check(config: str | None, *, offline: bool) -> None:
+@click.option("--json", "json_", is_flag=True, help="Print JSON.")
+def check(config: str | None, *, offline: bool, json_: bool) -> None:
     """Judge the configuration, then try database, provider, report smarthost and ports."""
     loaded = configuration(config)
     wrong = complaints(loaded)
@@ -46,19 +43,22 @@ def check(config: str | None, *, offline: bool) -> None:
         fail("\n".join(wrong), WRONG)
     for warning in doubts(loaded):
         say(f"warning: {warning}")
-    click.echo(f"{loaded.path}: no faults")
-    if offline:
-        return
-    good = asyncio.run(_reach(loaded.config))
-    sys.exit(0 if good else FAILED)
+    found = [(str(loaded.path), "")] + ([] if offline else asyncio.run(_reach(loaded.config, quiet=json_)))
+    if json_:
+        as_json([{"what": what, "trouble": trouble} for what, trouble in found])
+    elif offline:
+        click.echo(f"{loaded.path}: no faults")
+    sys.exit(FAILED if any(trouble for _what, trouble in found) else 0)
 
 
-async def _reach(config: Config) -> bool:
-    good = True
+async def _reach(config: Config, *, quiet: bool) -> list[tuple[str, str]]:
+    """Try everything, saying each as it comes."""
+    found = []
     async for what, trouble in _tries(config):
-        click.echo(f"{what}: {trouble or 'works'}")
-        good = good and not trouble
-    return good
+        found.append((what, trouble))
+        if not quiet:
+            click.echo(f"{what}: {trouble or 'works'}")
+    return found
 
 
 async def _tries(config: Config) -> AsyncIterator[tuple[str, str]]:
@@ -78,7 +78,7 @@ async def _tries(config: Config) -> AsyncIterator[tuple[str, str]]:
     except (Trouble, OSError) as error:
         yield f"store {config.store_path}", str(error)
     for name, account in config.accounts.items():
-        async for result in _account(name, account):
+        async for result in _account(name, account, _senders(config, name)):
             yield result
     yield await _smarthost(config)
     doors = [f"listener {listener.address}" for listener in config.listeners]
@@ -90,7 +90,7 @@ async def _tries(config: Config) -> AsyncIterator[tuple[str, str]]:
         yield await _port(door, address, running=running)
 
 
-async def _account(name: str, account: Account) -> AsyncIterator[tuple[str, str]]:
+async def _account(name: str, account: Account, senders: Sequence[str]) -> AsyncIterator[tuple[str, str]]:
     if account.url == "sandbox":
         yield f"account {name} (the built-in sandbox: nothing leaves this machine)", ""
         return
@@ -101,27 +101,43 @@ async def _account(name: str, account: Account) -> AsyncIterator[tuple[str, str]
     )
     async with Client(name=name, url=account.url, credentials=credentials) as client:
         answer = await client.balance()
-    if isinstance(answer, Outcome):
-        said = f" (SMSC {answer.code} {answer.text})" if answer.code else ""
-        yield f"account {name} at {account.url}", f"{answer.reason}{said}"
-    else:
-        yield f"account {name} at {account.url}, balance {answer.amount} {answer.currency}".rstrip(), ""
+        if isinstance(answer, Outcome):
+            said = f" (SMSC {answer.code} {answer.text})" if answer.code else ""
+            yield f"account {name} at {account.url}", f"{answer.reason}{said}"
+            return
+        told = f"balance {answer.amount} {answer.currency}".rstrip()
+        yield f"account {name} at {account.url}, {told}", ""
+        if senders:
+            yield await _names(name, senders, await client.senders())
+
+
+async def _names(account: str, wanted: Sequence[str], known: list[str] | Outcome) -> tuple[str, str]:
+    """Whether the account may send under the names of its routes, as far as the provider tells."""
+    what = f"account {account}, sender {', '.join(wanted)}"
+    if isinstance(known, Outcome) or not known:
+        return f"{what} (the provider does not tell the account's names)", ""
+    missing = [name for name in wanted if name.casefold() not in {each.casefold() for each in known}]
+    if missing:
+        return what, f"{', '.join(missing)} is not among the account's names: {', '.join(known)}"
+    return what, ""
 
 
 async def _smarthost(config: Config) -> tuple[str, str]:
-    reports = config.reports
-    if reports.maildir is not None:
-        return f"reports into {reports.maildir}", ""
-    host, port = (reports.smtp.host, reports.smtp.port) if reports.smtp else ("127.0.0.1", 25)
-    client = aiosmtplib.SMTP(hostname=host, port=port, timeout=10, start_tls=False)
-    if reports.smtp and reports.smtp.tls == "implicit":
-        client = aiosmtplib.SMTP(hostname=host, port=port, timeout=10, use_tls=True)
-    try:
-        await client.connect()
-        await client.quit()
-    except (aiosmtplib.SMTPException, OSError) as error:
-        return f"report smarthost {host}:{port}", str(error) or type(error).__name__
-    return f"report smarthost {host}:{port}", ""
+    where = way_out(config.reports)
+    if isinstance(where, Maildir):
+        return f"reports into {where.path}", ""
+    trouble = await greet(replace(where, timeout=10), hostname=config.hostname)
+    return f"report smarthost {where.host}:{where.port}", trouble
+
+
+def _senders(config: Config, account: str) -> list[str]:
+    """The sender names of the account's phone routes; those of mail are addresses."""
+    names = [
+        route.params["sender"]
+        for route in config.routes
+        if route.account == account and route.channel != "mail" and "sender" in route.params
+    ]
+    return list(dict.fromkeys(names))
 
 
 def _not_writable(folder: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from relay.config import ConfigError, Loaded, find, load
+from relay.message import routes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,7 +29,8 @@ def configuration(config: str | None, *, secrets: bool = True) -> Loaded:
     try:
         return load(find(chosen), secrets=secrets)
     except ConfigError as error:
-        say(str(error))
+        rest = complaints(error.loaded) if isinstance(error.loaded, Loaded) else []
+        say("\n".join([*error.faults, *(each for each in rest if each not in error.faults)]))
         sys.exit(WRONG)
 
 
@@ -41,6 +43,12 @@ def fail(text: str, code: int = FAILED) -> NoReturn:
     """End the command."""
     say(text)
     sys.exit(code)
+
+
+def complaints(loaded: Loaded) -> list[str]:
+    """What the rooms say of the values, at their places in the file."""
+    config = loaded.config
+    return [loaded.fault(place, why) for place, why in routes.complaints(config.routes, config.aliases)]
 
 
 def as_json(value: Any) -> None:

@@ -28,7 +28,6 @@ from relay.queue.rows import Order
 from relay.queue.states import FINAL, State
 from relay.smsc.sandbox import Sandbox
 
-PHONE = "+79991234567"
 GOOD = "79991234567@sms.example.com"
 BAD = "79990003025@sms.example.com"
 SENDER = "zabbix@mon.example.com"

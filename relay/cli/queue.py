@@ -131,9 +131,12 @@ def _action(name: str, text: str) -> None:
     @queue.command(name, help=text)
     @config_option
     @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-    def act(config: str | None, ids: tuple[str, ...]) -> None:
-        for each in ids:
-            order = _ask(config, "POST", f"/api/queue/{each}/{name}")
+    @click.option("--json", "json_", is_flag=True, help="Print JSON.")
+    def act(config: str | None, ids: tuple[str, ...], *, json_: bool) -> None:
+        orders = [_ask(config, "POST", f"/api/queue/{each}/{name}") for each in ids]
+        if json_:
+            as_json(orders)
+        for order in [] if json_ else orders:
             click.echo(f"{order['id']} {order['state']}")
 
 

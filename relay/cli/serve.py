@@ -10,8 +10,8 @@ import click
 
 from relay import log
 from relay.app import PARTS, App, CannotStart
-from relay.cli.check import complaints, doubts
-from relay.cli.common import FAILED, WRONG, config_option, configuration, fail, say
+from relay.cli.check import doubts
+from relay.cli.common import FAILED, WRONG, complaints, config_option, configuration, fail, say
 from relay.config import Config, ConfigError, Loaded, load
 from relay.queue.engine import Trouble
 

@@ -105,8 +105,19 @@ def load(path: Path, *, secrets: bool = True) -> Loaded:
     checks.check(read)
     faults = read.faults()
     if faults or config is None:
-        raise ConfigError(*faults)
+        rest = config or _routes_of(read, folder)
+        loaded = Loaded(config=rest, path=path, _document=read) if rest else None
+        raise ConfigError(*faults, loaded=loaded)
     return Loaded(config=config, path=path, warnings=read.warnings(), _document=read)
+
+
+def _routes_of(read: Document, folder: Path) -> Config | None:
+    """What rooms judge, alone: so that faults elsewhere do not hide theirs. None where that is faulty."""
+    kept = {name: read.values[name] for name in ("accounts", "routes", "aliases") if name in read.values}
+    try:
+        return Config.model_validate(kept, context={"folder": folder})
+    except ValidationError:
+        return None
 
 
 def default(folder: Path | None = None) -> Config:

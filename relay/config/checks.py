@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from relay.config import units
-from relay.config.document import Document, Location
+from relay.config.document import NOT_FETCHED, Document, Location
 from relay.config.setting import EACH, settings
 from relay.config.shape import Config
 
@@ -67,6 +67,13 @@ NOT_BUILT = (
     _warns("routes", EACH, "quiet", "hours", so="messages go out at any hour"),
     _warns("routes", EACH, "escalate", so="nobody else is called"),
     _warns("aliases", EACH, "escalate", so="nobody else is called"),
+    _warns("listeners", EACH, "answer_timeout", so="DATA is answered once the mail is on disk"),
+    _warns("routes", EACH, "quiet", "by", so="messages go out at any hour"),
+    _warns("storm", "burst", so="there are no digests; each message goes out"),
+    _warns("storm", "per", so="there are no digests; each message goes out"),
+    _warns("storm", "digest_every", so="there are no digests; each message goes out"),
+    _warns("inbox", "window", so="replies from phones are not fetched"),
+    _warns("inbox", "acknowledge", so="replies from phones are not fetched"),
     _warns("inbox", "default", so="replies from phones are not fetched"),
     _warns("web", "callback_secret", so="callbacks are not taken"),
     _warns("web", "public_url", so="callbacks are not taken"),
@@ -169,6 +176,24 @@ def _credentials(document: Document) -> None:
             document.fault(place, f"{'psw' if login else 'login'} is missing; a login needs both")
         elif not key and not login:
             document.fault(place, "the provider needs apikey, or login and psw; or write url: sandbox")
+    _one_account_a_login(document)
+
+
+def _one_account_a_login(document: Document) -> None:
+    """Slots are counted for each account, and the provider counts them for each login."""
+    seen: set[tuple[str, str]] = set()
+    for place, account in select(document.values, ("accounts", EACH)):
+        if not isinstance(account, dict) or account.get("url") == "sandbox":
+            continue
+        if "apikey" in account and ("login" in account or "psw" in account):
+            continue  # a fault of its own
+        who = account.get("apikey") or account.get("login")
+        key = (str(account.get("url", "https://smsc.ru")), str(who))
+        if who and who != NOT_FETCHED and key in seen:
+            document.fault(
+                place, "another account has the same login; the provider bans it at 15 calls at once"
+            )
+        seen.add(key)
 
 
 def _reports(document: Document) -> None:

@@ -25,6 +25,8 @@ LARGEST_FILE = 16 << 20
 MOST_VALUES = 2_000_000  # after aliases are unfolded
 DEEPEST = 32
 
+NOT_FETCHED = "-"
+"""What stands in the place of a secret that was not asked for."""
 SECRETS = frozenset({"login", "psw", "apikey", "password", "callback_secret"})
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -55,9 +57,10 @@ _PROBLEMS = (  # libyaml's words, which are about YAML, and ours, which are abou
 class ConfigError(Exception):
     """A configuration that cannot be used; `faults` has a line for each thing wrong with it."""
 
-    def __init__(self, *faults: str) -> None:
+    def __init__(self, *faults: str, loaded: object = None) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+        self.loaded = loaded  # what of it the rooms can judge all the same
 
 
 class Unreadable(Exception):  # noqa: N818  # caught in `read`, never seen outside

@@ -11,13 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from relay.config import units
-from relay.config.document import Document, Location
+from relay.config.document import NOT_FETCHED, Document, Location
 from relay.config.routing import KEPT, PARAMETERS, Route
 from relay.config.setting import EACH, Setting, Shape, fields, settings
 from relay.config.shape import Config
 
 LARGEST_SECRET = 64 << 10
-NOT_FETCHED = "-"
 
 WHERE = {one.name: one.pattern for one in reversed(tuple(settings(Config)))}
 

@@ -147,7 +147,8 @@ class Reports(Shape):
         help="The From of reports. The domain should take mail.",
     )
     operator: MailboxOrNot = setting(
-        "", help="Who is told of account trouble, low balance, silent callbacks and failing reports."
+        "",
+        help="Who is told of account trouble and failing reports (later: low balance, silent callbacks).",
     )
     smtp: Smarthost | None = setting(
         None, shown="{host: 127.0.0.1, port: 25}", help="The smarthost that takes reports; or maildir."
@@ -190,10 +191,10 @@ class Storm(Shape):
         "60s", help="The same text within this time is sent once; at least 60s."
     )
     burst: Annotated[Whole, Field(ge=0)] = setting(
-        10, help="Over so many messages the rest is a digest; 0: none."
+        10, help="Over so many messages the rest is a digest; 0: none. Not built yet."
     )
-    per: Positive = setting("1m", help="The time in which a burst is counted.")
-    digest_every: Positive = setting("1m", help="How often a digest goes out.")
+    per: Positive = setting("1m", help="The time in which a burst is counted. Not built yet.")
+    digest_every: Positive = setting("1m", help="How often a digest goes out. Not built yet.")
 
 
 class Cap(Shape):

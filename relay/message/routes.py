@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -194,11 +194,23 @@ def complaints(routes: Sequence[Route], aliases: Mapping[str, Alias]) -> list[tu
         for n, member in enumerate(alias.to):
             if member.casefold() in known or address.is_group(member):
                 continue
-            try:
-                address.number(member, "")
-            except address.AddressError as error:
-                found.append((("aliases", name, "to", n), str(error)))
+            why = _no_number(member, {"", *(route.region for route in routes)})
+            if why:
+                found.append((("aliases", name, "to", n), why))
     return found
+
+
+def _no_number(member: str, regions: Iterable[str]) -> str:
+    """Why a member is no number in any of these regions, "" where it is in one."""
+    why = ""
+    for region in sorted(regions):
+        try:
+            address.number(member, region)
+        except address.AddressError as error:
+            why = why or str(error)
+        else:
+            return ""
+    return why
 
 
 def doubts(routes: Sequence[Route]) -> list[tuple[Place, str]]:

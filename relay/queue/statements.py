@@ -30,7 +30,7 @@ DUE = (
         _o.expire_at > bindparam("now"),
         _o.sender.not_in(bindparam("but", expanding=True)),
     )
-    .order_by(_o.rank, _o.due_at, _o.id)
+    .order_by(_o.rank, _o.id)
     .limit(bindparam("many"))
 )
 DUE_REQUESTS = (

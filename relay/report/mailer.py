@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from relay import model
 from relay.config import Delivery, Reports
-from relay.model import MINUTE, SECOND, Auto
+from relay.model import HOUR, MINUTE, SECOND, Auto
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Content, Mail, Notice, NoticeState, Order, Recipient, StoredFile
@@ -64,11 +64,12 @@ class Mailer:
         self._mailed = mailed
         self._kick = asyncio.Event()
         self._stopping = False
-        self._where = _way_out(reports)
+        self._trouble_told_at = -HOUR
+        self._where = way_out(reports)
 
     def adopt(self, reports: Reports, delivery: Delivery) -> None:
         """Go on by a re-read configuration."""
-        self._reports, self._delivery, self._where = reports, delivery, _way_out(reports)
+        self._reports, self._delivery, self._where = reports, delivery, way_out(reports)
 
     def kick(self) -> None:
         """Notices were written."""
@@ -164,6 +165,7 @@ class Mailer:
         if failed:
             _log.error("a report was given up", extra={"mail": model.show(notices[0].mail_id),
                                                        "why": delivered.text})  # fmt: skip
+            await self._report_trouble(notices, now)
         change = Change()
         for n in notices:
             if done or failed:
@@ -176,6 +178,12 @@ class Mailer:
                 values = {"due_at": at, "last": delivered.text}
             change.update(schema.notice, n.id, n.version, **values)
         await self._store.write(change)
+
+    async def _report_trouble(self, notices: Sequence[Notice], now: int) -> None:
+        """A sender will not hear: the operator should, once an hour."""
+        if notices[0].action != OPERATOR and now - self._trouble_told_at >= HOUR:
+            self._trouble_told_at = now
+            await self.tell_operator("reports", "A report to a sender was given up; the log says why.")
 
     async def _send_to_operator(self, notice: Notice) -> Delivered:
         mail = operator.compose(
@@ -316,7 +324,7 @@ def _again(now: int, attempts: int, steps: Sequence[int], chance: float) -> int:
     return now + wait + int(wait * chance / 5)
 
 
-def _way_out(reports: Reports) -> Smarthost | Maildir:
+def way_out(reports: Reports) -> Smarthost | Maildir:
     """Where reports leave: the maildir, or the smarthost (this machine's own where none is set)."""
     if reports.maildir is not None:
         return Maildir(path=str(reports.maildir))

@@ -108,9 +108,22 @@ class _Letter:
     utf8: bool
 
 
-async def _send(where: Smarthost, letter: _Letter, *, hostname: str) -> Delivery:
-    """One connection, one transaction. Raises on whatever happens outside of MAIL, RCPT and DATA."""
-    client = aiosmtplib.SMTP(
+async def greet(where: Smarthost, *, hostname: str) -> str:
+    """Connect, as for a report: TLS, login, EHLO. What went wrong, "" where nothing did."""
+    client = _client(where, fields.host(hostname) or "localhost")
+    try:
+        await client.connect()
+        await _greet(client)
+        await client.quit()
+    except (aiosmtplib.SMTPException, OSError, ValueError) as trouble:
+        return fields.clean(str(trouble) or type(trouble).__name__)
+    finally:
+        client.close()
+    return ""
+
+
+def _client(where: Smarthost, hostname: str) -> aiosmtplib.SMTP:
+    return aiosmtplib.SMTP(
         hostname=where.host,
         port=where.port,
         local_hostname=hostname,
@@ -124,6 +137,11 @@ async def _send(where: Smarthost, letter: _Letter, *, hostname: str) -> Delivery
         username=where.username or None,
         password=where.password or None,
     )
+
+
+async def _send(where: Smarthost, letter: _Letter, *, hostname: str) -> Delivery:
+    """One connection, one transaction. Raises on whatever happens outside of MAIL, RCPT and DATA."""
+    client = _client(where, hostname)
     try:
         await client.connect()
         await _greet(client)

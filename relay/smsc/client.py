@@ -184,6 +184,13 @@ class Client:
         price = self._understood(wire.read_price(heard.status, heard.body))
         return price.reason if isinstance(price, Outcome) else price
 
+    async def senders(self) -> list[str] | Outcome:
+        """Ask under which names the account may send; an outcome where that is not told."""
+        heard = await self._ask("get.php", wire.senders_fields())
+        if isinstance(heard, Outcome):
+            return heard
+        return self._answered(wire.read_senders(heard.status, heard.body))
+
     async def look_up(self, id: str, since: int) -> Mapping[str, Outcome] | Outcome:  # noqa: A002
         """The phones that the provider's history since then holds under this id, by number.
 

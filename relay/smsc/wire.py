@@ -194,6 +194,20 @@ def read_messages(http_status: int, body: bytes) -> list[StatusLine] | Refused |
     return [line for each in value if (line := _status_line(each, ("", ""))) is not None]
 
 
+def senders_fields() -> Fields:
+    """The fields of get.php for the names that the account may send under."""
+    return [("get_senders", "1"), ("charset", "utf-8"), ("fmt", "3")]
+
+
+def read_senders(http_status: int, body: bytes) -> list[str] | Refused | Unreadable:
+    """The answer of get.php?get_senders=1: the names, whatever else is told of them."""
+    value = reading.many(http_status, body)
+    if not isinstance(value, list):
+        return value
+    names = [reading.text(each.get("sender")) for each in value if isinstance(each, dict)]
+    return [name for name in names if name]
+
+
 def read_balance(http_status: int, body: bytes) -> Balance | Refused | Unreadable:
     """The answer of balance.php; a bare number will do."""
     value = reading.one(http_status, body, bare="balance")

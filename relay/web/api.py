@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from email.utils import parseaddr
 from typing import Any, Protocol
 
@@ -198,6 +198,10 @@ class Api:
         for route in config.routes:
             if route.channel == wanted:
                 return routes.on_route(to, route, config.aliases)
+        for route in config.routes:
+            if wanted == "flash" and route.channel == "sms":  # the same route, shown at once
+                found = routes.on_route(to, route, config.aliases)
+                return found if isinstance(found, Reply) else replace(found, channel=wanted, named=True)
         return Reply(550, "5.1.2", f"no route has the channel {wanted}")
 
     async def _order(self, request: web.Request) -> Order | web.Response:

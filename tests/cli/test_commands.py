@@ -72,6 +72,8 @@ async def test_a_message_is_sent_listed_and_shown(tmp_path: Path) -> None:
         shown_json = await typed("queue", "show", "--json", "-c", file, name)
         held = await typed("queue", "hold", "-c", file, name)
         again = await typed("queue", "retry", "-c", file, name)
+        flash = await typed("send", "-c", file, "--channel", "flash", "--json", "+79991234567", "hello you")
+        again_json = await typed("queue", "retry", "--json", "-c", file, name)
         nodes = await typed("nodes", "-c", file)
         nodes_json = await typed("nodes", "--json", "-c", file)
         refused = await typed("send", "-c", file, "nobody", "hello")
@@ -85,6 +87,8 @@ async def test_a_message_is_sent_listed_and_shown(tmp_path: Path) -> None:
     assert "hello" == json.loads(shown_json.output)["text"]
     assert (1, True) == (held.exit_code, "can't be held" in held.output)
     assert (0, True) == (again.exit_code, "waiting" in again.output)
+    assert "flash" == json.loads(flash.output)[0]["channel"]
+    assert "waiting" == json.loads(again_json.output)[0]["state"]
     assert "relay.example.com sqlite" in nodes.output
     assert "sqlite" == json.loads(nodes_json.output)[0]["store"]
     assert (1, True) == (refused.exit_code, "neither an alias" in refused.output)
@@ -176,6 +180,45 @@ async def test_check_tries_what_it_can_reach(tmp_path: Path) -> None:
     assert (0, True) == (beside.exit_code, "the relay is running" in beside.output)
 
 
+@pytest.mark.asyncio
+async def test_check_compares_the_sender_names_of_routes(tmp_path: Path) -> None:
+    """A name that the account does not have is trouble; one that it has works."""
+    sandbox = Sandbox()
+    account = {"url": await sandbox.start(), "login": "l", "psw": "p"}
+    route = {"match": "*@sms.example.com", "channel": "sms", "sender": "ALERTS"}
+    good = await typed("check", "-c", configured(tmp_path, accounts={"main": account}, routes=[route]))
+    routes = [route | {"sender": "NOBODY"}]
+    bad = await typed(
+        "check", "--json", "-c", configured(tmp_path, accounts={"main": account}, routes=routes)
+    )
+    await sandbox.stop()
+
+    assert (0, True) == (good.exit_code, "account main, sender ALERTS: works" in good.output)
+    assert 1 == bad.exit_code
+    assert ["NOBODY is not among the account's names: SMSC.RU, ALERTS"] == [
+        line["trouble"] for line in json.loads(bad.stdout) if line["trouble"]
+    ]
+
+
+def test_faults_of_the_shape_hide_none_of_the_rooms(tmp_path: Path) -> None:
+    """An unknown key, a bad time, a broken template and a bad parameter are all named at once."""
+    routes = [{"match": "*@sms.example.com", "channel": "sms", "text": "{{ nobody }}", "valid": "99"}]
+    file = configured(tmp_path, routes=routes, colour="red", delivery={"give_up": "soon"})
+    said = run("check", "-c", file).output
+    for key in ("colour", "delivery.give_up", "routes[0].text", "routes[0].valid"):
+        assert key in said
+
+
+def test_two_accounts_with_one_login_are_a_fault(tmp_path: Path) -> None:
+    """The provider counts calls for each login, whatever we call it."""
+    account = {"login": "me", "psw": "secret"}
+    routes = [{"match": "*@sms.example.com", "channel": "sms", "account": "a"}]
+    file = configured(tmp_path, accounts={"a": account, "b": account}, routes=routes)
+    result = run("check", "--offline", "-c", file)
+    assert (2, True) == (result.exit_code, "another account has the same login" in result.output)
+    assert "secret" not in result.output
+
+
 def test_a_wrong_configuration_starts_nothing_and_names_every_fault(tmp_path: Path) -> None:
     """file:line:column for what the shape, and for what the rooms find wrong."""
     routes = [{"match": "*@sms.example.com", "channel": "sms", "text": "{{ nobody }}", "valid": "99"}]
@@ -212,6 +255,8 @@ def test_a_password_is_hashed() -> None:
     """An argon2 hash; an empty password is refused."""
     good = run("hash-password", "--stdin", input="secret\n")
     typed_twice = run("hash-password", input="secret\nsecret\n")
+    as_json = run("hash-password", "--stdin", "--json", input="secret\n")
+    assert json.loads(as_json.output).startswith("$argon2id$")
     assert good.output.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert "$argon2id$" in typed_twice.output
     assert 2 == run("hash-password", "--stdin", input="\n").exit_code

@@ -939,3 +939,52 @@ def test_a_mail_template_that_fails_sends_the_text_plainly():
 def test_a_template_that_cannot_be_read_uses_nothing():
     """Asked for its names it has none; filling it is where it fails."""
     assert frozenset() == templates.uses("{{ subject")
+
+
+# -- every parameter, by every way -----------------------------------------------------------
+
+PARAMETERS = [
+    ("sms", "sender", "ALERTS"),
+    ("sms", "translit", "1"),
+    ("sms", "tinyurl", "1"),
+    ("sms", "time", "9-21"),
+    ("sms", "tz", "2"),
+    ("sms", "period", "2"),
+    ("sms", "valid", "2"),
+    ("sms", "maxsms", "2"),
+    ("call", "voice", "w2,en"),
+    ("call", "param", "20,10,3"),
+    ("call", "sender", "79991234567"),
+    ("mail", "subj", "By the route"),
+    ("mail", "sender", "noc@example.com"),
+]
+
+
+@pytest.mark.parametrize(
+    ("channel", "name", "value", "way"),
+    [
+        (*row, way)
+        for row in PARAMETERS
+        for way in ("route", "option", "header")
+        if (row[0], way) != ("mail", "option")  # a mail address has no options
+    ],
+)
+def test_each_parameter_reaches_the_request_by_each_way(channel, name, value, way):
+    """Set by the route, by a +option or by an X-SMSC-* header, where the route allows it."""
+    to = {"sms": SMS, "call": CALL, "mail": MAIL}[channel]
+    if way == "route":
+        found = content(Letter(plain="hot"), to, params={name: value})
+    elif way == "header":
+        found = content(Letter(plain="hot", headers=((f"X-SMSC-{name.title()}", value),)), to, allow=[name])
+    else:
+        local, _, domain = to.partition("@")
+        found = content(Letter(plain="hot"), f"{local}+{name}={value}@{domain}", allow=[name])
+    assert value == found.params[name]
+
+
+def test_frequency_goes_with_its_period():
+    """As options, as headers and on the route."""
+    both = {"period": "2", "freq": "30"}
+    by_route = content(Letter(plain="hot"), params=both)
+    by_option = content(Letter(plain="hot"), "79991234567+period=2+freq=30@sms.example.com", allow=list(both))
+    assert [both, both] == [dict(by_route.params), dict(by_option.params)]

@@ -61,7 +61,7 @@ async def due_requests(store, many):
 
 @pytest.mark.asyncio
 async def test_due_in_order(store):
-    """What is due comes by rank, then by the time since when it is due, then by age."""
+    """What is due comes by rank, then by age, however often it was tried."""
     await put_orders(
         store,
         {"id": 1, "rank": 0, "due_at": START - 5},
@@ -71,8 +71,8 @@ async def test_due_in_order(store):
         {"id": 3, "rank": 2, "due_at": START - 100},
         {"id": 6, "rank": 0, "due_at": START},
     )
-    assert [4, 5, 2, 1, 6, 3] == ids(await waiting_due(store, "a", 100))
-    assert [4, 5, 2] == ids(await waiting_due(store, "a", 3))
+    assert [4, 5, 1, 2, 6, 3] == ids(await waiting_due(store, "a", 100))
+    assert [4, 5, 1] == ids(await waiting_due(store, "a", 3))
     assert [] == ids(await waiting_due(store, "a", 0))
 
 

@@ -92,12 +92,14 @@ async def test_a_drain_lets_calls_under_way_come_home(tmp_path: Path) -> None:
     taken: set[int] = set()
     await relay.start()
     await send(relay.port, 1, taken)
-    await asyncio.sleep(0.1)
+    await sandbox.until(lambda: sandbox.max_in_flight == 1)  # the call is under way, its answer is not
     first = await relay.kill(signal.SIGTERM)
+    before = len([call for call in sandbox.calls if call.path.endswith("send.php")])
     await relay.start()
+    await sandbox.until(lambda: any(call.path.endswith("status.php") for call in sandbox.calls))
     second = await relay.kill(signal.SIGTERM)
     sends = [call for call in sandbox.calls if call.path.endswith("send.php")]
     await sandbox.stop()
 
     assert (0, 0) == (first, second)
-    assert 1 == len(sends) == len(sandbox.messages)
+    assert 1 == before == len(sends) == len(sandbox.messages)

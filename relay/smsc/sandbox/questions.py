@@ -32,6 +32,7 @@ class Questions:
 
     def __init__(self, provider: Provider) -> None:
         self._books = provider
+        self.senders = ["SMSC.RU", "ALERTS"]
         self.incoming: list[formats.Incoming] = []
         self._singles = limits.Window(5)
         self._masses = limits.Window(1)
@@ -82,10 +83,11 @@ class Questions:
         return formats.balance(fmt_of(request.params), self._books.balances[login], currency)
 
     def get(self, login: str, request: Decoded) -> str:
-        """Answer get.php: `get_messages=1` and `get_answers=1`, nothing else."""
+        """Answer get.php: `get_messages=1`, `get_answers=1` and `get_senders=1`, nothing else."""
         commands: dict[str, Callable[[str, Decoded], str]] = {
             "get_messages": self._history,
             "get_answers": self._incoming,
+            "get_senders": self._names,
         }
         answer = next(
             (command for name, command in commands.items() if request.params.get(name) == "1"), None
@@ -133,6 +135,12 @@ class Questions:
             if item.id > after and item.sent_at >= since and (not to or item.to_phone == to)
         ]
         return formats.incoming(fmt_of(params), found[:most])
+
+    def _names(self, _login: str, request: Decoded) -> str:
+        """The names that an account may send under; every account has the same."""
+        if fmt_of(request.params) == 3:
+            return "[" + ",\n".join(f'{{\n"sender": "{name}"\n}}' for name in self.senders) + "]"
+        return "\n".join(f"sender = {name}" for name in self.senders)
 
 
 def _listed(value: str) -> list[str]:

@@ -8,6 +8,7 @@ where their facts are known and handed on unchanged.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -255,6 +256,19 @@ def phone_masked(phone: str) -> str:
         return "*" * max(0, len(phone) - 4) + phone[-4:]
     number = "".join(letter for letter in name.lstrip("+").split("+")[0] if letter.isdigit())
     return f"***{number[-4:]}@{domain}" if len(number) > 4 else f"{name[:1]}***@{domain}"
+
+
+_QUOTATION = re.compile(r""""[^"]*"|'[^']*'""")
+
+
+def quotes_masked(words: str) -> str:
+    """A sentence for logs: a number that it quotes is shown by its last four digits."""
+    return _QUOTATION.sub(lambda match: _masked(match[0]), words)
+
+
+def _masked(quotation: str) -> str:
+    digits = "".join(letter for letter in quotation if letter.isdigit())
+    return f'"***{digits[-4:]}"' if len(digits) > 4 else quotation
 
 
 def stable_digest(*fields: bytes) -> str:

@@ -72,3 +72,11 @@ def test_recipients_are_masked_for_logs(recipient, masked):
 def test_fields_cut_otherwise_have_another_digest():
     """Lengths are part of what is digested."""
     assert model.stable_digest(b"ab", b"c") != model.stable_digest(b"a", b"bc")
+
+
+def test_a_quoted_number_is_masked_in_a_sentence():
+    """What a refusal quotes goes to the log without the number."""
+    assert model.quotes_masked('"8(999)1234567" is not a number, see RFC 5321 4.1.1.2') == (
+        '"***4567" is not a number, see RFC 5321 4.1.1.2'
+    )
+    assert model.quotes_masked("'bob' is no alias") == "'bob' is no alias"

@@ -50,13 +50,15 @@ _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")  # RFC 5321, with the lett
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 _PLUS = re.compile(r"(?<!=)\+")  # a plus that begins an option
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_DOTS = dict.fromkeys(map(ord, "\u3002\uff0e\uff61"), ".")  # dots too, RFC 3490 section 3.1
+_UNUSABLE = re.compile(r'[\s,;<>@"\\]')  # in a domain
 _GROUP = re.compile(r"[gG][0-9]{1,10}\Z")
 
 
 def split(address: str) -> tuple[str, str]:
     """The local part as written, quotes included, and the domain in lower case."""
     local, at, domain = address.rpartition("@")
-    return (local, domain.lower()) if at else (address, "")
+    return (local, domain.translate(_DOTS).lower()) if at else (address, "")
 
 
 def parse(local: str) -> Parsed:
@@ -92,6 +94,22 @@ def bare(address: str) -> str:
     with contextlib.suppress(AddressError):
         local = print_(Parsed(recipient=parse(local).recipient))
     return (f"{local}@{domain}" if domain else local).lower()
+
+
+def mailbox(address: str) -> str:
+    """The mail address as the provider can be given it; raises AddressError.
+
+    Pointless quotes are taken off. A local part that needs its quotes is refused: the provider
+    takes lists, and a comma, a semicolon or a space in an address would end it there, so that
+    somebody whom the mail never named got the message.
+    """
+    local, _at, domain = address.rpartition("@")
+    plain = _unquote(local) if local.startswith('"') else local
+    if not (domain and _DOT_STRING.match(plain) and f"{plain}{domain}".isprintable()):
+        raise AddressError("a mail address with quotes, commas or spaces can't be served, write user@domain")
+    if _UNUSABLE.search(domain):
+        raise AddressError("the domain of the address holds a character that no domain has")
+    return f"{plain}@{domain}"
 
 
 def _unquote(local: str) -> str:

@@ -32,6 +32,10 @@ class Unreadable(Exception):  # noqa: N818 - a state of the mail, not a fault of
     """The mail could not be read now: its worker ran out of time or memory, or died."""
 
 
+class _Died(Unreadable):
+    """The worker is gone; another may do."""
+
+
 class _Worker:
     """A child process that reads mails one after another."""
 
@@ -116,6 +120,8 @@ class Reader:
             try:
                 await asyncio.to_thread(_write, mail, data)
                 return await self._read(mail, str(prefix))
+            except OSError as error:
+                raise Unreadable(f"the spool took no file: {error.strerror}") from None
             finally:
                 await asyncio.to_thread(Path(mail).unlink, missing_ok=True)
 
@@ -137,7 +143,22 @@ class Reader:
             raise
 
     async def _answer(self, question: dict[str, str]) -> dict[str, Any]:
-        worker = self._idle.pop() if self._idle else await _Worker.start(self._memory, self._timeout)
+        """A worker's answer. One that died while it waited for work costs the mail nothing."""
+        while True:
+            waited = bool(self._idle)
+            try:
+                return await self._ask(question)
+            except _Died:
+                if not waited:
+                    raise
+
+    async def _ask(self, question: dict[str, str]) -> dict[str, Any]:
+        if self._closed:
+            raise Unreadable("the reader was closed")
+        try:
+            worker = self._idle.pop() if self._idle else await _Worker.start(self._memory, self._timeout)
+        except OSError as error:  # no file descriptor, no process, no memory left
+            raise Unreadable(f"no process to read the mail: {error.strerror}") from None
         self._busy.add(worker)
         keep = False
         try:
@@ -149,7 +170,7 @@ class Reader:
         except TimeoutError:
             raise Unreadable("the mail could not be read in time") from None
         except (OSError, EOFError, TypeError, ValueError):
-            raise Unreadable("the process that read the mail died") from None
+            raise _Died("the process that read the mail died") from None
         finally:
             self._busy.discard(worker)
             if keep:

@@ -48,6 +48,8 @@ def find(given: str, routes: Sequence[Route]) -> Route | None:
 
 def resolve(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -> Resolved | Reply:
     """What the address means, or the reply that says why it means nothing here."""
+    if "@" not in given:
+        return replies.NO_MAILBOX
     route = find(given, routes)
     if route is None:
         return replies.NO_SUCH_DOMAIN
@@ -55,9 +57,18 @@ def resolve(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -
     if not channel.built:
         return not_built(route.channel)
     if not channel.phone:
-        return Resolved(route=route, channel=route.channel, targets=(Target(to=given),))
+        return _mailbox(given, route)
     local, _domain = address.split(given)
     return on_route(local, route, aliases)
+
+
+def _mailbox(given: str, route: Route) -> Resolved | Reply:
+    """What an address means on a route to mail addresses: itself, options and all."""
+    try:
+        target = Target(to=address.mailbox(given))
+    except address.AddressError as error:
+        return replies.reply(553, "5.1.3", str(error))
+    return Resolved(route=route, channel=route.channel, targets=(target,))
 
 
 def not_built(channel: str) -> Reply:

@@ -69,9 +69,13 @@ def field(name: str, value: str, *, fold: bool = True) -> str:
 
 
 def mailbox(address: str) -> str:
-    """The address where RFC 5321's grammar allows it, else ""."""
+    """The address where RFC 5321's grammar allows it, else "".
+
+    One that holds the beginning of an encoded word gets none: software that decodes where
+    RFC 2047 section 5 forbids it would read another address, or line ends.
+    """
     fits = len(address.encode(errors="replace")) <= ADDRESS_LIMIT and address.isprintable()
-    return address if fits and _MAILBOX.fullmatch(address) else ""
+    return address if fits and "=?" not in address and _MAILBOX.fullmatch(address) else ""
 
 
 def author(value: str, hostname: str) -> str:

@@ -20,6 +20,7 @@ _OURS = frozenset(
     ("login", "psw", "apikey", "id", "phones", "mes", "list", "nl", "charset", "fmt", "cost", "op", "err")
 )
 _TEXTLESS = ("hlr", "ping")  # messages without text: `mes` is not used
+_SEPARATOR = re.compile(r"[,;\s]")  # what ends a recipient (sending page: `phones`)
 PAGE = 1000  # messages that get.php gives at once
 
 Fields = list[tuple[str, str]]
@@ -33,11 +34,16 @@ def send_fields(*, id: str, phones: Sequence[str], text: str, params: Mapping[st
 
     A parameter that is the relay's own is left out of `params`, whoever put it there.
     """
-    fields = [("id", id), ("phones", ",".join(phones))]
+    fields = [("id", id), ("phones", _joined(phones))]
     if not any(params.get(flag) == "1" for flag in _TEXTLESS):
         fields.append(("mes", text.replace("\r\n", "\n").replace("\r", "\n")))
     fields += sorted((name, value) for name, value in params.items() if name not in _OURS)
     return [*fields, ("charset", "utf-8"), ("fmt", "3"), ("cost", "3"), ("op", "1")]
+
+
+def _joined(phones: Sequence[str]) -> str:
+    """The recipients as one list, of exactly as many as were given, whatever they hold."""
+    return ",".join(_SEPARATOR.sub("?", phone) for phone in phones)
 
 
 def price_fields(*, phones: Sequence[str], text: str, params: Mapping[str, str]) -> Fields:
@@ -48,7 +54,7 @@ def price_fields(*, phones: Sequence[str], text: str, params: Mapping[str, str])
 
 def status_fields(pairs: Sequence[tuple[str, str]]) -> Fields:
     """The fields of status.php for these (phone, id), position by position."""
-    phones, ids = ",".join(phone for phone, _ in pairs), ",".join(id_ for _, id_ in pairs)
+    phones, ids = _joined([phone for phone, _ in pairs]), ",".join(id_ for _, id_ in pairs)
     return [("phone", phones), ("id", ids), ("charset", "utf-8"), ("fmt", "3")]
 
 

@@ -107,7 +107,7 @@ class Handler:
     def refused(self, session: Session, reply: Reply) -> None:
         """Every refusal, of whatever command, leaves a line and is counted."""
         metrics.REFUSED.labels(status=reply.status).inc()
-        _log.info("refused", extra={"peer": session.peer, "reply": str(reply)})
+        _log.info("refused", extra={"peer": session.peer, "reply": model.quotes_masked(str(reply))})
 
     async def _take(
         self, session: Session, envelope: Envelope, letter: Letter, body: Body

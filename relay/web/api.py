@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from relay import model
+from relay import model, replies
 from relay.config import Config
 from relay.delivery.news import News, person
 from relay.delivery.settle import Settler
-from relay.message import orders, routes
+from relay.message import channels, orders, routes
 from relay.message.routes import Resolved
 from relay.model import Envelope, Kind, Letter, Recipient
 from relay.queue import intake, schema, states
@@ -27,6 +27,7 @@ from relay.queue.rows import Order
 from relay.queue.states import Event, State
 from relay.queue.store import Store, tell
 from relay.replies import Reply
+from relay.smtp import protocol
 
 MOST = 1000
 _ACTIONS = {
@@ -155,7 +156,7 @@ class Api:
         try:
             asked = await request.json()
             to, text, channel = str(asked["to"]), str(asked["text"]), str(asked.get("channel", ""))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError):
             return _wrong('send {"to": …, "text": …, "channel": …}')
         resolved = self._resolved(to, channel)
         if isinstance(resolved, Reply):
@@ -192,9 +193,27 @@ class Api:
 
     def _resolved(self, to: str, channel: str) -> Resolved | Reply:
         config = self._relay.config
+        if not to.isprintable():
+            return replies.reply(553, "5.1.3", "the address holds a character that can't be printed")
         if "@" in to:
-            return routes.resolve(to, config.routes, config.aliases)
+            named = protocol.read_rcpt(f"TO:<{to}>", extended=True, utf8=True)
+            if isinstance(named, Reply):
+                return named
+            if named.address != to:
+                return replies.BAD_RECIPIENT
+            found = routes.resolve(to, config.routes, config.aliases)
+            if channel and isinstance(found, Resolved) and channel != found.channel:
+                return replies.reply(
+                    550,
+                    "5.5.4",
+                    f"the address has the channel {found.channel}: leave its domain out, or the channel",
+                )
+            return found
         wanted = channel or "sms"
+        if wanted in channels.CHANNELS and not channels.CHANNELS[wanted].phone:
+            return replies.reply(
+                553, "5.1.3", f"the channel {wanted} needs a whole address, write user@domain"
+            )
         for route in config.routes:
             if route.channel == wanted:
                 return routes.on_route(to, route, config.aliases)

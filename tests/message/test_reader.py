@@ -137,12 +137,30 @@ async def test_a_worker_that_takes_too_long_is_replaced(make, tmp_path):
 
 @pytest.mark.asyncio
 async def test_a_worker_that_dies_is_replaced(make):
-    """A worker killed before or in the middle of a mail costs that mail a try, and no more."""
+    """Killed in the middle of a mail it costs that mail a try; killed while it waited, nothing."""
     one, raw = make(), mail(BIG)
-    await one.read(data=raw, size=len(raw))
-    os.kill(worker(one), signal.SIGKILL)
+    reading = asyncio.create_task(one.read(data=raw, size=len(raw)))
+    while not one._busy:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0)
+    os.kill(next(iter(one._busy)).pid, signal.SIGKILL)
     with pytest.raises(reader.Unreadable, match="died"):
-        await one.read(data=raw, size=len(raw))
+        await reading
+    assert (await one.read(data=raw, size=len(raw))).subject == "Тест"
+    os.kill(worker(one), signal.SIGKILL)
+    assert (await one.read(data=raw, size=len(raw))).subject == "Тест"
+
+
+@pytest.mark.asyncio
+async def test_what_the_machine_lacks_is_told_as_unreadable(make, monkeypatch, tmp_path):
+    """Without a file descriptor left for a process or a file, the mail may come again."""
+    one, raw = make(), mail(BIG)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())), limits[1]))
+    try:
+        with pytest.raises(reader.Unreadable):
+            await one.read(data=raw, size=len(raw))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert (await one.read(data=raw, size=len(raw))).subject == "Тест"
 
 

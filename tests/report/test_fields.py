@@ -49,6 +49,7 @@ def test_fields_are_folded_at_spaces():
         ("a", False),
         ("a b@x", False),
         ("a@x>", False),
+        ("=?utf-8?q?=0a?=@x", False),
         ("<a@x", False),
         ("a(b)@x", False),
         ("a@b,c@d", False),

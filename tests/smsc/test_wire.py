@@ -98,6 +98,14 @@ def test_statuses_are_asked_position_by_position():
     assert asked == {"phone": "+7999,+7998,x@y.ru", "id": "a,a,b", "charset": "utf-8", "fmt": "3"}
 
 
+def test_a_list_has_as_many_recipients_as_were_given():
+    """Whatever a recipient holds, it is one: nobody else is sent to or asked about."""
+    for odd in ("a,b@x.ru", "a;b@x.ru", "a\nb@x.ru"):
+        sent = dict(wire.send_fields(id="a", phones=["+7999", odd], text="x", params={}))
+        asked = dict(wire.status_fields([("+7999", "a"), (odd, "a")]))
+        assert sent["phones"] == asked["phone"] == "+7999,a?b@x.ru"
+
+
 def test_the_balance_is_asked_with_its_currency():
     """The currency comes only where it is asked for."""
     assert dict(wire.balance_fields())["cur"] == "1"

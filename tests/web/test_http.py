@@ -141,6 +141,12 @@ async def test_what_makes_no_sense_is_said(relay: Journey, method: str, path: st
         ({"to": "+79991234567", "text": "hello", "channel": "call"}, 200, "delivered"),
         ({"to": "+79991234567", "text": "hello", "channel": "viber"}, 422, ""),
         ({"to": "nobody", "text": "hello"}, 422, ""),
+        ({"to": "a@b.example,c@d.example", "text": "hello"}, 422, ""),
+        ({"to": "a@b.example\r\nX: y", "text": "hello"}, 422, ""),
+        ({"to": "79991234567@sms.example.com> NOTIFY=NEVER", "text": "hello"}, 422, ""),
+        ({"to": "bob\ud800@b.example", "text": "hello"}, 422, ""),
+        ({"to": "g777", "text": "hello", "channel": "mail"}, 422, ""),
+        ({"to": "79991234567@sms.example.com", "text": "hello", "channel": "call"}, 422, ""),
         ({"to": "+79991234567", "text": ""}, 422, ""),
     ],
 )

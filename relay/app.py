@@ -42,7 +42,7 @@ from relay.smtp import data, server
 from relay.smtp.handler import Handler
 from relay.smtp.registry import Registry
 from relay.smtp.session import Limits
-from relay.smtp.sockets import Listener
+from relay.smtp.sockets import Listener, connections
 from relay.web.api import Api
 from relay.web.server import Web
 
@@ -257,8 +257,16 @@ class App:
             queued=self.queued,
             notice_due=self.mailer.kick,
         )
+        most = Limits().connections
+        if (room := connections(most)) < most:
+            _log.warning("few file descriptors, few connections", extra={"connections": room})
         for listener in self.config.listeners:
-            limits = Limits(max_size=listener.max_size, max_recipients=_MOST_RECIPIENTS, spool_dir=spool)
+            limits = Limits(
+                max_size=listener.max_size,
+                max_recipients=_MOST_RECIPIENTS,
+                connections=room,
+                spool_dir=spool,
+            )
             try:
                 bound = await server.listen(
                     listener.address,

@@ -238,9 +238,9 @@ class Process:
             )
         )
 
-    async def start(self, *options: str) -> str:
-        """Start it and wait for its ready line, which is the answer."""
-        command = (sys.executable, "-m", "relay", "serve", "-c", str(self.config), *options)
+    async def start(self, *options: str, under: tuple[str, ...] = ()) -> str:
+        """Start it, `under` another program if need be, and wait for its ready line: the answer."""
+        command = (*under, sys.executable, "-m", "relay", "serve", "-c", str(self.config), *options)
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *command, stdout=asyncio.subprocess.PIPE, stderr=log

@@ -14,6 +14,7 @@ from relay.cli.check import doubts
 from relay.cli.common import FAILED, WRONG, complaints, config_option, configuration, fail, say
 from relay.config import Config, ConfigError, Loaded, load
 from relay.queue.engine import Trouble
+from relay.smtp.sockets import raise_descriptors
 
 _log = logging.getLogger("relay.app")
 
@@ -29,6 +30,7 @@ def serve(config: str | None, only: str | None) -> None:
     if wrong:
         fail("\n".join(wrong), WRONG)
     log.set_up()
+    raise_descriptors()
     for warning in doubts(loaded):
         say(f"warning: {warning}")
     try:

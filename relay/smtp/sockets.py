@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import resource
 import socket
 import stat
 from collections.abc import Callable
@@ -12,6 +13,30 @@ from pathlib import Path
 
 _BACKLOG = 1024
 _SOCKET_MODE = 0o660  # its owner and its group may send
+
+
+_RESERVED = 128  # descriptors for the provider, the store, the reader, reports and the log
+
+
+def raise_descriptors(wanted: int = 4096) -> None:
+    """Have that many file descriptors where the system's hard limit lets a process have them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def connections(most: int, descriptors: int | None = None) -> int:
+    """How many connections `descriptors` (default: this process's) suffice for, `most` at most.
+
+    Each may need two, the second for a spool file. Those that the rest of the relay needs are
+    kept back: a mail that was taken must find its way out however many clients hang on.
+    """
+    if descriptors is None:
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if descriptors == resource.RLIM_INFINITY:
+        return most
+    return max(1, min(most, (descriptors - _RESERVED) // 2))
 
 
 class Listener:

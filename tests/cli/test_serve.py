@@ -15,6 +15,7 @@ import yaml
 from harness import PATIENCE, Process
 
 from relay.smsc.sandbox import Sandbox
+from relay.smtp.sockets import connections
 
 MAIL = "From: a@mon.example.com\r\nSubject: x\r\n\r\ny\r\n"
 
@@ -84,6 +85,37 @@ async def test_parts_run_alone(tmp_path: Path) -> None:
     assert ("smtp=-", 200) == (web.split()[1], ready)
     assert "ready smtp=- web=-" == delivery.strip()
     assert (0, 0, 0) == (first, second, third)
+
+
+@pytest.mark.asyncio
+async def test_clients_that_hang_on_leave_room_to_deliver(tmp_path: Path) -> None:
+    """With few file descriptors fewer connections are taken, and what was taken goes out."""
+    sandbox = Sandbox(steps=(0.05, 0.1))
+    relay = Process(tmp_path, await sandbox.start())
+    await relay.start(under=("sh", "-c", 'ulimit -n 160; exec "$@"', "sh"))
+    hanging = [await asyncio.open_connection("127.0.0.1", relay.port) for _ in range(24)]
+    greetings = [(await reader.readline())[:3] for reader, _ in hanging]
+    hanging[0][1].write(b"QUIT\r\n")
+    await hanging[0][0].read()
+    taken = await mail(relay.port, "79991234567@sms.example.com")
+    await sandbox.until(lambda: len(sandbox.messages) == 1)
+    for _, writer in hanging:
+        writer.close()
+    status = await relay.kill(signal.SIGTERM)
+    await sandbox.stop()
+
+    assert [b"220"] * 16 + [b"421"] * 8 == greetings
+    assert taken.startswith("2.0.0 queued")
+    assert 0 == status
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "room"),
+    [(0, 1), (128, 1), (256, 64), (1024, 448), (2128, 1000), (10**6, 1000), (-1, 1000)],
+)
+def test_connections_leave_descriptors_for_the_rest(descriptors: int, room: int) -> None:
+    """Two each, and what the rest of the relay needs is kept back."""
+    assert room == connections(1000, descriptors)
 
 
 @pytest.mark.asyncio

@@ -21,18 +21,14 @@ from urllib.parse import urlsplit
 from relay import metrics
 from relay.clock import Clock
 from relay.config import Account, Config
-from relay.delivery.asking import Asking
+from relay.delivery import assembly
 from relay.delivery.chores import Chores
 from relay.delivery.claims import recover
-from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
-from relay.delivery.standing import Standing
 from relay.delivery.worker import Worker
 from relay.message.reader import Reader
 from relay.model import HOUR, Ids, Outcome, Rest
-from relay.queue.rows import Order
 from relay.queue.sqlite import SQLite
-from relay.queue.states import State
 from relay.queue.store import Store
 from relay.report import operator
 from relay.report.mailer import Mailer
@@ -208,33 +204,17 @@ class App:
             delivery=config.delivery,
             chance=self._chance,
             notice_due=self.mailer.kick,
-            moved=_moved,
+            moved=assembly.moved,
         )
-        for name, account in config.accounts.items():
-            sending = Sending(
+        for name in config.accounts:
+            self.workers[name] = assembly.worker(
+                name,
+                config,
                 store=self.store,
                 settler=self.settler,
                 client=self.clients[name],
-                delivery=config.delivery,
                 chance=self._chance,
-            )
-            asking = Asking(
-                store=self.store,
-                settler=self.settler,
-                client=self.clients[name],
-                sending=sending,
-                delivery=config.delivery,
-                chance=self._chance,
-            )
-            self.workers[name] = Worker(
-                name=name,
-                slots=account.slots,
-                store=self.store,
-                settler=self.settler,
-                sending=sending,
-                asking=asking,
-                storm_rules=config.storm,
-                standing=Standing(name, self.store, config.delivery, self._rest_told),
+                rest_told=self._rest_told,
             )
         self.chores = Chores(
             store=self.store,
@@ -359,16 +339,3 @@ def _private_folder(path: Path) -> Path:
 def _host(url: str) -> str:
     """The provider's host, as reports name it."""
     return "sandbox" if url == "sandbox" else urlsplit(url).hostname or ""
-
-
-def _moved(order: Order, state: State, outcome: Outcome) -> None:
-    metrics.MOVES.labels(account=order.account, state=state.value).inc()
-    _log.info(
-        "moved",
-        extra={
-            "order": repr(order),
-            "state": state.value,
-            "status": outcome.status,
-            "code": outcome.code,
-        },
-    )

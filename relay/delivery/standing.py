@@ -26,6 +26,10 @@ from relay.queue.store import Store
 
 _log = logging.getLogger("relay.delivery")
 
+RestTold = Callable[
+    [str, Rest, Outcome | None], None
+]  # the account, why it rests, and the answer that said so
+
 
 class Standing:
     """One account's standing. `told` is called when it goes to rest, or back."""
@@ -35,7 +39,7 @@ class Standing:
         name: str,
         store: Store,
         delivery: Delivery,
-        told: Callable[[str, Rest, Outcome | None], None],
+        told: RestTold,
     ) -> None:
         self._name = name
         self._store = store

@@ -1,0 +1,67 @@
+"""One account's worker, put together from its parts, and what is said of its orders."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from relay import metrics
+from relay.config import Config
+from relay.delivery.asking import Asking
+from relay.delivery.sending import Sending
+from relay.delivery.settle import Settler
+from relay.delivery.standing import RestTold, Standing
+from relay.delivery.worker import Worker
+from relay.model import Outcome
+from relay.queue.rows import Order
+from relay.queue.states import State
+from relay.queue.store import Store
+from relay.smsc.client import Client
+
+_log = logging.getLogger("relay.delivery")
+
+
+def worker(
+    account: str,
+    config: Config,
+    *,
+    store: Store,
+    settler: Settler,
+    client: Client,
+    chance: Callable[[], float],
+    rest_told: RestTold,
+) -> Worker:
+    """The worker of an account, with its own sending, asking and standing."""
+    sending = Sending(store=store, settler=settler, client=client, delivery=config.delivery, chance=chance)
+    asking = Asking(
+        store=store,
+        settler=settler,
+        client=client,
+        sending=sending,
+        delivery=config.delivery,
+        chance=chance,
+    )
+    return Worker(
+        name=account,
+        slots=config.accounts[account].slots,
+        store=store,
+        settler=settler,
+        sending=sending,
+        asking=asking,
+        storm_rules=config.storm,
+        standing=Standing(account, store, config.delivery, rest_told),
+    )
+
+
+def moved(order: Order, state: State, outcome: Outcome) -> None:
+    """Count and log that an order came to a state."""
+    metrics.MOVES.labels(account=order.account, state=state.value).inc()
+    _log.info(
+        "moved",
+        extra={
+            "order": repr(order),
+            "state": state.value,
+            "status": outcome.status,
+            "code": outcome.code,
+        },
+    )

@@ -44,6 +44,31 @@ async def test_give_up_counts_while_the_login_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.asyncio
+async def test_a_resting_account_holds_up_no_other(tmp_path: Path) -> None:
+    """One account is out of money with mail waiting; the other one's mail goes out at once."""
+    config = settings(tmp_path)
+    main = config.accounts["main"]
+    (first,) = (route for route in config.routes if route.match == "*@sms.example.com")
+    second = first.model_copy(
+        update={"match": "*@second.example.com", "account": "second", "accounts": ("second",)}
+    )
+    config = config.model_copy(update={"accounts": {"main": main, "second": main}, "routes": (first, second)})
+    async with journey(tmp_path, config=config) as relay:
+        relay.sandbox.set_balance("0")
+        for number in range(30):
+            await relay.mail(bare(f"poor {number}"), f"79991234{500 + number}@sms.example.com")
+        await relay.pass_time(5)
+        await relay.mail(bare("rich"), "79991234567@second.example.com")
+        await relay.pass_time(5)
+
+        assert [] == relay.sandbox.messages
+        assert ["alarm\nrich"] == [message.text for message in relay.app.sandboxes["second"].messages]
+        assert {"main": "waiting", "second": "sent"}.items() <= {
+            order.account: order.state for order in await relay.orders()
+        }.items()
+
+
+@pytest.mark.asyncio
 async def test_give_up_counts_for_a_repeat_that_waits(tmp_path: Path) -> None:
     """An unsure order whose repeat waits for money has an end."""
     async with journey(tmp_path, config=settings(tmp_path, delivery={"give_up": 3_600_000})) as relay:

@@ -27,7 +27,6 @@ from relay.queue.rows import Order
 from relay.queue.states import Event, State
 from relay.queue.store import Store, tell
 from relay.replies import Reply
-from relay.smtp import protocol
 
 MOST = 1000
 _ACTIONS = {
@@ -196,11 +195,6 @@ class Api:
         if not to.isprintable():
             return replies.reply(553, "5.1.3", "the address holds a character that can't be printed")
         if "@" in to:
-            named = protocol.read_rcpt(f"TO:<{to}>", extended=True, utf8=True)
-            if isinstance(named, Reply):
-                return named
-            if named.address != to:
-                return replies.BAD_RECIPIENT
             found = routes.resolve(to, config.routes, config.aliases)
             if channel and isinstance(found, Resolved) and channel != found.channel:
                 return replies.reply(

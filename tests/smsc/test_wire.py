@@ -419,3 +419,10 @@ def test_no_cut_json_is_an_acceptance(value, cut):
     body = json.dumps({"x": value, "id": "0abc", "cnt": 1}).encode()
     if 0 < cut < len(body):
         assert isinstance(wire.read_send(200, body[:-cut]), Unreadable)
+
+
+def test_sender_names_are_read_whatever_else_is_told():
+    """A list of objects, one object, a refusal, or nothing that can be read."""
+    assert wire.read_senders(200, b'[{"sender":"ACME","x":1},{"name":"y"},7]') == ["ACME"]
+    assert isinstance(wire.read_senders(200, b'{"error":"no","error_code":2}'), Refused)
+    assert isinstance(wire.read_senders(200, b"<html>"), Unreadable)

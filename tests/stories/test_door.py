@@ -1,0 +1,80 @@
+"""What the door answers when the relay behind it can't, and what LMTP is told of each recipient."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from faults import bare, to
+from harness import SENDER, Journey, journey, settings
+
+from relay.queue.engine import Trouble
+
+
+@pytest.mark.asyncio
+async def test_a_mail_that_can_t_be_read_now_may_come_again(relay: Journey) -> None:
+    """451, nothing is stored, and small mail goes on."""
+    await relay.app.reader.close()
+    large = await relay.mail(bare("x" * 50_000), to("4567"))
+    small = await relay.mail(bare(), to("4567"))
+
+    assert "451 4.3.0 the mail could not be read now" == large[-1][:40]
+    assert "250 2.0.0" == small[-1][:9]
+    assert 1 == len(await relay.orders())
+
+
+@pytest.mark.asyncio
+async def test_a_store_in_trouble_is_a_451(relay: Journey) -> None:
+    """What could not be written was not taken."""
+    engine = relay.app.store.engine
+    real = engine.write
+
+    async def broken(_change):
+        raise Trouble("disk I/O error")
+
+    engine.write = broken
+    refused = await relay.mail(bare(), to("4567"))
+    engine.write = real
+
+    assert "451 4.3.0 the mail could not be stored" == refused[-1][:38]
+    assert [] == await relay.orders()
+
+
+@pytest.mark.asyncio
+async def test_recipients_past_the_limit_come_in_another_mail(tmp_path: Path) -> None:
+    """452 for those, 250 for the others."""
+    async with journey(tmp_path, config=settings(tmp_path, max_recipients=2)) as relay:
+        answers = await relay.mail(bare(), [to("4567"), to("4568"), to("4569")])
+
+        assert ["250", "250", "452", "250"] == [each[:3] for each in answers[1:]]
+        assert 2 == len(await relay.orders())
+
+
+@pytest.mark.asyncio
+async def test_lmtp_is_answered_for_each_recipient(tmp_path: Path) -> None:
+    """One answer a recipient (RFC 2033 4.2): what only a whole mail shows refuses one and not the other."""
+    config = settings(tmp_path)
+    door = config.listeners[0].model_copy(update={"protocol": "lmtp"})
+    config = config.model_copy(update={"listeners": (door,)})
+    async with journey(tmp_path, config=config) as relay:
+        host, _, port = relay.app.listeners[0].address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        people = ("79991234567@sms.example.com", "bob@people.example")
+        mail = f"From: {SENDER}\r\nSubject:\r\n\r\n\r\n"
+        await reader.readline()
+        for line in (
+            "LHLO mon.example.com",
+            f"MAIL FROM:<{SENDER}>",
+            *(f"RCPT TO:<{p}>" for p in people),
+            "DATA",
+        ):
+            writer.write(f"{line}\r\n".encode())
+            while (await reader.readline())[3:4] == b"-":
+                pass
+        writer.write(f"{mail}.\r\n".encode())
+        answers = [(await reader.readline()).decode() for _ in people]
+        writer.close()
+
+        assert len(await relay.orders()) == sum(each.startswith("250") for each in answers)
+        assert ["554", "250"] == [each[:3] for each in answers]

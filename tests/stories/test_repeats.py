@@ -157,12 +157,18 @@ async def test_a_phone_never_gets_a_chain_of_fifty(relay: Journey) -> None:
 
 @pytest.mark.asyncio
 async def test_never_more_than_fourteen_calls_at_once(tmp_path: Path) -> None:
-    """300 messages against a provider that takes 50 ms, polls and balance included."""
+    """300 messages against a provider that takes 50 ms and once says that there is no money.
+
+    Polls and the balance probe count too.
+    """
     sandbox = Sandbox(latency=0.05, steps=(0.2, 0.4))
-    config = settings(tmp_path, delivery={"poll": (300, 300, 1000)})
+    config = settings(tmp_path, delivery={"poll": (300, 300, 1000), "retry": (100,)})
     async with journey(tmp_path, clock=Clock(), sandbox=sandbox, config=config) as relay:
         for n in range(300):
+            if n == 150:
+                sandbox.next_send_faults.append(3)
             await relay.mail(BARE.replace("door 4", f"door {n}"), f"7999123{4000 + n}@sms.example.com")
+        await relay.until(lambda: any(call.path.endswith("balance.php") for call in sandbox.calls), "a probe")
         await relay.until(lambda: len(sandbox.messages) == 300, "300 messages")
         await relay.until(
             lambda: sum(call.path.endswith("status.php") for call in sandbox.calls) > 20, "polls"

@@ -17,7 +17,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiosmtplib
 import yaml
@@ -217,6 +217,17 @@ async def journey(
 class Process:
     """A `smsc-relay serve` of its own."""
 
+    started: ClassVar[list[asyncio.subprocess.Process]] = []
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Kill what a test that failed has left running."""
+        for each in cls.started:
+            if each.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each.pid, signal.SIGKILL)
+        cls.started.clear()
+
     def __init__(self, folder: Path, provider: str, **changes: object) -> None:
         self.folder = folder
         self.config = folder / "config.yaml"
@@ -245,6 +256,7 @@ class Process:
             self.process = await asyncio.create_subprocess_exec(
                 *command, stdout=asyncio.subprocess.PIPE, stderr=log
             )
+        self.started.append(self.process)
         assert self.process.stdout
         async with asyncio.timeout(PATIENCE * 2):
             line = (await self.process.stdout.readline()).decode()

@@ -14,8 +14,9 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from relay import metrics
@@ -224,9 +225,8 @@ class App:
             kick=self.kick_all,
         )
 
-    def _loop(self, work: object, name: str) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
-        self._loops.add(task)
+    def _loop(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._loops.add(asyncio.create_task(work, name=name))
 
     async def _listen(self, spool: str) -> None:
         handler = Handler(

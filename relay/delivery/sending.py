@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from typing import Any
 
 from relay.config import Delivery
 from relay.delivery import plan
@@ -180,10 +181,10 @@ class Sending:
 
     def _accepted(self, order: Order, sent: Sent, share: int) -> News:
         own = sent.each.get(order.target, sent.outcome)
-        columns = {"parts": share} if share and own.kind is Kind.ACCEPTED else {}
+        columns: dict[str, Any] = {"parts": share} if share and own.kind is Kind.ACCEPTED else {}
         cost = own.cost or (sent.outcome.cost if len(sent.each) <= 1 else "")
         if cost:
-            columns |= {"cost": cost}  # type: ignore[dict-item]
+            columns["cost"] = cost
         return news_of(order.id, own, **columns)
 
     def _finish(

@@ -194,6 +194,7 @@ class Content:
     alphabet: str = ""  # "gsm7" or "ucs2" where the channel counts parts
     parts: int = 0
     notes: tuple[str, ...] = ()  # what was cut, dropped or changed, for the report
+    rules: tuple[str, ...] = ()  # everything that had a say, for `explain`; not stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

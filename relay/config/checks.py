@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import get_args
 from urllib.parse import urlsplit
 
 from relay.config import units
 from relay.config.document import NOT_FETCHED, Document, Location
+from relay.config.routing import Channel
 from relay.config.setting import EACH, settings
 from relay.config.shape import Config
 
-BUILT_CHANNELS = ("sms", "flash", "mail", "call")
+BUILT_CHANNELS = frozenset(get_args(Channel)) - {"forward"}
 
 _CONDITIONS = ("networks", "users", "users_file", "require")  # the ones that cannot just be claimed
 

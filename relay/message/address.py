@@ -148,12 +148,24 @@ def _short(text: str) -> str:
 
 # -- recipients ----------------------------------------------------------------------------
 
+_BOT_USER = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}\Z|#[0-9]{1,20}\Z")  # nicks as Telegram gives them
 _NUMBER = re.compile(r"\+?[\d\s().\-/\u2010-\u2015]{1,40}\Z")
 
 
 def is_group(text: str) -> bool:
     """A group of contacts kept at the provider: ``g777`` or ``G777``."""
     return bool(_GROUP.match(text))
+
+
+def is_bot_user(text: str) -> bool:
+    """A user of a Telegram bot: ``@nick`` or ``#id``."""
+    return bool(_BOT_USER.match(text))
+
+
+def bot_user(text: str) -> str:
+    """A nick, with or without its @, or an #id, as the provider is given it; "" for anything else."""
+    written = text if text[:1] in ("@", "#") else f"@{text}"
+    return written if is_bot_user(written) else ""
 
 
 def number(text: str, region: str = "") -> str:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from relay import model, replies
 from relay.config import Route
-from relay.message import channels, params, wording
-from relay.message.routes import Resolved, is_on, not_built, read_options
-from relay.message.wording import Source, Work
+from relay.message import channels, mailbox, params, phone, wording
+from relay.message.routes import Resolved, is_on, not_built, reaches, read_options
+from relay.message.wording import SEPARATOR, Source, Work
 from relay.model import Auto, Content, Envelope, File, Letter
 from relay.replies import Reply
 
@@ -118,7 +118,8 @@ def compose(
 def _way(place: int, content: Content, letter: Letter, route: Route, now: int) -> _Way:
     files = [_file_digest(letter.files[n], now) for n in content.files]
     form = json.dumps(sorted(content.params.items()))
-    heard = content.text.split(wording.SEPARATOR)[0]
+    comments = channels.CHANNELS[content.channel].comment != channels.NONE
+    heard = content.text.split(SEPARATOR)[0] if comments else content.text
     apart = _SHOWN + _MOMENTS if content.channel == "mail" else _MOMENTS
     moment = [f"{name}={content.params[name]}" for name in apart if name in content.params]
     return _Way(
@@ -173,15 +174,23 @@ def _content(source: Source, meant: Resolved, sender: str) -> Content | Reply:
     channel = channels.CHANNELS[name]
     if channel.phone and route.loops == "refuse" and letter.auto in (Auto.REPLIED, Auto.REPORT):
         return replies.reply(550, "5.7.1", "bounces and automatic replies are not sent to phones")
+    if not all(reaches(name, target.to) for target in meant.targets):
+        return replies.reply(550, "5.1.3", f"{name} can't reach a bot's user, who has no number")
     work = Work(source, route, channel, {**_fitting(route, name, notes), **asked}, (), notes)
-    why = params.agree(work.params)
+    why = params.agree(work.params) or _missing(work)
     if why:
         return replies.reply(550, "5.5.4", why)
     files = _files(work)
     if isinstance(files, Reply):
         return files
     work.files = files
-    return wording.for_phone(work) if channel.phone else wording.for_mail(work, sender)
+    return phone.for_phone(work) if channel.phone else mailbox.for_mail(work, sender)
+
+
+def _missing(work: Work) -> str:
+    """Which parameter the channel can't do without, "" where none lacks; `mail` has stand-ins."""
+    needs = work.channel.needs - work.params.keys() if work.channel.phone else ()
+    return "".join(f"{name}: {work.channel.name} can't do without it" for name in sorted(needs))
 
 
 # -- channel and parameters ---------------------------------------------------------------

@@ -19,6 +19,7 @@ from functools import lru_cache
 from relay import replies
 from relay.config import Alias, Route
 from relay.message import address, channels, params, templates
+from relay.message.channels import To
 from relay.model import Target
 from relay.replies import Reply
 
@@ -89,13 +90,14 @@ def on_route(local: str, route: Route, aliases: Mapping[str, Alias]) -> Resolved
     named = any(name in channels.OPTION_CHANNELS and is_on(value) for name, value in given)
     channel, values = options
     try:
-        targets, alias = _targets(parsed.recipient, route, aliases)
+        targets, alias = _targets(parsed.recipient, route, channel, aliases)
     except address.AddressError as error:
         return replies.reply(550, "5.1.3", str(error))
     if not targets:
-        return replies.reply(
-            550, "5.1.1", f"{parsed.recipient!r} is neither an alias here nor a phone number"
-        )
+        who = "neither an alias here nor a phone number"
+        if channels.CHANNELS[channel].to is To.BOT_USER:
+            who = "neither an alias here nor a phone number, a nick or #id of a bot's user"
+        return replies.reply(550, "5.1.1", f"{parsed.recipient!r} is {who}")
     return Resolved(route=route, channel=channel, targets=targets, given=values, named=named, alias=alias)
 
 
@@ -137,17 +139,38 @@ def is_on(value: str) -> bool:
     return value != "0"
 
 
-def _targets(recipient: str, route: Route, aliases: Mapping[str, Alias]) -> tuple[tuple[Target, ...], str]:
-    """The recipient's targets (none where it is neither alias, group nor number) and its alias."""
+def _targets(
+    recipient: str, route: Route, channel: str, aliases: Mapping[str, Alias]
+) -> tuple[tuple[Target, ...], str]:
+    """The recipient's targets (none where it is nothing that the channel reaches) and its alias."""
     names = {name.casefold(): alias for name, alias in aliases.items()}
     if recipient.casefold() in names:
         found = _members(recipient.casefold(), names, route.region, set())
+        unfit = [each for each in found if not reaches(channel, each)]
+        if unfit:
+            raise address.AddressError(f"the alias {recipient!r} has members that {channel} can't reach")
         return tuple(Target(to=each, hidden=True) for each in dict.fromkeys(found)), recipient
+    to = target(recipient, channel, route.region)
+    return ((Target(to=to),) if to else ()), ""
+
+
+def target(recipient: str, channel: str, region: str) -> str:
+    """Who is meant by one recipient on a channel, "" where nobody; raises AddressError."""
+    if channels.CHANNELS[channel].to is To.MAILBOX:
+        return address.mailbox(recipient)
     if address.is_group(recipient):
-        return (Target(to=recipient.lower()),), ""
-    if any(letter.isalpha() for letter in recipient) or not any(letter.isdigit() for letter in recipient):
-        return (), ""
-    return (Target(to=address.number(recipient, route.region)),), ""
+        return recipient.lower()
+    if any(letter.isalpha() for letter in recipient) or recipient[:1] in ("#", "@"):
+        user = address.bot_user(recipient)
+        return user if user and reaches(channel, user) else ""
+    if not any(letter.isdigit() for letter in recipient):
+        return ""
+    return address.number(recipient, region)
+
+
+def reaches(channel: str, to: str) -> bool:
+    """Whether a channel reaches a target: only a bot has users without a number."""
+    return not address.is_bot_user(to) or channels.CHANNELS[channel].to is To.BOT_USER
 
 
 def _members(name: str, aliases: Mapping[str, Alias], region: str, seen: set[str]) -> list[str]:
@@ -162,6 +185,8 @@ def _members(name: str, aliases: Mapping[str, Alias], region: str, seen: set[str
             found += _members(inner, aliases, region, seen)
         elif address.is_group(member):
             found.append(member.lower())
+        elif address.is_bot_user(member):
+            found.append(member)
         else:
             found.append(address.number(member, region))
     return found
@@ -203,7 +228,7 @@ def complaints(routes: Sequence[Route], aliases: Mapping[str, Alias]) -> list[tu
     known = {name.casefold() for name in aliases}
     for name, alias in aliases.items():
         for n, member in enumerate(alias.to):
-            if member.casefold() in known or address.is_group(member):
+            if member.casefold() in known or address.is_group(member) or address.is_bot_user(member):
                 continue
             why = _no_number(member, {"", *(route.region for route in routes)})
             if why:
@@ -248,7 +273,10 @@ def _bad_params(route: Route) -> list[tuple[str, str]]:
         if faults and len(faults) == len(ways):
             bad.append((name, faults[0]))
     why = params.agree({name: value for name, value in route.params.items() if name in known})
-    return bad + ([("channel", why)] if why else [])
+    bad += [("channel", why)] if why else []
+    if route.channel == "bot" and not {"bot"} & {*route.params, *route.allow}:
+        bad.append(("channel", "bot needs the bot that sends; write bot: as in @name_bot"))
+    return bad
 
 
 def _bad_param(channel: str, name: str, value: str) -> str:

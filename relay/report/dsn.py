@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
 
+from relay.message import channels
 from relay.report import fields, words
 
 
@@ -148,11 +149,14 @@ def _subject(report: Report) -> str:
     return words.say(report.language, f"subject.{group}", who=who)
 
 
-_ORDER = ("failed", "unknown", "delayed", "relayed", "delivered", "expanded")
+_ORDER = ("failed", "unknown", "delayed", "answered", "relayed", "delivered", "expanded")
 
 
 def _group(entry: Entry) -> str:
-    return "unknown" if entry.unknown else entry.action.value
+    if entry.unknown:
+        return "unknown"
+    answered = channels.asks(entry.channel) and entry.code.startswith("status ")
+    return "answered" if answered and entry.action is not Action.DELAYED else entry.action.value
 
 
 def _groups(report: Report) -> dict[str, list[Entry]]:
@@ -198,12 +202,19 @@ def _told(language: str, entry: Entry) -> str:
     status, code = ("unknown", "") if entry.unknown else (entry.status, entry.code)
     sentence = words.reason(language, status=status, code=code, sentence=fields.clean(entry.reason))
     said = fields.clean(f"{entry.code} {entry.text}")
+    answer: list[str] = []
+    if _group(entry) == "answered":
+        sentence, answer = words.answer(
+            language, entry.channel, sentence, fields.clean(entry.text), good=entry.action is Action.DELIVERED
+        )
+        said = fields.clean(entry.code)
     kind = "entry.error" if entry.code.isdigit() else "entry.provider"  # a status says itself that it is one
     cost = fields.clean(entry.cost)
     phones = {"affected": entry.affected, "members": entry.members}
     until = entry.will_retry_until if entry.action is Action.DELAYED else 0
     facts = [
         sentence,
+        *answer,
         words.say(language, "entry.members", **phones) if entry.members > 1 else "",
         words.say(language, kind, words=said) if said else "",
         words.say(language, "entry.status", status=fields.clean(entry.status)),

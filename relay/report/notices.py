@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.config import Reports
+from relay.message import channels
 from relay.model import MINUTE, Auto, Kind, Notify, Outcome
 from relay.queue.rows import Mail, Order, Recipient
 from relay.queue.states import AT_PROVIDER, State
@@ -34,12 +35,23 @@ class Fact:
 
 
 def owed(
-    mail: Mail, recipient: Recipient, reports: Reports, action: Action, *, unknown: bool = False
+    mail: Mail,
+    recipient: Recipient,
+    reports: Reports,
+    action: Action,
+    *,
+    unknown: bool = False,
+    asked: bool = False,
 ) -> bool:
-    """Whether the sender is to hear of this action at all."""
+    """Whether the sender is to hear of this action at all.
+
+    Whoever `asked` (HLR, ping) hears the answer, unless NOTIFY declines it.
+    """
     if not mail.sender or not mail.verified or mail.auto in (Auto.REPLIED, Auto.REPORT):
         return False
     wishes = recipient.wishes
+    if asked and not wishes and action is not Action.DELAYED:
+        return True
     if unknown or action is Action.FAILED:
         return Notify.FAILURE in wishes if wishes else reports.failure
     if action is Action.DELAYED:
@@ -87,7 +99,7 @@ def after_move(
             return _good_news(order, before, state, outcome, mail, recipient, siblings, reports)
         case _:
             return []
-    if not owed(mail, recipient, reports, action, unknown=unknown):
+    if not owed(mail, recipient, reports, action, unknown=unknown, asked=channels.asks(order.channel)):
         return []
     return [Fact(order=order, action=action, outcome=outcome, unknown=unknown)]
 
@@ -104,7 +116,8 @@ def _good_news(
 ) -> list[Fact]:
     if order.parent_id is not None or before is state:
         return []
-    wanted = success_at(reports)
+    asked = channels.asks(order.channel)
+    wanted = Action.DELIVERED if asked else success_at(reports)
     if wanted is Action.DELIVERED and state is State.SENT:
         return []
     if wanted is Action.RELAYED and state is State.DELIVERED and before is State.SENT:
@@ -113,7 +126,7 @@ def _good_news(
     if not all(_went_well(each, wanted) for each in others):
         return []
     action = Action.DELIVERED if state is State.DELIVERED else Action.RELAYED
-    if not owed(mail, recipient, reports, action):
+    if not owed(mail, recipient, reports, action, asked=asked):
         return []
     return [Fact(order=order, action=action, outcome=outcome)]
 

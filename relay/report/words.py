@@ -19,6 +19,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "subject.failed": "Not delivered: {who}",
         "subject.unknown": "Unknown whether delivered: {who}",
         "subject.delayed": "Delayed: {who}",
+        "subject.answered": "Answer about {who}",
         "subject.relayed": "Accepted by SMSC: {who}",
         "subject.delivered": "Delivered: {who}",
         "subject.expanded": "Passed on: {who}",
@@ -32,6 +33,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "title.failed": "NOT DELIVERED",
         "title.unknown": "UNKNOWN WHETHER DELIVERED",
         "title.delayed": "DELAYED",
+        "title.answered": "ANSWERED",
         "title.relayed": "ACCEPTED BY THE PROVIDER",
         "title.delivered": "DELIVERED",
         "title.expanded": "PASSED ON",
@@ -63,6 +65,14 @@ _WORDS: dict[str, dict[str, str]] = {
         " does no harm.",
         "advice.delayed": "The message has not left for the phone yet. The relay goes on trying; there is no"
         " need to send the mail again.",
+        "advice.answered": "This is what the operator answers now. Nothing was shown on the phone.",
+        "answer.hlr": "The number is in service and can be reached.",
+        "answer.ping": "The phone is switched on and can be reached.",
+        "answer.no": "The number can't be reached: {why}",
+        "answer.operator": "Operator: {value}",
+        "answer.country": "Country: {value}",
+        "answer.roaming": "Roaming: {value}",
+        "answer.home": "no, the phone is at home",
         "advice.relayed": "The provider has taken the message on. It is not yet known to have arrived.",
         "advice.delivered": "The message has arrived. There is nothing to do.",
         "advice.expanded": "The message went on to several recipients; what becomes of each is not part of"
@@ -72,6 +82,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "subject.failed": "Не доставлено: {who}",
         "subject.unknown": "Неизвестно, доставлено ли: {who}",
         "subject.delayed": "Задерживается: {who}",
+        "subject.answered": "Ответ о {who}",
         "subject.relayed": "Принято SMSC: {who}",
         "subject.delivered": "Доставлено: {who}",
         "subject.expanded": "Передано дальше: {who}",
@@ -85,6 +96,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "title.failed": "НЕ ДОСТАВЛЕНО",
         "title.unknown": "НЕИЗВЕСТНО, ДОСТАВЛЕНО ЛИ",
         "title.delayed": "ЗАДЕРЖИВАЕТСЯ",
+        "title.answered": "ПОЛУЧЕН ОТВЕТ",
         "title.relayed": "ПРИНЯТО ПРОВАЙДЕРОМ",
         "title.delivered": "ДОСТАВЛЕНО",
         "title.expanded": "ПЕРЕДАНО ДАЛЬШЕ",
@@ -114,6 +126,14 @@ _WORDS: dict[str, dict[str, str]] = {
         " копия не помешает.",
         "advice.delayed": "Сообщение ещё не ушло на телефон. Шлюз продолжает попытки, отправлять письмо снова"
         " не нужно.",
+        "advice.answered": "Так оператор отвечает сейчас. На телефоне ничего не показано.",
+        "answer.hlr": "Номер обслуживается и доступен.",
+        "answer.ping": "Телефон включён и доступен.",
+        "answer.no": "Номер недоступен: {why}",
+        "answer.operator": "Оператор: {value}",
+        "answer.country": "Страна: {value}",
+        "answer.roaming": "Роуминг: {value}",
+        "answer.home": "нет, телефон в домашней сети",
         "advice.relayed": "Провайдер принял сообщение. Дошло ли оно, пока неизвестно.",
         "advice.delivered": "Сообщение доставлено. Ничего делать не нужно.",
         "advice.expanded": "Сообщение передано нескольким получателям; судьба каждого в этот отчёт не"
@@ -257,6 +277,23 @@ def reason(language: str, *, status: str, code: str, sentence: str) -> str:
     if exact or (translation and status.startswith("2.")):
         return translation
     return " ".join(filter(None, (translation, f"({sentence})" if translation and sentence else sentence)))
+
+
+def answer(language: str, channel: str, sentence: str, found: str, *, good: bool) -> tuple[str, list[str]]:
+    """What a question about a number brought: its state in a sentence, then what else is known.
+
+    `found` is what an HLR query found, under the provider's names, as in `net=MTS; cn=Russia`.
+    """
+    state = say(language, f"answer.{channel}") if good else say(language, "answer.no", why=sentence)
+    facts = dict(each.strip().split("=", 1) for each in found.split(";") if "=" in each)
+    if not facts:
+        return state, []
+    code = " ".join(filter(None, (facts.get("mcc"), facts.get("mnc"))))
+    operator = " ".join(filter(None, (facts.get("net"), f"({code})" if code else "")))
+    abroad = ", ".join(filter(None, (facts.get("rnet"), facts.get("rcn"))))
+    lines = {"operator": operator, "country": facts.get("cn", "")}
+    lines["roaming"] = abroad or (say(language, "answer.home") if good else "")
+    return state, [say(language, f"answer.{key}", value=value) for key, value in lines.items() if value]
 
 
 def _whole(sentence: str) -> str:

@@ -245,7 +245,7 @@ class Client:
 
     def _status(self, line: wire.StatusLine) -> Outcome:
         outcome = outcomes.for_status(line.status, line.err, self._credentials.struck_from(line.name))
-        return replace(outcome, cost=line.cost)
+        return outcomes.looked_up(replace(outcome, cost=line.cost), line.lookup)
 
 
 def _sent(answer: wire.Accepted, phones: Sequence[str]) -> Sent:

@@ -8,7 +8,7 @@ says at least that the provider has it. Text from the provider is cleaned before
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from relay.model import Kind, Outcome, Rest
@@ -226,6 +226,14 @@ def unknown(last: Outcome | None = None) -> Outcome:
         code=last.code if last else "",
         text=last.text if last else "",
     )
+
+
+def looked_up(outcome: Outcome, found: Mapping[str, str]) -> Outcome:
+    """The outcome of an HLR query with what it found, under the provider's names."""
+    said = {name: " ".join(clean(value).replace(";", ",").split()) for name, value in found.items()}
+    if not any(said.values()):
+        return outcome
+    return replace(outcome, text="; ".join(f"{name}={value}" for name, value in said.items()))
 
 
 def about_question(outcome: Outcome) -> Outcome:

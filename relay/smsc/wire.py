@@ -35,7 +35,7 @@ def send_fields(*, id: str, phones: Sequence[str], text: str, params: Mapping[st
     A parameter that is the relay's own is left out of `params`, whoever put it there.
     """
     fields = [("id", id), ("phones", _joined(phones))]
-    if not any(params.get(flag) == "1" for flag in _TEXTLESS):
+    if not any(params.get(flag) == "1" for flag in _TEXTLESS) and (text or "fileurl" not in params):
         fields.append(("mes", text.replace("\r\n", "\n").replace("\r", "\n")))
     fields += sorted((name, value) for name, value in params.items() if name not in _OURS)
     return [*fields, ("charset", "utf-8"), ("fmt", "3"), ("cost", "3"), ("op", "1")]
@@ -134,7 +134,15 @@ class StatusLine:
     name: str = ""
     cost: str = ""
     next: str = ""  # get.php: what `prev_id` of the page after it is
+    lookup: Mapping[str, str] = field(default_factory=dict)  # what an HLR query found, by LOOKUP
 
+
+LOOKUP = ("net", "cn", "rnet", "rcn", "mcc", "mnc")
+"""What of an HLR query's result is read: operator, country, the same where the phone roams, codes.
+
+The number of the SIM card and that of the switch (imsi, msc) are left out: they tell more of a
+person than a report should.
+"""
 
 Statuses = dict[tuple[str, str], StatusLine]  # keyed by (same_phone, id)
 
@@ -256,4 +264,5 @@ def _status_line(value: object, default: tuple[str, str]) -> StatusLine | None:
         name=reading.text(value.get("status_name")),
         cost=reading.amount(value.get("cost")),
         next=reading.text(value.get("int_id")),
+        lookup={name: reading.text(value[name]) for name in LOOKUP if name in value},
     )

@@ -31,7 +31,7 @@ def test_every_channel_of_the_vendor_is_there():
     """The vendor's fourteen, and forward."""
     names = "sms flash bin push hlr ping mms mail soc viber whatsapp tg bot call forward"
     assert names.split() == list(CHANNELS)
-    assert ["sms", "flash", "mail", "call"] == [name for name, channel in CHANNELS.items() if channel.built]
+    assert ["forward"] == [name for name, channel in CHANNELS.items() if not channel.built]
 
 
 def test_flags_are_the_vendors():

@@ -902,11 +902,6 @@ def test_a_header_that_chooses_no_channel_is_passed_over_with_a_note():
     noted(found, "pigeon")
 
 
-def test_a_channel_that_is_not_built_is_refused_where_a_header_wants_it():
-    """550 5.3.3, as for an address."""
-    assert "5.3.3" == refused(asking(channel="viber"), allow=["viber"]).status
-
-
 def test_a_flag_takes_nothing_but_0_and_1():
     """+flash=2 is refused by name."""
     reply = routes.resolve("79991234567+flash=2@sms.example.com", [route(allow=["flash"])], {})

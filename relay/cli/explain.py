@@ -55,7 +55,12 @@ def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) 
     envelope = Envelope(sender=sender, recipients=recipients)
     resolved = [routes.resolve(each.address, config.routes, config.aliases) for each in recipients]
     made = orders.compose(
-        letter, envelope, resolved, now=Clock().now(), fallback_sender=parseaddr(config.reports.from_)[1]
+        letter,
+        envelope,
+        resolved,
+        now=Clock().now(),
+        fallback_sender=parseaddr(config.reports.from_)[1],
+        accounts=config.accounts,
     )
     refused = {refusal.recipient: refusal.reply for refusal in made.refusals}
     told = []

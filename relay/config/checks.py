@@ -65,7 +65,6 @@ NOT_BUILT = (
     _warns("workers", so="one process delivers"),
     _warns("listeners", EACH, "answer", so="DATA is answered once the mail is on disk"),
     _warns("routes", EACH, "condense", so="texts stay as they are"),
-    _warns("routes", EACH, "gateway", so="send@ this domain is an address like any other"),
     _warns("routes", EACH, "quiet", "hours", so="messages go out at any hour"),
     _warns("routes", EACH, "escalate", so="nobody else is called"),
     _warns("aliases", EACH, "escalate", so="nobody else is called"),

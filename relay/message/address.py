@@ -74,6 +74,13 @@ def parse(local: str) -> Parsed:
     return Parsed(recipient=recipient, options=tuple(_option(each) for each in tail))
 
 
+def parse_softly(local: str) -> str:
+    """The recipient that a local part names, in lower case; "" where it names none."""
+    with contextlib.suppress(AddressError):
+        return parse(local).recipient.lower()
+    return ""
+
+
 def print_(parsed: Parsed) -> str:
     """The local part that `parse` reads as `parsed`, quoted where it has to be."""
     text = parsed.recipient + "".join(

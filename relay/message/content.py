@@ -16,13 +16,13 @@ _SHOWN = 200  # fields that a letter keeps, each of at most this many characters
 _VALUE = 10_000
 
 
-def read(raw: bytes) -> model.Letter:
-    """Read a mail, whatever it is."""
+def read(raw: bytes, charset: str = "") -> model.Letter:
+    """Read a mail, whatever it is; `charset` is the likely one where it names none."""
     if b"\n" not in raw and b"\r" in raw:
         raw = raw.replace(b"\r", b"\n")
     budget = parts.Budget()
     root = parts.parse(raw, budget)
-    hint = _hint(root)
+    hint = _hint(root) or charset
     walk = bodies.Walk(budget, hint)
     body = walk.read(root)
     fields = root.fields

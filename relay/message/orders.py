@@ -2,28 +2,24 @@
 
 Pure: the letter, what the addresses meant and the moment go in; what is to be stored comes
 out. A recipient that can't be served is a `Refusal` of its own and harms no other. What was
-cut, dropped or changed is a note on the content, for the report. How the text itself is made
-is in `wording`.
+cut, dropped or changed is a note on the content, for the report. How the content itself is made
+is in `ways`.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from relay import model, replies
-from relay.config import Route
-from relay.message import channels, mailbox, params, phone, wording
-from relay.message.routes import Resolved, is_on, not_built, reaches, read_options
-from relay.message.wording import SEPARATOR, Source, Work
-from relay.model import Auto, Content, Envelope, File, Letter
+from relay.config import Account, Route
+from relay.message import address, channels, gateway, params, routes, ways
+from relay.message.routes import Resolved
+from relay.message.wording import SEPARATOR, Source
+from relay.model import Content, Envelope, File, Letter, Target
 from relay.replies import Reply
 
-MAX_RECEIVED = 50
-"""Received headers before a mail is taken for a loop (RFC 5321 section 6.3)."""
-_HEADER = re.compile(r"x-smsc-([a-z0-9]+)", re.IGNORECASE)
 _SHOWN = ("subj", "sender")  # parameters that a mailbox shows
 _MOMENTS = ("time", "tz", "period", "freq")  # parameters that make it another message
 
@@ -43,6 +39,7 @@ class Draft:
     expire_at: int
     digest: str  # equal where one request may carry both
     says: str  # equal where the phone would hear the same
+    label: str = ""  # the number that a mail in the provider's grammar gave it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +49,8 @@ class Refusal:
     recipient: int
     channel: str
     reply: Reply
+    target: str = ""  # where a recipient stands for several: the one that can't be served
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +61,7 @@ class Composed:
     drafts: tuple[Draft, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
+    secret: bool = False  # the mail holds credentials: it is never kept as a whole
 
     @property
     def files(self) -> tuple[int, ...]:
@@ -86,33 +86,121 @@ def compose(
     *,
     now: int,
     fallback_sender: str,
+    accounts: Mapping[str, Account] | None = None,
 ) -> Composed:
-    """Make the orders of a mail. `resolved` goes with `envelope.recipients`, one for one."""
+    """Make the orders of a mail. `resolved` goes with `envelope.recipients`, one for one.
+
+    `accounts` are those that a mail in the provider's own grammar may name by their credentials.
+    """
+    board = _Board(letter.from_ or envelope.sender or fallback_sender, now)
     source = Source(letter)
-    sender = letter.from_ or envelope.sender or fallback_sender
-    drafts: list[Draft] = []
-    refusals: list[Refusal] = []
-    ways: dict[object, _Way | Reply] = {}
-    contents: list[Content] = []
+    secret = any(isinstance(meant, Resolved) and meant.gateway for meant in resolved)
     for number, meant in enumerate(resolved):
         if isinstance(meant, Reply):
-            refusals.append(Refusal(recipient=number, channel="", reply=meant))
-            continue
-        key = (id(meant.route), meant.channel, meant.named, tuple(sorted(meant.given.items())))
-        if key not in ways:
-            made = _content(source, meant, sender)
-            if isinstance(made, Content):
-                contents.append(made)
-            place = len(contents) - 1
-            ways[key] = made if isinstance(made, Reply) else _way(place, made, letter, meant.route, now)
-        way = ways[key]
-        if isinstance(way, Reply):
-            refusals.append(Refusal(recipient=number, channel=meant.channel, reply=way))
+            board.refuse(number, meant)
+        elif meant.gateway:
+            _obey(board, number, letter, meant, accounts or {})
+        elif secret:
+            board.refuse(number, replies.CREDENTIALS, meant.channel)
         else:
-            drafts += _drafts(number, way, meant, now)
+            board.add(number, source, meant)
     return Composed(
-        contents=tuple(contents), drafts=tuple(drafts), refusals=tuple(refusals), notes=letter.notes
+        contents=tuple(board.contents),
+        drafts=tuple(board.drafts),
+        refusals=tuple(board.refusals),
+        notes=letter.notes,
+        secret=secret,
     )
+
+
+class _Board:
+    """What a mail becomes, recipient by recipient; a way of sending it is made once."""
+
+    def __init__(self, sender: str, now: int) -> None:
+        self._sender = sender
+        self._now = now
+        self._ways: dict[object, _Way | Reply] = {}
+        self.contents: list[Content] = []
+        self.drafts: list[Draft] = []
+        self.refusals: list[Refusal] = []
+
+    def refuse(
+        self, number: int, reply: Reply, channel: str = "", *, target: str = "", label: str = ""
+    ) -> None:
+        """A recipient can't be served."""
+        self.refusals.append(
+            Refusal(recipient=number, channel=channel, reply=reply, target=target, label=label)
+        )
+
+    def add(self, number: int, source: Source, meant: Resolved, *, label: str = "") -> None:
+        """A recipient is served in the way that its address means, if it can be."""
+        given = tuple(sorted(meant.given.items()))
+        key = (source, id(meant.route), meant.channel, meant.named, given)
+        if key not in self._ways:
+            self._ways[key] = self._made(source, meant)
+        way = self._ways[key]
+        if isinstance(way, Reply):
+            targets = [target.to for target in meant.targets] if meant.gateway else [""]
+            for target in targets:
+                self.refuse(number, way, meant.channel, target=target, label=label)
+        else:
+            self.drafts += _drafts(number, way, meant, self._now, label)
+
+    def _made(self, source: Source, meant: Resolved) -> _Way | Reply:
+        made = ways.content(source, meant, self._sender)
+        if isinstance(made, Reply):
+            return made
+        self.contents.append(made)
+        return _way(len(self.contents) - 1, made, source.letter, meant.route, self._now)
+
+
+# -- the provider's own grammar -----------------------------------------------------------
+
+
+def _obey(
+    board: _Board, number: int, letter: Letter, meant: Resolved, accounts: Mapping[str, Account]
+) -> None:
+    """The orders of a mail to send@: whoever knows an account's credentials may set everything."""
+    try:
+        command = gateway.parse(Source(letter).readable)
+    except gateway.GatewayError as error:
+        board.refuse(number, replies.reply(554, "5.6.0", str(error)), meant.channel)
+        return
+    account = command.account(accounts)
+    if not account:
+        board.refuse(number, replies.WRONG_CREDENTIALS, meant.channel)
+        return
+    plainly = {"text": "{{ body }}", "trim": False, "condense": False, "comment": ""}
+    route = meant.route.model_copy(update={**plainly, "account": account, "accounts": (account,)})
+    for line in command.lines:
+        said = replace(letter, subject="", plain=line.mes, html="", readable="", headers=())
+        board_line = Resolved(
+            route=route, channel=command.channel, targets=(), given=line.params, named=True, gateway=True
+        )
+        source = Source(said)
+        targets = list(_reached(board, number, command, line, route))
+        if targets:
+            board.add(number, source, replace(board_line, targets=tuple(targets)), label=command.id)
+
+
+def _reached(
+    board: _Board, number: int, command: gateway.Command, line: gateway.Line, route: Route
+) -> Iterator[Target]:
+    """Whom a line's text goes to; a number that is none harms no other."""
+    for each in line.phones:
+        why = f"{each[:40]!r} is nobody that {command.channel} can reach"
+        try:
+            found = routes.target(each, command.channel, route.region)
+        except address.AddressError as error:
+            found, why = "", str(error)
+        if found:
+            yield Target(to=found)
+        else:
+            reply = replies.reply(553, "5.1.3", why)
+            board.refuse(number, reply, command.channel, target=each[:200], label=command.id)
+
+
+# -- drafts -------------------------------------------------------------------------------
 
 
 def _way(place: int, content: Content, letter: Letter, route: Route, now: int) -> _Way:
@@ -140,7 +228,7 @@ def _file_digest(file: File, now: int) -> str:
     return model.stable_digest(file.name.encode("utf-8", "replace"), octets)
 
 
-def _drafts(number: int, way: _Way, meant: Resolved, now: int) -> list[Draft]:
+def _drafts(number: int, way: _Way, meant: Resolved, now: int, label: str) -> list[Draft]:
     given = way.content.params
     start = params.due_from_time(given.get("time", ""), given.get("tz", ""), now) or now
     return [
@@ -156,132 +244,7 @@ def _drafts(number: int, way: _Way, meant: Resolved, now: int) -> list[Draft]:
             expire_at=start + meant.route.expire,
             digest=way.digest,
             says=way.says,
+            label=label,
         )
         for target in meant.targets
     ]
-
-
-def _content(source: Source, meant: Resolved, sender: str) -> Content | Reply:
-    """The content for one way of sending, or why there is none."""
-    letter, route = source.letter, meant.route
-    if letter.received > MAX_RECEIVED:
-        return replies.LOOP
-    notes: list[str] = []
-    chosen = _chosen(letter, meant, notes)
-    if isinstance(chosen, Reply):
-        return chosen
-    name, asked = chosen
-    channel = channels.CHANNELS[name]
-    if channel.phone and route.loops == "refuse" and letter.auto in (Auto.REPLIED, Auto.REPORT):
-        return replies.reply(550, "5.7.1", "bounces and automatic replies are not sent to phones")
-    if not all(reaches(name, target.to) for target in meant.targets):
-        return replies.reply(550, "5.1.3", f"{name} can't reach a bot's user, who has no number")
-    work = Work(source, route, channel, {**_fitting(route, name, notes), **asked}, (), notes)
-    why = params.agree(work.params) or _missing(work)
-    if why:
-        return replies.reply(550, "5.5.4", why)
-    files = _files(work)
-    if isinstance(files, Reply):
-        return files
-    work.files = files
-    return phone.for_phone(work) if channel.phone else mailbox.for_mail(work, sender)
-
-
-def _missing(work: Work) -> str:
-    """Which parameter the channel can't do without, "" where none lacks; `mail` has stand-ins."""
-    needs = work.channel.needs - work.params.keys() if work.channel.phone else ()
-    return "".join(f"{name}: {work.channel.name} can't do without it" for name in sorted(needs))
-
-
-# -- channel and parameters ---------------------------------------------------------------
-
-
-def _fitting(route: Route, channel: str, notes: list[str]) -> dict[str, str]:
-    """The route's parameters; where an option changed the channel only those that fit it."""
-    fitting: dict[str, str] = {}
-    for name, value in route.params.items():
-        if name not in channels.CHANNELS[channel].params:
-            continue
-        try:
-            fitting[name] = params.check(channel, name, value)
-        except params.ParamError:
-            notes.append(f"the route's {name} was left out, since it does not fit the channel {channel}")
-    return fitting
-
-
-def _chosen(letter: Letter, meant: Resolved, notes: list[str]) -> tuple[str, dict[str, str]] | Reply:
-    """Channel and parameters: the route's, then X-SMSC-* headers, then the address's options."""
-    options = list(_from_headers(letter, meant, notes))
-    if not options:
-        return meant.channel, dict(meant.given)
-    flags = [name for name, _value in options if name in channels.OPTION_CHANNELS]
-    channel = flags[-1] if flags else meant.channel
-    if not channels.CHANNELS[channel].built:
-        return not_built(channel)
-    known = channels.CHANNELS[channel].params
-    fitting = []
-    for option in options:
-        if option[0] in known or option[0] in flags:
-            fitting.append(option)
-        else:
-            notes.append(f"X-SMSC-{option[0]} was passed over: it means nothing on the channel {channel}")
-    read = read_options(meant.route, fitting, channel)
-    if isinstance(read, Reply):
-        return read
-    again = read_options(meant.route, list(meant.given.items()), channel)
-    return again if isinstance(again, Reply) else (channel, {**read[1], **again[1]})
-
-
-def _from_headers(letter: Letter, meant: Resolved, notes: list[str]) -> Sequence[tuple[str, str]]:
-    """The options that headers set.
-
-    A header counts for all recipients of a mail, so one that means nothing for this one is
-    passed over with a note instead of refusing it: channels where none can be chosen.
-    """
-    fixed = meant.named or not channels.CHANNELS[meant.route.channel].phone
-    found: list[tuple[str, str]] = []
-    for header, value in letter.headers:
-        match = _HEADER.fullmatch(header)
-        if match is None:
-            continue
-        name, word = match[1].lower(), value.strip()
-        if name == "channel":
-            name, word = word.lower(), ""
-            if name not in channels.OPTION_CHANNELS:
-                notes.append(f"X-SMSC-Channel was passed over: {name[:40]!r} is no channel to choose")
-                continue
-        if name in channels.OPTION_CHANNELS:
-            if not fixed and is_on(word):
-                found.append((name, word))
-        elif name in params.NAMES:
-            found.append((name, word))
-    return found
-
-
-# -- files --------------------------------------------------------------------------------
-
-
-def _files(work: Work) -> tuple[int, ...] | Reply:
-    """The files that go along, by number; where the channel takes none, what `attachments` says."""
-    letter, rule = work.letter, work.channel.takes_files
-    numbers = tuple(range(len(letter.files)))
-    attached = [n for n in numbers if not letter.files[n].inline]
-    if rule is None:
-        if work.route.attachments == "reject" and attached:
-            names = wording.file_names(letter, attached)
-            return replies.reply(
-                554, "5.6.1", f"the channel {work.channel.name} takes no attachments: {names}"
-            )
-        _dropped(work, numbers)
-        return ()
-    if rule.kinds:  # pictures of a mail's layout must not keep an alarm from being called out
-        decoration = [n for n in numbers if n not in attached and rule.check([letter.files[n]])]
-        _dropped(work, decoration)
-        numbers = tuple(n for n in numbers if n not in decoration)
-    return rule.check([letter.files[n] for n in numbers]) or numbers
-
-
-def _dropped(work: Work, numbers: Sequence[int]) -> None:
-    if numbers:
-        names = wording.file_names(work.letter, numbers)
-        work.notes.append(f"not sent, since the channel {work.channel.name} does not take it: {names}")

@@ -105,21 +105,21 @@ class Reader:
         self._busy: set[_Worker] = set()
         self._closed = False
 
-    async def read(self, *, data: bytes = b"", path: str = "", size: int) -> model.Letter:
+    async def read(self, *, data: bytes = b"", path: str = "", size: int, charset: str = "") -> model.Letter:
         """The letter that a mail holds, given as octets or as a file; raises Unreadable.
 
         Large files of the letter lie in the spool folder then, and are the caller's to unlink.
         """
         if size <= self._inline_max:
-            return content.read(await asyncio.to_thread(_small, path, size) if path else data)
+            return content.read(await asyncio.to_thread(_small, path, size) if path else data, charset)
         async with self._turns:
             prefix = self._spool / f"{PREFIX}{secrets.token_hex(8)}-"
             if path:
-                return await self._read(path, str(prefix))
+                return await self._read(path, str(prefix), charset)
             mail = f"{prefix}mail"
             try:
                 await asyncio.to_thread(_write, mail, data)
-                return await self._read(mail, str(prefix))
+                return await self._read(mail, str(prefix), charset)
             except OSError as error:
                 raise Unreadable(f"the spool took no file: {error.strerror}") from None
             finally:
@@ -132,11 +132,11 @@ class Reader:
             await worker.end()
         self._idle.clear()
 
-    async def _read(self, path: str, prefix: str) -> model.Letter:
+    async def _read(self, path: str, prefix: str, charset: str) -> model.Letter:
         if self._closed:
             raise Unreadable("the reader is closed")
         try:
-            answer = await self._answer({"path": path, "prefix": prefix})
+            answer = await self._answer({"path": path, "prefix": prefix, "charset": charset})
             return _letter(answer, prefix)
         except BaseException:
             await asyncio.to_thread(_sweep, prefix)

@@ -63,9 +63,9 @@ def _limit_time(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
 
 
-def read(path: str, prefix: str) -> dict[str, Any]:
+def read(path: str, prefix: str, charset: str = "") -> dict[str, Any]:
     """The letter in the file `path`, as JSON can say it; its large files go to `prefix`N."""
-    letter = content.read(Path(path).read_bytes())
+    letter = content.read(Path(path).read_bytes(), charset)
     described = {name: getattr(letter, name) for name in model.Letter.__slots__}
     described["head"] = base64.b64encode(letter.head).decode()
     left, files = _INLINE_ALL, []

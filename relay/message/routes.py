@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from relay import replies
 from relay.config import Alias, Route
-from relay.message import address, channels, params, templates
+from relay.message import address, channels, gateway, params, templates
 from relay.message.channels import To
 from relay.model import Target
 from relay.replies import Reply
@@ -34,6 +34,7 @@ class Resolved:
     given: Mapping[str, str] = field(default_factory=dict)
     named: bool = False  # an option of the address named the channel: no header changes it
     alias: str = ""
+    gateway: bool = False  # its mail is a command in the provider's own grammar
 
 
 @lru_cache(maxsize=4096)
@@ -60,6 +61,8 @@ def resolve(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -
     if not channel.phone:
         return _mailbox(given, route)
     local, _domain = address.split(given)
+    if route.gateway and address.parse_softly(local) == gateway.MAILBOX:
+        return Resolved(route=route, channel=route.channel, targets=(), gateway=True)
     return on_route(local, route, aliases)
 
 

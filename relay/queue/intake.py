@@ -135,6 +135,7 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
         created_at=now,
         start_at=draft.start_at,
         expire_at=draft.expire_at,
+        label=draft.label,
     )
     intake.change.inserts.append((schema.orders, values))
     intake.orders.append(Order.of(values))
@@ -151,7 +152,8 @@ def _add_failed(intake: Intake, refusal: Refusal, ids: model.Ids, now: int) -> N
         recipient_id=recipient.id,
         sender=intake.mail.sender,
         channel=refusal.channel,
-        target=recipient.address,
+        target=refusal.target or recipient.address,
+        label=refusal.label,
         state=State.FAILED.value,
         created_at=now,
         start_at=now,

@@ -61,6 +61,8 @@ def migrate(connection: sqlite3.Connection) -> None:
             _create(connection)
         elif found > schema.VERSION:
             _check_usable(connection, found)
+        else:
+            _forward(connection, found)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -72,6 +74,14 @@ def _check_usable(connection: sqlite3.Connection, found: int) -> None:
     if oldest is None or int(oldest[0]) > schema.VERSION:
         known = schema.VERSION
         raise Trouble(f"the database has schema {found}, this program knows {known}: use a newer smsc-relay")
+
+
+def _forward(connection: sqlite3.Connection, found: int) -> None:
+    for version in range(found + 1, schema.VERSION + 1):
+        for statement in schema.MIGRATIONS[version]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'oldest'", (str(schema.OLDEST),))
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -151,6 +151,8 @@ class Order:
     words: str
     cost: str
     parts: int
+    alarm: str
+    label: str
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:

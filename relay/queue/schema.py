@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text, text
 
-VERSION = 1
+VERSION = 2
 """The schema's version; a database of an older one is brought forward when it is opened."""
 OLDEST = 1
 """The oldest program (by the schema version it knows) that may use a database of this version."""
@@ -36,6 +36,11 @@ def _when(name: str) -> Column[int]:
 
 def _text(name: str) -> Column[str]:
     return Column(name, Text, nullable=False, info={"default": ""})
+
+
+def _later(name: str) -> Column[str]:
+    """A text that older programs don't know: where they write a row, it is absent."""
+    return Column(name, Text, nullable=False, server_default="", info={"default": ""})
 
 
 def _bytes(name: str) -> Column[bytes]:
@@ -101,6 +106,8 @@ orders = Table(                   # one text to one phone by one channel
     _when("poll_at"), _int("polls"),
     _text("kind"), _text("status"), _text("reason"), _text("code"), _text("words"),
     _text("cost"), _int("parts"),
+    _later("alarm"),              # "problem" or "recovery", where the mail is known for one
+    _later("label"),              # the number that a mail in the provider's grammar gave it
     Index("orders_mail", "mail_id"),
     Index("orders_age", "account", "state", "rank", "id", "due_at"),
     Index("orders_due", "account", "due_at", sqlite_where=text("state = 'waiting'"),
@@ -159,6 +166,14 @@ account = Table(                  # what must be known of an account after a res
 )
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
 # fmt: on
+
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {
+    2: (
+        "ALTER TABLE orders ADD COLUMN alarm TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE orders ADD COLUMN label TEXT NOT NULL DEFAULT ''",
+    ),
+}
+"""What brings a database to a version from the one before; every version after the first is here."""
 
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     table.name: {column.name: column.info.get("default") for column in table.columns}

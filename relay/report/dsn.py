@@ -50,6 +50,7 @@ class Entry:
     remote: str = ""  # the provider's host
     phone: str = ""  # "" where its number is not shown
     id: str = ""  # of the request at the provider
+    label: str = ""  # the number that the mail itself gave it
     parts: int = 0
     cost: str = ""
     members: int = 1  # of an alias or a group
@@ -219,6 +220,7 @@ def _told(language: str, entry: Entry) -> str:
         words.say(language, kind, words=said) if said else "",
         words.say(language, "entry.status", status=fields.clean(entry.status)),
         words.say(language, "entry.id", id=fields.clean(entry.id)) if entry.id else "",
+        words.say(language, "entry.label", label=fields.clean(entry.label)) if entry.label else "",
         words.say(language, "entry.bill", parts=entry.parts) if entry.parts > 0 else "",
         words.say(language, "entry.cost", cost=cost) if cost else "",
         words.say(language, "entry.attempt", when=fields.shown(entry.last_attempt))
@@ -292,6 +294,7 @@ def _per_recipient(entry: Entry, *, wide: bool) -> str:
         ("Will-Retry-Until", fields.date(until) if until and entry.action is Action.DELAYED else ""),
         ("X-SMSC-Phone", fields.plain(entry.phone)),
         ("X-SMSC-Id", fields.plain(entry.id)),
+        ("X-Client-Id", fields.plain(entry.label)),
         ("X-SMSC-Parts", str(entry.parts) if entry.parts > 0 else ""),
         ("X-SMSC-Cost", fields.plain(entry.cost)),
     )

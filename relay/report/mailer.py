@@ -299,6 +299,7 @@ class Mailer:
             remote=self._remotes.get(order.account, "") if order.request_id else "",
             phone="" if order.hidden or not order.target.startswith("+") else order.target,
             id=model.show(order.request_id) if order.request_id else "",
+            label=order.label,
             parts=order.parts or (content.parts if content else 0),
             cost=order.cost,
             members=len(members),

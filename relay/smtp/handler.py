@@ -24,7 +24,7 @@ from email.utils import parseaddr
 from relay import metrics, model, replies
 from relay.config import Config
 from relay.delivery.settle import Settler
-from relay.message import orders, routes
+from relay.message import gateway, orders, routes
 from relay.message.reader import Reader, Unreadable
 from relay.message.routes import Resolved
 from relay.model import Envelope, File, Letter, Recipient
@@ -78,12 +78,20 @@ class Handler:
         resolved = self._resolve(recipient)
         if isinstance(resolved, Reply):
             return resolved
+        if envelope.recipients and (resolved.gateway or self._by_command(envelope)):
+            return replies.ALONE
         return replies.RECIPIENT_OK
+
+    def _by_command(self, envelope: Envelope) -> bool:
+        """Whether the mail holds a command in the provider's grammar, and with it credentials."""
+        found = [self._resolve(recipient) for recipient in envelope.recipients[:1]]
+        return any(isinstance(each, Resolved) and each.gateway for each in found)
 
     async def on_data(self, session: Session, envelope: Envelope, body: Body) -> Reply | Sequence[Reply]:
         """Read, compose, store; the 250 comes after the commit."""
         try:
-            letter = await self._reader.read(data=body.data, path=body.path, size=body.size)
+            charset = gateway.CHARSET if self._by_command(envelope) else ""
+            letter = await self._reader.read(data=body.data, path=body.path, size=body.size, charset=charset)
         except Unreadable as why:
             _log.warning("a mail could not be read", extra={"peer": session.peer, "why": str(why)})
             return replies.READ_TROUBLE
@@ -119,6 +127,7 @@ class Handler:
             [self._resolve(recipient) for recipient in envelope.recipients],
             now=now,
             fallback_sender=parseaddr(self._config().reports.from_)[1],
+            accounts=self._config().accounts,
         )
         if not composed.drafts and not composed.refusals:
             return replies.NO_VALID_RECIPIENTS
@@ -139,7 +148,7 @@ class Handler:
         mail_id = self._store.ids.new(now)
         kept = await self._store.put_files(mail_id, [letter.files[n] for n in composed.files])
         files = dict(zip(composed.files, kept, strict=True))
-        full = await self._whole(mail_id, envelope, body)
+        full = None if composed.secret else await self._whole(mail_id, envelope, body)
         taken = intake.change_for(
             envelope,
             letter,

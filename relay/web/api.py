@@ -96,6 +96,8 @@ class Api:
             "notes": list(content.said) if content else [],
             "attempts": order.attempts,
             "request": model.show(order.request_id) if order.request_id else "",
+            "alarm": order.alarm,
+            "label": order.label,
             "expire_at": order.expire_at,
             "due_at": order.due_at,
             "reports": [{"action": n.action, "state": n.state, "said": n.last} for n in told],

@@ -23,6 +23,7 @@ from sqlalchemy import bindparam, column, delete, select, table
 
 from relay.queue import schema
 from relay.queue.engine import Change, Full, InUse, Stale, Trouble
+from relay.queue.rows import Order
 from relay.queue.sqlite import BATCH, SQLite
 
 STORY = select(schema.story).order_by(schema.story.c.id)
@@ -158,6 +159,11 @@ async def test_schema_is_made(engine):
     assert [{"key": "oldest", "value": str(schema.OLDEST)}] == await engine.read(select(schema.meta))
 
 
+def columns(engine, table):
+    """A table's columns, without their order: name, type, whether they may be null, default, key."""
+    return sorted(tuple(row)[1:] for row in engine._connection.execute(f"PRAGMA table_info({table})"))
+
+
 def newer(path, version, oldest):
     """Make the file one that a newer program has written."""
     raw = sqlite3.connect(path)
@@ -167,6 +173,24 @@ def newer(path, version, oldest):
         raw.execute("INSERT INTO meta (key, value) VALUES ('oldest', ?)", (str(oldest),))
     raw.commit()
     raw.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("version", range(1, schema.VERSION))
+async def test_older_schema_is_brought_forward(path, version):
+    """A database of any older version gets the tables of a new one, and keeps its rows."""
+    raw = sqlite3.connect(path)
+    raw.executescript((Path(__file__).parent / "schemas" / f"{version}.sql").read_text())
+    raw.close()
+    old = SQLite(str(path))
+    fresh = SQLite(str(path) + ".fresh")
+    for name in schema.metadata.tables:
+        assert columns(fresh, name) == columns(old, name)
+    (order,) = [Order.of(row) for row in await old.read(select(schema.orders))]
+    assert ("+79991234567", "", "") == (order.target, order.alarm, order.label)
+    assert schema.VERSION == old._connection.execute("PRAGMA user_version").fetchone()[0]
+    await old.close()
+    await fresh.close()
 
 
 @pytest.mark.asyncio

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from email.utils import parseaddr
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import click
 from rich.console import Console
@@ -14,10 +16,12 @@ from rich.table import Table
 from relay import model
 from relay.cli.common import WRONG, as_json, config_option, configuration, fail
 from relay.clock import Clock
-from relay.config import Config
-from relay.message import content, orders, routes
+from relay.config import Config, Route
+from relay.message import content, gateway, gsm, orders, routes
 from relay.message.routes import Resolved
+from relay.message.wording import SEPARATOR
 from relay.model import Envelope, Letter, Recipient
+from relay.replies import Reply
 from relay.smsc import wire
 from relay.smsc.client import Client, Credentials
 
@@ -39,7 +43,7 @@ def explain(
     bad = [each for each in to if "@" not in each.strip("@")]
     if bad:
         fail(f"--to takes mail addresses, such as 79991234567@sms.example.com; this is none: {bad[0]}", WRONG)
-    letter = content.read(mail.read())
+    letter = content.read(mail.read(), _charset(settings, to))
     told = explained(settings, letter, to, from_ if from_ is not None else letter.from_)
     if price:
         asyncio.run(_add_prices(settings, told))
@@ -49,12 +53,41 @@ def explain(
         _show(told)
 
 
+def _charset(config: Config, to: tuple[str, ...]) -> str:
+    """Of a mail that names none: the provider's own grammar has another one than the rest."""
+    found = [routes.resolve(each, config.routes, config.aliases) for each in to]
+    return gateway.CHARSET if any(isinstance(each, Resolved) and each.gateway for each in found) else ""
+
+
 def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) -> list[dict[str, Any]]:
-    """An entry for each recipient: refused and why, or the very request that would be made."""
+    """An entry for each recipient (for each text, where it has several): refused and why, or the request."""
     recipients = tuple(Recipient(address=each) for each in to)
     envelope = Envelope(sender=sender, recipients=recipients)
     resolved = [routes.resolve(each.address, config.routes, config.aliases) for each in recipients]
-    made = orders.compose(
+    made = _composed(config, letter, envelope, resolved)
+    told = []
+    for number, recipient in enumerate(recipients):
+        meant = resolved[number]
+        entry: dict[str, Any] = {"to": recipient.address, "refused": ""}
+        if isinstance(meant, Resolved):
+            entry |= {"route": meant.route.match, "account": meant.route.account}
+        told += [
+            entry | {"refused": str(each.reply)} | ({"phones": [each.target]} if each.target else {})
+            for each in made.refusals
+            if each.recipient == number
+        ]
+        drafts = [draft for draft in made.drafts if draft.recipient == number]
+        for place in dict.fromkeys(draft.content for draft in drafts):
+            told.append(entry | _request(letter, made, [draft for draft in drafts if draft.content == place]))
+            if isinstance(meant, Resolved) and told[-1]["alphabet"]:
+                told[-1]["alphabets"] = _alphabets(config, letter, envelope, meant, number)
+    return told
+
+
+def _composed(
+    config: Config, letter: Letter, envelope: Envelope, resolved: Sequence[Resolved | Reply]
+) -> orders.Composed:
+    return orders.compose(
         letter,
         envelope,
         resolved,
@@ -62,35 +95,40 @@ def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) 
         fallback_sender=parseaddr(config.reports.from_)[1],
         accounts=config.accounts,
     )
-    refused = {refusal.recipient: refusal.reply for refusal in made.refusals}
-    told = []
-    for number, recipient in enumerate(recipients):
-        meant = resolved[number]
-        entry: dict[str, Any] = {"to": recipient.address, "refused": ""}
-        if isinstance(meant, Resolved):
-            entry |= {"route": meant.route.match, "account": meant.route.account}
-        if number in refused:
-            entry["refused"] = str(refused[number])
-        else:
-            entry |= _request(letter, made, number)
-        told.append(entry)
+
+
+def _alphabets(
+    config: Config, letter: Letter, envelope: Envelope, meant: Resolved, number: int
+) -> dict[str, dict[str, Any]]:
+    """What each setting of `alphabet` would make of the text: its alphabet and its parts."""
+    told = {}
+    for name in get_args(Route.model_fields["alphabet"].annotation):
+        route = meant.route.model_copy(update={"alphabet": name})
+        alone = replace(envelope, recipients=envelope.recipients[number : number + 1])
+        made = _composed(config, letter, alone, [replace(meant, route=route)])
+        if made.contents:
+            content_ = made.contents[0]
+            told[name] = {"alphabet": content_.alphabet, "parts": content_.parts}
     return told
 
 
-def _request(letter: Letter, made: orders.Composed, number: int) -> dict[str, Any]:
-    drafts = [draft for draft in made.drafts if draft.recipient == number]
+def _request(letter: Letter, made: orders.Composed, drafts: Sequence[orders.Draft]) -> dict[str, Any]:
     content_ = made.contents[drafts[0].content]
     fields = wire.send_fields(
         id="ID", phones=[draft.target for draft in drafts], text=content_.text, params=content_.params
     )
+    said = content_.text.split(SEPARATOR, maxsplit=1)[0]
     return {
+        "account": drafts[0].account,
         "channel": content_.channel,
         "phones": [draft.target for draft in drafts],
         "text": content_.text,
         "alphabet": content_.alphabet,
         "parts": content_.parts,
+        "pieces": list(gsm.split(said)) if content_.alphabet else [],
         "files": [_file(letter.files[n]) for n in content_.files],
         "notes": [*made.notes, *content_.notes],
+        "rules": list(content_.rules),
         "request": dict(fields),
     }
 
@@ -131,13 +169,21 @@ def _show(told: list[dict[str, Any]]) -> None:
         table.add_row("to", entry["to"])
         if entry["refused"]:
             table.add_row("refused", entry["refused"])
-        for key in ("route", "account", "channel", "alphabet", "parts", "price"):
+        for key in ("route", "account", "channel", "parts", "price"):
             if entry.get(key):
                 table.add_row(key, str(entry[key]))
         for file in entry.get("files", ()):
             table.add_row("file", f"{file['name']} ({file['type']}, {file['size']} octets)")
+        for name, size in entry.get("alphabets", {}).items():
+            table.add_row(
+                "alphabet" if name == "auto" else "", f"{name}: {size['alphabet']}, {size['parts']} parts"
+            )
+        for number, piece in enumerate(entry.get("pieces", ()), start=1):
+            table.add_row(f"part {number}", piece)
+        for rule in entry.get("rules", ()):
+            table.add_row("rule", rule)
         for note in entry.get("notes", ()):
-            table.add_row("note", note)
+            table.add_row("report", note)
         if entry.get("request"):
             table.add_row("request", "")
         for name, value in entry.get("request", {}).items():

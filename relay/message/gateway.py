@@ -25,7 +25,10 @@ CHARSET = "koi8-r"
 """Of a mail that names none."""
 _FIELDS = 7
 _MOST_LINES = 1000
-_FORMATS = tuple("sms flash push hlr bin bin ping mms mail call viber soc bot tg".split())
+_FORMATS = (
+    "sms", "flash", "push", "hlr", "bin", "bin", "ping",
+    "mms", "mail", "call", "viber", "soc", "bot", "tg",
+)  # fmt: skip
 _IDENT = re.compile(r"[A-Za-z0-9._-]{0,40}\Z")
 _HEAD = re.compile(r"(?P<sender>[^|:;,]{0,40})(?:,(?P<tz>[^|:;]{0,10}))?\|")
 _LINE = re.compile(r"(?P<phones>[^:;]{1,30000}):(?P<mes>.*)", re.DOTALL)

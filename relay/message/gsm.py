@@ -157,6 +157,23 @@ def measure(text: str) -> Size:
     return Size(alphabet, parts, len(places))
 
 
+def split(text: str) -> tuple[str, ...]:
+    """The text in its parts, as `measure` counts them; a character of two places is never torn."""
+    size = measure(text)
+    if size.parts == 1:
+        return (text,)
+    gsm7 = size.alphabet == "gsm7"
+    room = joined = (_OCTETS - _HEADER) * 8 // (7 if gsm7 else 16)
+    pieces, start = [], 0
+    for at, letter in enumerate(text):
+        places = 1 + (letter in _EXTENSION if gsm7 else letter > "\uffff")
+        if places > room:
+            pieces.append(text[start:at])
+            start, room = at, joined
+        room -= places
+    return (*pieces, text[start:])
+
+
 # -- cutting -------------------------------------------------------------------------------
 
 _WORD = 40  # letters of a last word that may go to end at a word

@@ -145,9 +145,9 @@ def _body(work: Work) -> tuple[str, str]:
         if comment:
             work.note(f"kept as a comment, not sent to the phone: {quoted(comment)}")
     if work.route.trim and not (work.route.macros and forms.is_menu(body)):  # its end is not a signature
-        body, trimmed = trim.trim(body)
-        if trimmed:
-            work.note("a signature, a quoted mail or a disclaimer was cut off")
+        body, cut = trim.trim(body)
+        if cut:
+            work.note(f"cut off: {', '.join(cut)}")
     return body, comment
 
 

@@ -10,19 +10,24 @@ languages. Lines are looked at one by one, long ones not at all: the time is lin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 _LONG = 300  # a line longer than this is text, whatever it begins with
 
 
-def trim(text: str) -> tuple[str, bool]:
-    """The text without its signature, disclaimers and quotes, and whether any was cut."""
-    lines = text.split("\n")
-    kept = _without_signature(_without_disclaimers(_without_quotes(lines)))
-    left = "\n".join(kept).strip()
-    if not left or len(kept) == len(lines):
-        return text, False
-    return left, True
+def trim(text: str) -> tuple[str, tuple[str, ...]]:
+    """The text without its signature, disclaimers and quotes, and which of these were cut."""
+    lines = kept = text.split("\n")
+    cut: list[str] = []
+    for what, without in _CUTS:
+        left = without(kept)
+        if len(left) < len(kept):
+            cut.append(what)
+        kept = left
+    said = "\n".join(kept).strip()
+    if not said or len(kept) == len(lines):
+        return text, ()
+    return said, tuple(cut)
 
 
 # -- quoted mail ---------------------------------------------------------------------------
@@ -229,3 +234,10 @@ def _signs(line: str, after: Sequence[str]) -> bool:
     if _GREETING.fullmatch(line.rstrip(",.! ")):
         return len(after) <= 8 and all(len(each) <= 80 for each in after)
     return len(line) <= 100 and len(after) <= 2 and bool(_DEVICE.match(line))
+
+
+_CUTS: tuple[tuple[str, Callable[[Sequence[str]], list[str]]], ...] = (
+    ("a quoted mail", _without_quotes),
+    ("a disclaimer", _without_disclaimers),
+    ("a signature", _without_signature),
+)

@@ -8,7 +8,7 @@ nothing for this one is passed over with a note.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from relay import replies
 from relay.config import Route
@@ -38,7 +38,9 @@ def content(source: Source, meant: Resolved, sender: str) -> Content | Reply:
         return replies.reply(550, "5.7.1", "bounces and automatic replies are not sent to phones")
     if not all(reaches(name, target.to) for target in meant.targets):
         return replies.reply(550, "5.1.3", f"{name} can't reach a bot's user, who has no number")
-    work = Work(source, route, channel, {**_fitting(route, name, notes), **asked}, (), notes)
+    own = _fitting(route, name, notes)
+    rules = [*_reasons(meant, name, own, asked), *notes]
+    work = Work(source, route, channel, {**own, **asked}, (), notes, rules)
     why = params.agree(work.params) or _missing(work)
     if why:
         return replies.reply(550, "5.5.4", why)
@@ -47,6 +49,20 @@ def content(source: Source, meant: Resolved, sender: str) -> Content | Reply:
         return files
     work.files = files
     return phone.for_phone(work) if channel.phone else mailbox.for_mail(work, sender)
+
+
+def _reasons(meant: Resolved, channel: str, own: Mapping[str, str], asked: Mapping[str, str]) -> list[str]:
+    """Why the message goes this way, for `explain`."""
+    found = [f"the route {meant.route.match} fits, its channel is {meant.route.channel}"]
+    if meant.alias:
+        found.append(f"the alias {meant.alias} stands for {len(meant.targets)} recipients")
+    if channel != meant.route.channel:
+        found.append(f"an option of the address or a header chose the channel {channel}")
+    found += [f"the route sets {name}={value}" for name, value in own.items() if name not in asked]
+    for name, value in asked.items():
+        who = "the address" if name in meant.given else "a header"
+        found.append(f"{who} sets {name}={value}")
+    return found
 
 
 def _missing(work: Work) -> str:
@@ -146,4 +162,4 @@ def _files(work: Work) -> tuple[int, ...] | Reply:
 def _dropped(work: Work, numbers: Sequence[int]) -> None:
     if numbers:
         names = wording.file_names(work.letter, numbers)
-        work.notes.append(f"not sent, since the channel {work.channel.name} does not take it: {names}")
+        work.note(f"not sent, since the channel {work.channel.name} does not take it: {names}")

@@ -156,6 +156,23 @@ def test_parts_rejoin_to_the_text(text):
         parts[-1] += letter
     assert text == "".join(parts)
     assert size.parts == (len(parts) if size.units > (160 if joined == 153 else 70) else 1)
+    assert (tuple(parts) if size.parts > 1 else (text,)) == gsm.split(text)
+
+
+@given(TEXTS)
+def test_no_part_exceeds_the_operators_limit(text):
+    """The parts rejoin to the text, are as many as were counted, and each fits into a message."""
+    size, pieces = gsm.measure(text), gsm.split(text)
+    assert text == "".join(pieces)
+    assert size.parts == len(pieces)
+    for piece in pieces:
+        octets = -(-gsm.measure(piece).units * 7 // 8) if size.alphabet == "gsm7" else len(wide(piece))
+        assert octets <= (140 if len(pieces) == 1 else 134)
+
+
+def wide(text):
+    """The octets of a text in UCS-2."""
+    return text.encode("utf-16-be", "surrogatepass")
 
 
 def counted(text):

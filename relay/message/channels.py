@@ -244,6 +244,42 @@ def _files(channel: Channel) -> str:
     return ", ".join([*limits, " ".join(rule.kinds) or "any kind"])
 
 
+EXAMPLES: Mapping[str, tuple[str, str, str]] = {
+    "sms": ("79991234567", "Disk full", "mes=Disk full"),
+    "flash": ("79991234567+flash", "Disk full", "mes=Disk full&flash=1"),
+    "bin": ("79991234567+bin", "00 48 65 6C 6C 6F", "mes=0048656C6C6F&bin=2"),
+    "push": ("79991234567+push", "http://example.com/\nGraph", "mes=http://example.com/\nGraph&push=1"),
+    "hlr": ("79991234567+hlr", "", "hlr=1"),
+    "ping": ("79991234567+ping", "", "ping=1"),
+    "mms": ("79991234567+mms+subj=Alarm", "Disk full", "mes=Disk full&mms=1&subj=Alarm"),
+    "mail": (
+        "anna@example.org",
+        "Disk full",
+        "mes=Disk full{no_unsub}&mail=1&sender=ops@example.com&subj=(no subject)",
+    ),
+    "soc": ("79991234567+soc", "Disk full", "mes=Disk full&soc=1"),
+    "viber": ("79991234567+viber", "Disk full", "mes=Disk full&viber=1"),
+    "whatsapp": ("79991234567+whatsapp", "Disk full", "mes=Disk full&whatsapp=1"),
+    "tg": ("79991234567+tg", "123456", "mes=123456&tg=1"),
+    "bot": ("alex_nick", "Disk full", "mes=Disk full&bot=@name_bot"),
+    "call": ("79991234567+call+voice=w2", "Disk full", "mes=Disk full&call=1&voice=w2"),
+}
+"""For each channel what to write before the @, a mail's text, and what the request says of it."""
+
+
+def examples() -> str:
+    """The examples as a Markdown table."""
+    rows = [
+        f"| `{name}` | `{local}` | {f'`{_shown(body)}`' if body else 'any'} | `{_shown(query)}` |"
+        for name, (local, body, query) in EXAMPLES.items()
+    ]
+    return "\n".join(["| Channel | Address | Text | Request |", "|---|---|---|---|", *rows])
+
+
+def _shown(text: str) -> str:
+    return text.replace("\n", "⏎")
+
+
 def common() -> tuple[str, ...]:
     """The parameters that every channel of the provider takes, in alphabetical order."""
     return tuple(sorted(_ALL))

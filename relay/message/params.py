@@ -180,16 +180,41 @@ _RULES: Mapping[str, tuple[_Reading, str]] = {
     ),
 }
 
+EXAMPLES: Mapping[str, tuple[str, str]] = {
+    "sender": ("sms", "+sender=ALERTS"),
+    "translit": ("sms", "+translit=1"),
+    "tinyurl": ("sms", "+tinyurl=1"),
+    "time": ("sms", "+time=9-21"),
+    "tz": ("sms", "+time=9-21+tz=3"),
+    "period": ("sms", "+period=1+freq=10"),
+    "freq": ("sms", "+period=1+freq=10"),
+    "valid": ("sms", "+valid=2"),
+    "maxsms": ("sms", "+maxsms=2"),
+    "voice": ("call", "+voice=w2"),
+    "param": ("call", "+param=25,60,3"),
+    "subj": ("mms", "+subj=Alarm"),
+    "pp": ("sms", "+pp=12345"),
+    "smsreq": ("bot", "+smsreq=25"),
+    "fileurl": ("call", "+fileurl=https://example.com/a.wav"),
+    "bot": ("bot", "+bot=name_bot"),
+}
+"""For each parameter a channel that knows it, and the options of an address that set it."""
+
 NAMES = frozenset(_RULES)
 """Every parameter that a route, a header or an option may name."""
 
 
 def table() -> str:
     """The parameters as a Markdown table."""
-    wanted = {name: wanted for name, (_, wanted) in _RULES.items()}
-    wanted |= {f"sender` on `{channel}": each for channel, each in _SENDER_WANTED.items()}
-    rows = [f"| `{name}` | {each} |" for name, each in sorted(wanted.items())]
-    return "\n".join(["| Parameter | Write |", "|---|---|", *rows])
+    rows = {name: (wanted, *EXAMPLES[name]) for name, (_, wanted) in _RULES.items()}
+    for channel, wanted in _SENDER_WANTED.items():
+        example = ("call", "+sender=79991234567") if channel == "call" else (channel, "")
+        rows[f"sender` on `{channel}"] = (wanted, *example)
+    lines = [
+        f"| `{name}` | {wanted} | {f'`{example}` on `{channel}`' if example else 'a route’s `sender`'} |"
+        for name, (wanted, channel, example) in sorted(rows.items())
+    ]
+    return "\n".join(["| Parameter | Write | As an option |", "|---|---|---|", *lines])
 
 
 # -- when the provider will send -------------------------------------------------------------

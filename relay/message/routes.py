@@ -257,6 +257,8 @@ def doubts(routes: Sequence[Route]) -> list[tuple[Place, str]]:
     found: list[tuple[Place, str]] = []
     for index, route in enumerate(routes):
         ways = [route.channel, *(each for each in route.allow if each in channels.OPTION_CHANNELS)]
+        if route.gateway and not channels.CHANNELS[route.channel].phone:
+            found.append((("routes", index, "gateway"), f"does nothing on the channel {route.channel}"))
         found += [
             (("routes", index, name), f"means nothing on the channel {route.channel}")
             for name in route.params

@@ -23,6 +23,7 @@ def file(name: str = "a.wav", kind: str = "audio/wav", size: int = 1000) -> File
 def test_the_page_shows_the_tables():
     """docs/channels.md carries the tables as they are generated."""
     assert channels.table() in DOC
+    assert channels.examples() in DOC
     assert params.table() in DOC
     assert ", ".join(f"`{name}`" for name in channels.common()) in DOC
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from relay import replies
 from relay.config import Alias, Route
-from relay.message import orders, routes, templates
+from relay.message import channels, orders, params, routes, templates
 from relay.message.orders import Composed, Refusal
 from relay.message.wording import Source
 from relay.model import HOUR, MARK, MINUTE, Auto, Content, Envelope, File, Letter, Recipient, mark
 from relay.replies import Reply
+from relay.smsc import wire
 
 NOW = 1_800_000_000_000
 MB = 1 << 20
@@ -983,3 +984,44 @@ def test_frequency_goes_with_its_period():
     by_route = content(Letter(plain="hot"), params=both)
     by_option = content(Letter(plain="hot"), "79991234567+period=2+freq=30@sms.example.com", allow=list(both))
     assert [both, both] == [dict(by_route.params), dict(by_option.params)]
+
+
+WAYS = (
+    route(allow=[*params.NAMES, *channels.OPTION_CHANNELS]),
+    route("call", allow=[*params.NAMES]),
+    route("mms", allow=[*params.NAMES]),
+    route("bot", allow=[*params.NAMES], params={"bot": "@name_bot"}),
+    route("mail"),
+)
+
+
+@pytest.mark.parametrize("channel", channels.EXAMPLES)
+def test_the_pages_example_of_a_channel_is_what_is_sent(channel):
+    """docs/channels.md shows an address and a text for each channel: this is their request."""
+    local, body, query = channels.EXAMPLES[channel]
+    domain = channel if channel == "bot" else "sms"
+    to = local if "@" in local else f"{local}@{domain}.example.com"
+    made = composed(Letter(plain=body, from_="ops@example.com"), to, ways=WAYS)
+    fields = wire.send_fields(
+        id="1", phones=[made.drafts[0].target], text=made.contents[0].text, params=made.contents[0].params
+    )
+    assert query == "&".join(f"{name}={value}" for name, value in fields[2:-4])
+
+
+@pytest.mark.parametrize("name", sorted(params.NAMES))
+@pytest.mark.parametrize("by", ["option", "header", "route"])
+def test_the_pages_example_of_a_parameter_is_what_is_sent(name, by):
+    """docs/channels.md shows an option for each: it, a header or the route set the same."""
+    channel, options = params.EXAMPLES[name]
+    given = dict(each.split("=", 1) for each in options.split("+")[1:])
+    domain = f"{channel}.example.com"
+    letter, to, ways = Letter(plain="x"), f"79991234567@{domain}", WAYS
+    if by == "option":
+        to = f'"79991234567{options}"@{domain}'
+    elif by == "header":
+        letter = asking(**given)
+    else:
+        ways = [route(channel, params={"bot": "@name_bot", **given} if channel == "bot" else given)]
+    made = composed(letter, to, ways=ways)
+    assert () == made.refusals
+    assert params.check(channel, name, given[name]) == made.contents[0].params[name]

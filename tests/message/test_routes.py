@@ -298,6 +298,9 @@ def test_a_parameter_that_no_channel_of_the_route_knows_is_doubted():
     alone = route(params={"voice": "w2"})
     with_call = route(params={"voice": "w2"}, allow=["call", "time"])
     assert [("routes", 0, "voice")] == [place for place, _ in routes.doubts([alone, with_call])]
+    assert [("routes", 0, "gateway")] == [
+        place for place, _ in routes.doubts([route("*", "mail", gateway=True)])
+    ]
 
 
 # -- mail addresses --------------------------------------------------------------------------------

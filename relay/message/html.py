@@ -12,7 +12,9 @@ import re
 import lxml.html
 from inscriptis import Inscriptis
 from inscriptis.css_profiles import CSS_PROFILES
+from inscriptis.html_properties import Display
 from inscriptis.model.config import ParserConfig
+from inscriptis.model.html_element import HtmlElement
 from lxml import etree
 
 from relay import model
@@ -23,7 +25,9 @@ __all__ = ["for_mail", "is_stub", "readable", "shows", "to_text"]
 
 _LARGEST = 256 * 1024  # characters that are laid out
 _DEEPEST = 200  # elements inside each other; lxml leaves out what is deeper than 255
-_CONFIG = ParserConfig(css=CSS_PROFILES["strict"], display_links=False)
+_BLOCKS = dict.fromkeys(("summary", "details", "figcaption", "dialog"), HtmlElement(display=Display.block))
+_CONFIG = ParserConfig(css={**CSS_PROFILES["strict"], **_BLOCKS}, display_links=False)
+_NO_VALUE = "-"  # in an empty cell of a table of values: else the next column's would stand in its place
 _HIDDEN = re.compile(
     r"display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden|mso-hide\s{0,9}:\s{0,9}all"
     r"|font-size\s{0,9}:\s{0,9}[01](?:px|pt)?\s{0,9}(?:;|!|$)|max-height\s{0,9}:\s{0,9}0(?![.\d]*[1-9])"
@@ -70,7 +74,7 @@ def to_text(html: str) -> str:
         ValueError,
     ):
         text = ""  # whatever a foreign library stumbles over must not lose the alarm
-    return _tidy(text) or _tidy(markup.strip(html))
+    return _tidy(text) or _tidy(markup.strip(html)) or _tidy("\n".join(markup.descriptions(html)))
 
 
 def readable(plain: str, html: str) -> str:
@@ -102,11 +106,16 @@ def _laid_out(html: str) -> str:
     tree = lxml.html.document_fromstring(html)
     if _depth(tree) > _DEEPEST:
         return ""
+    headed: dict[lxml.html.HtmlElement, int] = {}
     for element in [each for each in tree.iter() if isinstance(each, lxml.html.HtmlElement)]:
         if _unseen(element) and element.getparent() is not None:
             element.drop_tree()
         elif element.tag == "a":
             _show_address(element)
+        elif element.tag == "hr":
+            element.tag = "br"
+        elif element.tag == "tr":
+            _fill(element, headed)
     return str(Inscriptis(tree, _CONFIG).get_text())
 
 
@@ -124,6 +133,29 @@ def _unseen(element: lxml.html.HtmlElement) -> bool:
         or "hidden" in element.attrib
         or _HIDDEN.search(element.get("style", "")) is not None
     )
+
+
+def _fill(row: lxml.html.HtmlElement, headed: dict[lxml.html.HtmlElement, int]) -> None:
+    """Say in a table of values, which has a heading for each column, that a cell is empty.
+
+    `headed` keeps of each first row how many columns it names, so that it is read once.
+    """
+    table = row.getparent()
+    table = table.getparent() if table is not None and table.tag in ("tbody", "thead", "tfoot") else table
+    first = table.find(".//tr") if table is not None else None
+    if first is None or first is row:
+        return
+    if first not in headed:
+        headed[first] = len(first) if all(map(_has_words, first)) else 0
+    if len(row) != headed[first] or len(row) < 2 or not any(map(_has_words, row)):
+        return
+    for cell in row:
+        if not _has_words(cell):
+            cell.text = _NO_VALUE
+
+
+def _has_words(cell: lxml.html.HtmlElement) -> bool:
+    return bool(cell.text_content().strip("\xa0 \t\r\n")) or cell.find(".//img") is not None
 
 
 def _show_address(link: lxml.html.HtmlElement) -> None:

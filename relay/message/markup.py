@@ -20,6 +20,7 @@ _IMG = re.compile(r"<img(?=[\s/>])", re.IGNORECASE)
 _CID_SOURCE = re.compile(r"""\bsrc\s{0,9}=\s{0,9}["']?\s{0,9}cid:([^"'\s>]{1,400})""", re.IGNORECASE)
 _CID = re.compile(r"""\bcid:([^"'\s>)]{1,400})""", re.IGNORECASE)
 _PICTURE = re.compile(r"""data:image/[a-z0-9.+-]{1,40};base64,[A-Za-z0-9+/=\s%]*""", re.IGNORECASE)
+_ALT = re.compile(r"""\balt\s{0,9}=\s{0,9}(?:"([^"]{1,400})"|'([^']{1,400})')""", re.IGNORECASE)
 _REFERENCE = re.compile(r"&#(?:[0-9]{1,10}|x[0-9a-f]{1,10});?", re.IGNORECASE)
 _QUOTE = re.compile(r"""=\s{0,9}(["'])""")
 _DROPPED = re.compile(
@@ -144,6 +145,14 @@ def _beyond(html: str, mark: str, at: int, lost: set[str]) -> int:
         lost.add(mark)
         return at + 2
     return end + len(mark)
+
+
+def descriptions(html: str) -> Iterator[str]:
+    """What the pictures of an HTML say instead of themselves (`alt`), in order."""
+    for found in _IMG.finditer(html):
+        alt = _ALT.search(html, found.end(), tag_end(html, found.end()))
+        if alt:
+            yield unescape(alt[1] if alt[1] is not None else alt[2])
 
 
 def strip(html: str) -> str:

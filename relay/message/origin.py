@@ -28,6 +28,13 @@ _AWAY = re.compile(
     r"нет на месте|abwesend|abwesenheit|réponse automatique)\b",
     re.IGNORECASE,
 )
+_DAEMON = re.compile(rb"\b(?:mailer-daemon|postmaster|mail delivery (?:sub)?system)\b", re.IGNORECASE)
+_BOUNCE = re.compile(
+    r"(?:failure notice|undeliver|non-?delivery|mail delivery (?:failed|failure)"
+    r"|delivery (?:status )?(?:notification|failure)|returned mail|mail returned"
+    r"|message could not be delivered|недоставлен|(?:сообщение )?не доставлен)",
+    re.IGNORECASE,
+)
 _ANSWERS = ("x-autoreply", "x-autorespond", "x-autoreply-from", "x-autoresponse", "x-mail-autoreply")
 _BLOCK = 64 * 1024
 
@@ -39,6 +46,8 @@ def auto(fields: tuple[headers.Field, ...], kind: str, subject: str) -> model.Au
         return model.Auto.REPORT
     if b"report-type=" in headers.first(fields, "content-type").lower().replace(b" ", b""):
         return model.Auto.REPORT
+    if _BOUNCE.match(subject) and _DAEMON.search(headers.first(fields, "from")[:400]):
+        return model.Auto.REPORT  # as mail systems older than RFC 3464 write it
     if submitted == "auto-replied" or _answers(fields) or _away(fields, submitted, subject):
         return model.Auto.REPLIED
     bulk = _word(fields, "precedence") in ("bulk", "list", "junk")

@@ -145,7 +145,7 @@ def _body(work: Work) -> tuple[str, str]:
         if comment:
             work.note(f"kept as a comment, not sent to the phone: {quoted(comment)}")
     if work.route.trim and not (work.route.macros and forms.is_menu(body)):  # its end is not a signature
-        body, cut = trim.trim(body)
+        body, cut = trim.trim(body, work.letter.subject)
         if cut:
             work.note(f"cut off: {', '.join(cut)}")
     return body, comment

@@ -15,17 +15,25 @@ from collections.abc import Callable, Iterator, Sequence
 _LONG = 300  # a line longer than this is text, whatever it begins with
 
 
-def trim(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text without its signature, disclaimers and quotes, and which of these were cut."""
-    lines = kept = text.split("\n")
+_PASSED_ON = re.compile(
+    r"\s*(?:fwd?|fw|wg|tr|rv|rif|enc|pd|doorst|пересл|перенапр|перес\.)\s{0,3}[.:]", re.IGNORECASE
+)
+
+
+def trim(text: str, subject: str = "") -> tuple[str, tuple[str, ...]]:
+    """The text without its signature, disclaimers and quotes, and which of these were cut.
+
+    By its subject a mail is known that passes another on: there the quote is the message.
+    """
+    kept = text.split("\n")
     cut: list[str] = []
-    for what, without in _CUTS:
+    for what, without in _CUTS[bool(_PASSED_ON.match(subject)) :]:
         left = without(kept)
-        if len(left) < len(kept):
+        if left != list(kept):
             cut.append(what)
         kept = left
     said = "\n".join(kept).strip()
-    if not said or len(kept) == len(lines):
+    if not said or not cut:
         return text, ()
     return said, tuple(cut)
 
@@ -48,6 +56,7 @@ _REPLY = re.compile(
 )
 _FORWARD = re.compile(
     r"(?:-{2,20} ?)?(?:begin )?(?:forwarded message|пересылаемое сообщение|пересланное сообщение"
+    r"|перенаправленное сообщение|переслане повідомлення"
     r"|начало переадресованного сообщения|weitergeleitete nachricht|message transféré|mensaje reenviado"
     r"|messaggio inoltrato|mensagem encaminhada|doorgestuurd bericht) ?(?:-{2,20}|:)\Z",
     re.IGNORECASE,
@@ -79,7 +88,8 @@ def _without_quotes(lines: Sequence[str]) -> list[str]:
         if written and _attributes(line) and _surely(line):
             return kept
         kept.append(lines[at])
-        written = written or bool(line)
+        written = written or bool(line.strip("_-=* "))
+        written = written and not _REPLY.match(line)  # a divider with nothing above it divides nothing
         at += 1
     return kept
 
@@ -170,7 +180,23 @@ _LEGAL = re.compile(
 _NOTICE = 30  # lines of one disclaimer
 
 
+_BANNER = re.compile(
+    r"[\s*_<=!-]{0,6}(?:\[external(?: (?:e-?mail|sender|message))?\]"
+    r"|(?:(?:caution|warning|notice|внимание)\s{0,3}[:!]\s{0,3})?(?:this |the |это )?"
+    r"(?:e-?mail|message|sender|письмо) "
+    r".{0,60}(?:from outside|outside (?:of )?(?:the|your) organi|from an external|от внешнего))",
+    re.IGNORECASE,
+)
+"""What mail systems put on top of a stranger's mail; an alarm may begin with CAUTION or EXTERNAL too."""
+
+
 def _without_disclaimers(lines: Sequence[str]) -> list[str]:
+    """The lines without legal notices, and without the banner that mail systems put on top."""
+    first = next((n for n, line in enumerate(lines) if line.strip()), 0)
+    if lines and len(lines[first]) <= _LONG and _BANNER.match(lines[first]):
+        _, marked, rest = lines[first].partition("]")
+        rest = rest.strip() if marked else ""
+        lines = [*([rest] if rest else []), *lines[first + 1 :]]
     kept: list[str] = []
     at = 0
     while at < len(lines):
@@ -189,7 +215,8 @@ def _without_disclaimers(lines: Sequence[str]) -> list[str]:
 # -- signatures ----------------------------------------------------------------------------
 
 _GREETING = re.compile(
-    r"(?:(?:with )?(?:best|kind|warm) )?regards|best wishes|sincerely|yours (?:sincerely|faithfully|truly)"
+    r"(?:(?:with )?(?:best|kind|warm) )?regards|best wishes|с ув\.?|sincerely"
+    r"|yours (?:sincerely|faithfully|truly)"
     r"|cheers|с (?:наилучшими )?(?:уважением|пожеланиями)|с наилучшими|всего (?:доброго|хорошего)"
     r"|искренне ваш|з повагою|(?:mit )?(?:freundlichen|besten|viele|herzlichen?) grü(?:ße|ßen|sse|ssen)|mfg"
     r"|cordialement|bien à vous|saludos(?: cordiales)?|atentamente|cordiali saluti|distinti saluti"
@@ -197,11 +224,17 @@ _GREETING = re.compile(
     r"|pozdrawiam|s pozdravem",
     re.IGNORECASE,
 )
+_NAMED = re.compile(r",\s{1,3}(?:[A-ZА-ЯЁЇІЄҐ][\w.'’-]{0,30}\s?){1,4}\Z")
+"""A greeting's comma and the name of its author, on one line."""
 _DEVICE = re.compile(
-    r"(?:sent from (?:my|mail for|yahoo)|sent via|get outlook for|отправлено (?:с|из)|скачать outlook"
+    r"(?:sent from (?:my|mail for|yahoo|outlook)|надіслано (?:з|із)"
+    r"|проверено (?:на вирусы|антивирусом)|virus-free"
+    r"|this e-?mail has been (?:checked|scanned) (?:for viruses|by)"
+    r"|sent via|get outlook for|отправлено (?:с|из)|(?:скачать|получить) outlook"
     r"|gesendet von mein|von meinem|envoyé de(?:puis)? mon|enviado desde mi|inviato da|verzonden vanaf)\b",
     re.IGNORECASE,
 )
+_POINTS = {ord(sign): None for sign in " .,!"}
 _WINDOW = 24  # lines at the end among which a signature begins
 
 
@@ -230,8 +263,8 @@ def _signs(line: str, after: Sequence[str]) -> bool:
         return len(after) <= 12
     line = line.strip()
     if line == "--":
-        return 1 <= len(after) <= 5 and after[0].replace(" ", "").replace(".", "").isalpha()
-    if _GREETING.fullmatch(line.rstrip(",.! ")):
+        return 1 <= len(after) <= 5 and after[0].translate(_POINTS).isalpha()
+    if _GREETING.fullmatch(_NAMED.sub("", line[:_LONG]).rstrip(",.! ")):
         return len(after) <= 8 and all(len(each) <= 80 for each in after)
     return len(line) <= 100 and len(after) <= 2 and bool(_DEVICE.match(line))
 

@@ -133,6 +133,8 @@ def _from_headers(letter: Letter, meant: Resolved, notes: list[str]) -> Sequence
                 found.append((name, word))
         elif name in params.NAMES:
             found.append((name, word))
+        elif name not in channels.CHANNELS:
+            notes.append(f"X-SMSC-{name[:40]} was passed over: it is no parameter of a message")
     return found
 
 

@@ -49,6 +49,26 @@ def test_html_is_read_as_a_person_would(source, expected):
     assert expected == html.to_text(source)
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("FAULT<hr>Pressure 0.4 bar", "FAULT\nPressure 0.4 bar"),
+        ("<details><summary>Log</summary>valve closed</details>", "Log\nvalve closed"),
+        (
+            "<table><tr><th>City<th>pcs<th>kg<tr><td>Moscow<td>12<td>&nbsp;<tr><td>Tver<td><td>3.5</table>",
+            "City pcs kg\nMoscow 12 -\nTver - 3.5",
+        ),
+        ("<table><tr><td><td>Layout<tr><td>a<td></table>", "Layout\na"),
+        ("<table><tr><td>a<td>b<tr><td><td></table>", "a b"),
+        ("<tr><td>lone", "lone"),
+        ("<img src=x alt=\"Door: motion\"><img alt='Gate &amp; yard'>", "Door: motion\nGate & yard"),
+    ],
+)
+def test_what_stands_apart_stays_apart(source, expected):
+    """Rules and summaries end lines, an empty cell among values keeps its place, pictures say their alt."""
+    assert expected == html.to_text(source)
+
+
 def test_html_too_deep_for_the_tree_is_stripped_of_its_tags():
     """No text is lost to nesting."""
     assert html.to_text("<div>" * 3000 + "deep<br>text" + "</div>" * 3000) == "deep\ntext"

@@ -39,6 +39,14 @@ CUT = [
     ("Диск\n\nНастоящее сообщение предназначено исключительно для адресата.", "Диск"),
     ("[EXTERNAL] This email originated from outside of the organization.\n\nDisk full", "Disk full"),
     ("CAUTION: This email originated from outside.\n\nDisk full", "Disk full"),
+    ("[EXTERNAL] Disk full", "Disk full"),
+    ("Внимание! Это письмо получено от внешнего отправителя\nДиск полон", "Диск полон"),
+    ("Disk full\nBest regards, Ivan Petrov", "Disk full"),
+    ("Диск полон\n--\nС уважением, Иван Петров", "Диск полон"),
+    ("Диск полон\n--\nС уважением,\nИван", "Диск полон"),
+    ("Диск полон\nС ув., Иван", "Диск полон"),
+    ("Диск повний\nНадіслано з iPhone", "Диск повний"),
+    ("Full\nGet Outlook for iOS", "Full"),
 ]
 
 KEPT = [
@@ -56,6 +64,12 @@ KEPT = [
     "-- \nIvan",
     "> a\n> b\n> c",
     "This e-mail is confidential: disk full",
+    "External: 40 degC\nhigh",
+    "CAUTION: external source failed\nUPS 1",
+    "WARNING: sender unit outside of range\nUPS 1",
+    "-----Original Message-----\nFrom: mon\nSent: now\nSubject: disk\n\nDisk full",
+    "________________\nFrom: mon\nSent: now\nSubject: disk\n\nDisk full",
+    "--- Перенаправленное сообщение ---\nОт: a\nДата: b\nТема: c\n\nДиск",
     "Disclaimer: none\nof this matters",
     "This message is from the monitor",
     "Regards to all: the disk is full",
@@ -70,6 +84,14 @@ KEPT = [
 def test_what_nobody_needs_is_cut(text, left):
     """Each kind of signature, disclaimer and quote, in the languages it comes in."""
     assert left == trim.trim(text)[0]
+
+
+@pytest.mark.parametrize("subject", ["Fwd: disk", "FW: disk", " wg: disk", "Пересл.: диск", "TR : disque"])
+def test_what_a_mail_passes_on_is_its_message(subject):
+    """Below a word of its author the old mail stays, with whatever divides it; a signature still goes."""
+    text = "See this\n\nFrom: Ivan\nSent: Monday\nSubject: disk\n\nDisk full"
+    assert text == trim.trim(f"{text}\n-- \nPetr", subject)[0]
+    assert "See this" == trim.trim(text, "Re: disk")[0]
 
 
 @pytest.mark.parametrize("text", KEPT)

@@ -123,6 +123,14 @@ class Auto(StrEnum):
     REPORT = "report"  # a bounce or another multipart/report: likewise
 
 
+class Alarm(StrEnum):
+    """Whether a monitor's mail says that something broke or that it works again."""
+
+    NONE = ""  # neither, or nobody can tell
+    PROBLEM = "problem"
+    RECOVERY = "recovery"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
     """An attachment, decoded. `data` or, where it was large, `path` holds its octets."""

@@ -1,0 +1,157 @@
+"""A monitor's mail as the one line worth waking for.
+
+A recogniser is found by its `when`, reads fields out of the mail and fills its line; the
+first one that can do all this is taken. Only the beginning of a mail is looked at: 20,000
+characters, 400 lines, 500 characters of a line, so that the time is bounded whatever the
+mail is. Patterns are searched line by line (`re.search`), each line without spaces at its ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from relay import model
+from relay.message import text
+from relay.message.alarms import alarm_of
+from relay.message.recogniser import Conditions, Line, Pattern, Recogniser, RecogniserFault, parse
+from relay.model import Alarm
+
+__all__ = ["Condensed", "Recogniser", "RecogniserFault", "alarm_of", "parse", "recognise", "table"]
+
+MOST_CHARS = 20_000
+MOST_LINES = 400
+LONGEST_LINE = 500
+LONGEST = 300
+"""Characters of a condensed line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condensed:
+    """A mail in one line, whether it tells of a problem, and the recogniser that said so."""
+
+    line: str
+    alarm: Alarm
+    by: str
+
+
+def recognise(letter: model.Letter, body: str, recognisers: Sequence[Recogniser]) -> Condensed | None:
+    """The mail in one line, by the first recogniser that knows it; None where none does.
+
+    `body` is its readable text, before anything is trimmed.
+    """
+    mail = _Mail(letter, body)
+    return next((found for each in recognisers if (found := _condensed(mail, each))), None)
+
+
+class _Mail:
+    """The lines of a mail that are looked at, by their place."""
+
+    def __init__(self, letter: model.Letter, body: str) -> None:
+        self._letter = letter
+        self._lines: dict[str, list[str]] = {"body": _lines(body)}
+
+    def lines(self, place: str) -> list[str]:
+        if place not in self._lines:
+            self._lines[place] = [line for each in self._values(place) for line in [_plain(each)] if line]
+        return self._lines[place]
+
+    def _values(self, place: str) -> list[str]:
+        letter = self._letter
+        if place == "subject":
+            return [letter.subject]
+        if place == "from":
+            return [letter.from_, letter.header("From")]
+        if place == "to":
+            return [letter.to]
+        name = place.removeprefix("header.")
+        return [value for key, value in letter.headers if key.lower() == name][:MOST_LINES]
+
+
+def _lines(body: str) -> list[str]:
+    lines = text.printable(body[:MOST_CHARS]).split("\n", MOST_LINES)[:MOST_LINES]
+    return [line for each in lines if (line := _plain(each))]
+
+
+def _plain(line: str) -> str:
+    """One printable line without places of files: those belong to the whole text alone."""
+    return text.one_line(re.sub(model.MARK, " ", text.printable(line[:LONGEST_LINE])), LONGEST_LINE)
+
+
+def _condensed(mail: _Mail, recogniser: Recogniser) -> Condensed | None:
+    if not _hold(recogniser.when, mail):
+        return None
+    alarm = _alarm(mail, recogniser)
+    line = recogniser.lines.get(alarm)
+    said = _filled(line, _fields(mail, recogniser.read)) if line else ""
+    if not any(letter.isalnum() for letter in said):
+        return None
+    return Condensed(line=said, alarm=alarm, by=recogniser.name)
+
+
+def _alarm(mail: _Mail, recogniser: Recogniser) -> Alarm:
+    if _hold(recogniser.recovery, mail):
+        return Alarm.RECOVERY
+    if recogniser.problem is None or _hold(recogniser.problem, mail):
+        return Alarm.PROBLEM
+    return Alarm.NONE
+
+
+def _hold(conditions: Conditions, mail: _Mail) -> bool:
+    return any(all(next(_found(each, mail), None) for each in group) for group in conditions)
+
+
+def _found(pattern: Pattern, mail: _Mail) -> Iterator[re.Match[str]]:
+    """Where the pattern is found, at most once in a line."""
+    lines = iter(mail.lines(pattern.place))
+    if pattern.after and not any(pattern.after.search(line) for line in lines):
+        return  # else what is left of the lines stands below
+    for line in lines:
+        match = pattern.regex.search(line)
+        if match:
+            yield match
+
+
+def _fields(mail: _Mail, patterns: Sequence[Pattern]) -> dict[str, str]:
+    """Each field as the first pattern that has a value for it yields it."""
+    fields = {name: "".join(mail.lines(name)[:1]) for name in ("subject", "from", "to")}
+    for pattern in patterns:
+        wanted = {name for name in pattern.regex.groupindex if not fields.get(name)}
+        match = next(_found(pattern, mail), None) if wanted else None
+        if match:
+            fields |= {name: (match[name] or "").strip() for name in wanted}
+    return fields
+
+
+def _filled(line: Line, fields: Mapping[str, str]) -> str:
+    """The line; "" where a field is absent that may not be left out."""
+    said = ""
+    for optional, words in line:
+        values = [fields.get(name, "") for name in words[1::2]]
+        if all(values):
+            said += "".join(
+                words[at] if at % 2 == 0 else fields[words[at]] for at in range(len(words))
+            )
+        elif not optional:
+            return ""
+    return text.one_line(said, LONGEST)
+
+
+# -- the table for people ----------------------------------------------------------------------
+
+
+def table(recognisers: Sequence[Recogniser]) -> str:
+    """The recognisers as a Markdown table."""
+    rows = [f"| `{each.name}` | {each.about} | {_shown(each)} |" for each in recognisers]
+    return "\n".join(["| Name | Mails | Line |", "|---|---|---|", *rows])
+
+
+def _shown(recogniser: Recogniser) -> str:
+    """The line of a problem, as it stands in its file."""
+    line = recogniser.lines.get(Alarm.PROBLEM) or next(iter(recogniser.lines.values()))
+    said = ""
+    for optional, words in line:
+        piece = "".join(word if at % 2 == 0 else f"{{{word}}}" for at, word in enumerate(words))
+        said += f"[[{piece}]]" if optional else piece
+    return f"`{said}`"

@@ -99,7 +99,11 @@ def _alarm(mail: _Mail, recogniser: Recogniser) -> Alarm:
 
 
 def _hold(conditions: Conditions, mail: _Mail) -> bool:
-    return any(all(next(_found(each, mail), None) for each in group) for group in conditions)
+    return any(all(_holds(each, mail) for each in group) for group in conditions)
+
+
+def _holds(pattern: Pattern, mail: _Mail) -> bool:
+    return any(True for _ in _found(pattern, mail)) is not pattern.absent
 
 
 def _found(pattern: Pattern, mail: _Mail) -> Iterator[re.Match[str]]:

@@ -42,6 +42,7 @@ class Pattern:
     place: str  # subject, from, to, body or header.name, the header's name in small letters
     regex: re.Pattern[str]
     after: re.Pattern[str] | None = None  # only below the first line where this is found
+    absent: bool = False  # a condition that holds where it is nowhere found
 
 
 Conditions = tuple[tuple[Pattern, ...], ...]
@@ -176,11 +177,13 @@ class _Form:
     def pattern(
         self, location: Location, place: str, source: object, after: re.Pattern[str] | None = None
     ) -> list[Pattern]:
+        absent = location[0] != "read" and place.startswith("not.")
+        place = place.removeprefix("not.") if absent else place
         if place not in OWN | {"body"} and not _HEADER.fullmatch(place):
             self.page.fault(location, f"is no place; {_PLACES}")
             return []
         regex = self.regex(location, source)
-        return [Pattern(place=place.lower(), regex=regex, after=after)] if regex else []
+        return [Pattern(place=place.lower(), regex=regex, after=after, absent=absent)] if regex else []
 
     def regex(self, location: Location, value: object) -> re.Pattern[str] | None:
         source = self.text(location, value)

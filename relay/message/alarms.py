@@ -19,15 +19,15 @@ _MOST = 4000  # characters among which they are
 _LEFT, _RIGHT = r"(?<![\w.-])", r"(?![\w-]|\.\w)"  # a word, not a piece of systemd-resolved.service
 
 _NEVER = re.compile(
-    rf"{_LEFT}(?:(?:not|never|no|non|cannot|can't|isn't|wasn't|hasn't|couldn't|un)(?: (?:be|been|yet|get|fully)){{0,2}}"
+    rf"{_LEFT}(?:(?:not|never|no|cannot|can't|isn't|wasn't|hasn't|couldn't)(?: (?:be|been|yet|fully)){{0,2}}"
     r"[ -](?:ok|okay|up|resolved|recovered|recovery|cleared|restored|fixed|normal|back to normal)"
-    r"|(?:не|ещё не|еще не|нет)(?: (?:был[аои]?|до конца|полностью|удалось)){0,2} (?:восстанов\w{0,8}|реш[её]н\w{0,2}"
+    r"|(?:не|нет)(?: (?:был[аои]?|до конца|полностью|удалось)){0,2} (?:восстанов\w{0,8}|реш[её]н\w{0,2}"
     r"|устран\w{0,6}|исправл\w{0,5}|в норме|доступ\w{0,4}|работает))"
     rf"{_RIGHT}",
     re.IGNORECASE,
 )
 _NOTHING = re.compile(
-    rf"{_LEFT}(?:(?:no|0|zero|without|without any|no more|free of|нет|0|без) (?:new |further |critical |активных |новых )?"
+    rf"{_LEFT}(?:(?:no|0|zero|without|without any|no more|нет|без) (?:new |further |активных |новых )?"
     r"(?:problems?|errors?|failures?|failed|warnings?|alerts?|alarms?|проблем|ошибок|сбоев|аварий|предупреждений)"
     r"|(?:problems?|errors?|failures?|failed|warnings?|alerts?|проблем|ошибок)\s?[:=]\s?0)"
     rf"{_RIGHT}",
@@ -35,9 +35,9 @@ _NOTHING = re.compile(
 )
 
 _GOOD = (
-    r"(?:ok|okay|up|online|resolved|recovered|recovery|cleared|restored|normal|back to normal|firing:0|healthy"
-    r"|восстановлен[аоы]?|восстановление|восстановил(?:ся|ась|ось|ись)|реш[её]н[аоы]?|устран[её]н[аоы]?"
-    r"|исправлен[аоы]?|норма|норме|в норме|доступ(?:ен|на|но|ны)|ок)"
+    r"(?:ok|okay|up(?! to\b)|online|resolved|recovered|recovery|cleared|restored|normal|firing:0|healthy"
+    r"|back to normal|восстановлен[аоы]?|восстановление|восстановил(?:ся|ась|ось|ись)|реш[её]н[аоы]?"
+    r"|устран[её]н[аоы]?|исправлен[аоы]?|норма|норме|в норме|доступ(?:ен|на|но|ны)|ок)"
 )
 _BAD = (
     r"(?:problem|critical|down|warning|firing(?::[1-9][0-9]{0,5})?|alerting|unreachable|unavailable|offline|degraded"
@@ -47,14 +47,14 @@ _BAD = (
 _BEGINS = re.compile(
     r"[\W_]{0,12}(?:"
     rf"(?:(?P<good>{_GOOD})|(?P<bad>{_BAD}))"
-    r"(?!\s?(?:[-=]>|→|»))(?=\s?[\]:|*)}>!,-]|\s[^\w\s]|\Z| (?:service|host) alert)"
+    r"(?!\s?(?:[-=]>|→|»))(?=\s?[\]:|*)}>-]|\s[^\w\s]|\Z| (?:service|host) alert)"
     r")",
     re.IGNORECASE,
 )
 _ENDS = re.compile(
-    r"(?:(?<![\w.-])(?:is|are|now|again|to|back|became|went|gone|state|status|статус|состояние|теперь|снова|стал[аои]?)"
+    r"(?:(?<![\w.-])(?:is|are|now|to|became|went|state|status|статус|состояние|теперь|снова|стал[аои]?)"
     r"(?:\s?[:=]\s?|\s)|(?:[-=]>|→|»)\s?)"
-    r"(?:(?:now|again|back|still|currently|in|has|been|снова|опять|теперь|все ещё|всё ещё|в)\s){0,3}[\"'«*\[]{0,2}"
+    r"(?:(?:now|again|back|still|currently|in|been|снова|опять|все ещё|всё ещё|в)\s){0,3}[\"'«*\[]{0,2}"
     rf"(?:(?P<good>{_GOOD})|(?P<bad>{_BAD})){_RIGHT}",
     re.IGNORECASE,
 )

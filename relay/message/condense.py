@@ -134,9 +134,7 @@ def _filled(line: Line, fields: Mapping[str, str]) -> str:
     for optional, words in line:
         values = [fields.get(name, "") for name in words[1::2]]
         if all(values):
-            said += "".join(
-                words[at] if at % 2 == 0 else fields[words[at]] for at in range(len(words))
-            )
+            said += "".join(words[at] if at % 2 == 0 else fields[words[at]] for at in range(len(words)))
         elif not optional:
             return ""
     return text.one_line(said, LONGEST)

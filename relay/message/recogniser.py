@@ -8,6 +8,7 @@ tells operators the form. What a recogniser says of a mail is decided in `conden
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,9 @@ class _Form:
         if isinstance(value, dict):
             return (self.group((key,), value),)
         if not isinstance(value, list) or (not value and key in self.page.values):
-            self.page.fault((key,), "is to be places with patterns, as in subject: '^ALARM', or a list of such")
+            self.page.fault(
+                (key,), "is to be places with patterns, as in subject: '^ALARM', or a list of such"
+            )
             return ()
         return tuple(self.group((key, at), each) for at, each in enumerate(value))
 
@@ -147,7 +150,9 @@ class _Form:
     def read(self) -> tuple[Pattern, ...]:
         value = self.page.values.get("read", [])
         if not isinstance(value, list):
-            self.page.fault(("read",), "is to be a list of patterns, as in - subject: '(?P<host>\\S+) is down'")
+            self.page.fault(
+                ("read",), "is to be a list of patterns, as in - subject: '(?P<host>\\S+) is down'"
+            )
             return ()
         found: list[Pattern] = []
         for at, each in enumerate(value):
@@ -171,7 +176,9 @@ class _Form:
             if not fields:
                 self.page.fault(here, "yields no field; name one in it, as in (?P<host>\\S+)")
             elif fields & OWN:
-                self.page.fault(here, f"{', '.join(sorted(fields & OWN))} is the mail's own; name it otherwise")
+                self.page.fault(
+                    here, f"{', '.join(sorted(fields & OWN))} is the mail's own; name it otherwise"
+                )
         return patterns
 
     def pattern(
@@ -188,7 +195,9 @@ class _Form:
     def regex(self, location: Location, value: object) -> re.Pattern[str] | None:
         source = self.text(location, value)
         if not source:
-            self.page.fault(location, "is an empty pattern, which is found everywhere; write one or remove it")
+            self.page.fault(
+                location, "is an empty pattern, which is found everywhere; write one or remove it"
+            )
         elif len(source) > _LONGEST:
             self.page.fault(location, f"is longer than {_LONGEST} characters; look for less of the line")
         elif _repeats_repeats(source):
@@ -197,8 +206,9 @@ class _Form:
             )
         else:
             try:
-                return re.compile(source)
-            except (re.error, OverflowError, RecursionError) as error:
+                with warnings.catch_warnings(action="error"):  # [[a] may mean something else one day
+                    return re.compile(source)
+            except (re.error, OverflowError, RecursionError, Warning) as error:
                 self.page.fault(location, f"is no regular expression: {error}")
         return None
 
@@ -229,9 +239,13 @@ class _Form:
         names = [name for _, piece in pieces for name in piece[1::2]]
         unknown = [name for name in names if name not in fields | OWN]
         if any(sign in word for word in words for sign in ("{", "}", "[[", "]]")):
-            self.page.fault(location, "{name} is a field and [[…]] may be left out; no other { } [[ ]] may stand")
+            self.page.fault(
+                location, "{name} is a field and [[…]] may be left out; no other { } [[ ]] may stand"
+            )
         elif unknown:
-            self.page.fault(location, f"no pattern under read yields {unknown[0]}; name it there, (?P<{unknown[0]}>…)")
+            self.page.fault(
+                location, f"no pattern under read yields {unknown[0]}; name it there, (?P<{unknown[0]}>…)"
+            )
         elif not names:
             self.page.fault(location, "names no field; write what differs from mail to mail, as in {subject}")
         elif len(source) > _LONGEST:

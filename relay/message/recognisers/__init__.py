@@ -16,10 +16,8 @@ from relay.message.recogniser import LARGEST, Recogniser, RecogniserFault, parse
 def builtin() -> tuple[Recogniser, ...]:
     """Those that come with the relay, by name."""
     files = [each for each in resources.files(__name__).iterdir() if each.name.endswith(".yaml")]
-    return tuple(
-        parse(each.name.removesuffix(".yaml"), each.read_text("utf-8"))
-        for each in sorted(files, key=lambda file: file.name)
-    )
+    found = [parse(each.name.removesuffix(".yaml"), each.read_text("utf-8")) for each in files]
+    return tuple(sorted(found, key=lambda recogniser: recogniser.name))
 
 
 def load(folder: Path) -> tuple[Recogniser, ...]:
@@ -30,7 +28,9 @@ def load(folder: Path) -> tuple[Recogniser, ...]:
     found: list[Recogniser] = []
     faults: list[str] = []
     try:
-        files = sorted(each for each in folder.iterdir() if each.suffix == ".yaml")
+        files = sorted(
+            (each for each in folder.iterdir() if each.suffix == ".yaml"), key=lambda file: file.stem
+        )
     except OSError as error:
         raise RecogniserFault(f"{folder}: the folder cannot be read: {error.strerror}") from None
     for file in files:

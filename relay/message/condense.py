@@ -23,6 +23,8 @@ __all__ = ["Condensed", "Recogniser", "RecogniserFault", "alarm_of", "parse", "r
 MOST_CHARS = 20_000
 MOST_LINES = 400
 LONGEST_LINE = 500
+MOST_JOINED = 10
+"""Lines that a wrapped text is put together of."""
 LONGEST = 300
 """Characters of a condensed line."""
 
@@ -108,13 +110,23 @@ def _holds(pattern: Pattern, mail: _Mail) -> bool:
 
 def _found(pattern: Pattern, mail: _Mail) -> Iterator[re.Match[str]]:
     """Where the pattern is found, at most once in a line."""
-    lines = iter(mail.lines(pattern.place))
-    if pattern.after and not any(pattern.after.search(line) for line in lines):
-        return  # else what is left of the lines stands below
-    for line in lines:
-        match = pattern.regex.search(line)
+    lines = mail.lines(pattern.place)
+    start = 0
+    if pattern.after:
+        below = (at + 1 for at, line in enumerate(lines) if pattern.after.search(line))
+        start = next(below, len(lines))
+    for at in range(start, len(lines)):
+        match = pattern.regex.search(lines[at])
         if match:
-            yield match
+            yield pattern.regex.search(_joined(lines, at, pattern.until)) or match
+
+
+def _joined(lines: Sequence[str], at: int, until: re.Pattern[str] | None) -> str:
+    """The line, with those below that belong to it."""
+    end = at + 1
+    while until and end < min(len(lines), at + MOST_JOINED) and not until.search(lines[end]):
+        end += 1
+    return " ".join(lines[at:end])[:LONGEST_LINE]
 
 
 def _fields(mail: _Mail, patterns: Sequence[Pattern]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relay.config.document import ConfigError, Document, Location
@@ -43,6 +43,7 @@ class Pattern:
     place: str  # subject, from, to, body or header.name, the header's name in small letters
     regex: re.Pattern[str]
     after: re.Pattern[str] | None = None  # only below the first line where this is found
+    until: re.Pattern[str] | None = None  # the lines below belong to it, up to one where this is found
     absent: bool = False  # a condition that holds where it is nowhere found
 
 
@@ -160,17 +161,19 @@ class _Form:
         return tuple(found)
 
     def reader(self, location: Location, value: object) -> list[Pattern]:
-        if not isinstance(value, dict) or len(value.keys() - {"after"}) != 1:
+        if not isinstance(value, dict) or len(value.keys() - {"after", "until"}) != 1:
             self.page.fault(
-                location, "is to be one place with its pattern, as in body: '^Host: (?P<host>.+)', and after"
+                location,
+                "is to be one place with its pattern, as in body: '^Host: (?P<host>.+)', after, until",
             )
             return []
-        after = None
-        if "after" in value:
-            after = self.regex((*location, "after"), value["after"])
-        [place] = value.keys() - {"after"}
+        [place] = value.keys() - {"after", "until"}
         here = (*location, place)
-        patterns = self.pattern(here, place, value[place], after)
+        after = self.regex((*location, "after"), value["after"]) if "after" in value else None
+        until = self.regex((*location, "until"), value["until"]) if "until" in value else None
+        patterns = [
+            replace(each, after=after, until=until) for each in self.pattern(here, place, value[place])
+        ]
         for pattern in patterns:
             fields = pattern.regex.groupindex.keys()
             if not fields:
@@ -181,16 +184,14 @@ class _Form:
                 )
         return patterns
 
-    def pattern(
-        self, location: Location, place: str, source: object, after: re.Pattern[str] | None = None
-    ) -> list[Pattern]:
+    def pattern(self, location: Location, place: str, source: object) -> list[Pattern]:
         absent = location[0] != "read" and place.startswith("not.")
         place = place.removeprefix("not.") if absent else place
         if place not in OWN | {"body"} and not _HEADER.fullmatch(place):
             self.page.fault(location, f"is no place; {_PLACES}")
             return []
         regex = self.regex(location, source)
-        return [Pattern(place=place.lower(), regex=regex, after=after, absent=absent)] if regex else []
+        return [Pattern(place=place.lower(), regex=regex, absent=absent)] if regex else []
 
     def regex(self, location: Location, value: object) -> re.Pattern[str] | None:
         source = self.text(location, value)

@@ -178,6 +178,22 @@ def test_what_stands_below_another_line_is_found_there():
     assert "" == line(source, Letter(subject="x"), "one\ntwo")
 
 
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("* one\n  two\n* three", "one two"),
+        ("* one\ntwo", "one two"),
+        ("* one\nEnd:\ntwo", "one"),
+        ("* 0\n" + "\n".join("123456789abc"), "0 1 2 3 4 5 6 7 8 9"),
+        ("* " + "x " * 240 + "\n" + "y " * 240, "x " * 149 + "x…"),
+    ],
+)
+def test_a_wrapped_text_is_put_together(body, what):
+    """`until` joins the lines below, ten at most and within the length of a line."""
+    source = "when: {subject: x}\nread: [{body: '^\\* (?P<what>.+)', until: '^\\* |:$'}]\nline: '{what}'"
+    assert what == line(source, Letter(subject="x"), body)
+
+
 def test_an_alarm_without_a_line_is_not_condensed():
     """A recogniser may leave recoveries to others."""
     source = "when: {subject: .}\nrecovery: {subject: ok}\nline: {problem: 'P {subject}'}"

@@ -111,6 +111,10 @@ FAULTS = [
     (changed("- subject: '^Boiler (?P<what>.+)'", "- x"), "read[0]: is to be one place with its pattern"),
     (changed("- subject", "- body: a\n    subject"), "read[0]: is to be one place with its pattern"),
     (changed("- subject", "- after: '('\n    subject"), "read[0].after: is no regular expression"),
+    (
+        changed("- subject", "- until: 5\n    subject"),
+        "read[0].until: is to be text; put it in single quotes",
+    ),
     (changed("- subject", "- not.subject"), "read[0].not.subject: is no place"),
     (
         changed("(?P<what>.+)", "(.+)"),

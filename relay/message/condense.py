@@ -116,9 +116,9 @@ def _found(pattern: Pattern, mail: _Mail) -> Iterator[re.Match[str]]:
         below = (at + 1 for at, line in enumerate(lines) if pattern.after.search(line))
         start = next(below, len(lines))
     for at in range(start, len(lines)):
-        match = pattern.regex.search(lines[at])
+        match = pattern.regex.search(_joined(lines, at, pattern.until))
         if match:
-            yield pattern.regex.search(_joined(lines, at, pattern.until)) or match
+            yield match
 
 
 def _joined(lines: Sequence[str], at: int, until: re.Pattern[str] | None) -> str:

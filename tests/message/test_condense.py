@@ -235,6 +235,28 @@ def test_only_the_beginning_is_looked_at(body, seen):
     assert seen is bool(made("when: {body: 'end$'}\nline: '{subject}'", Letter(subject="s"), body))
 
 
+def synology(subject: str) -> Alarm:
+    """The alarm of a notification with this subject."""
+    body = "Dear user,\n\nsee the subject.\n\nSincerely,\nSynology DiskStation\n"
+    return recognise(Letter(subject=subject), body, builtin()).alarm
+
+
+@pytest.mark.parametrize(
+    ("subject", "alarm"),
+    [
+        ("[nas1] Volume 1 on nas1 could not be repaired", Alarm.PROBLEM),
+        ("[nas1] Backup task failed on nas1", Alarm.PROBLEM),
+        ("[nas1] Backup task on nas1 has completed successfully", Alarm.RECOVERY),
+        ("[nas1] Том 1 не восстановлен", Alarm.PROBLEM),
+        ("[nas1] Резервное копирование завершено успешно", Alarm.RECOVERY),
+        ("[nas1] DSM update is available", Alarm.NONE),
+    ],
+)
+def test_a_subject_of_synology_tells_the_alarm(subject, alarm):
+    """What could not be done is a problem, news are neither."""
+    assert alarm is synology(subject)
+
+
 # -- hostile input ------------------------------------------------------------------------
 
 PIECES = [

@@ -10,11 +10,11 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Pure modules: values in, values out. Their branches are covered wholly.
 PURE = relay/delivery/news.py,relay/delivery/plan.py,relay/delivery/questions.py,relay/delivery/storm.py,relay/message/*,relay/model.py,relay/queue/rows.py,\
 relay/queue/states.py,relay/report/dsn.py,relay/report/fields.py,relay/report/notices.py,\
-relay/report/operator.py,relay/report/words.py,relay/smsc/multipart.py,relay/smsc/outcomes.py,\
+relay/report/operator.py,relay/report/words.py,relay/smsc/lists.py,relay/smsc/multipart.py,relay/smsc/outcomes.py,\
 relay/smsc/reading.py,relay/smsc/wire.py,relay/smtp/policy.py,relay/smtp/protocol.py
 NOT_PURE = relay/message/reader*.py
 
-.PHONY: help demo test check lint types imports coverage bench lock clean
+.PHONY: help demo test check lint types imports coverage mails bench lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ coverage: $(VENV)/.test ## the tests, with branch coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)' --omit='$(NOT_PURE)'
+
+mails: $(VENV)/.test ## write anew what the kept mails become; read the difference
+	$(BIN)/python tools/kept_mails.py
 
 bench: $(VENV)/.test ## the benchmarks, printed with this machine's figures
 	$(BIN)/python tests/bench/run.py

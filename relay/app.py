@@ -27,6 +27,7 @@ from relay.delivery.chores import Chores
 from relay.delivery.claims import recover
 from relay.delivery.settle import Settler
 from relay.delivery.worker import Worker
+from relay.message import recognisers
 from relay.message.reader import Reader
 from relay.model import HOUR, Ids, Outcome, Rest
 from relay.queue.sqlite import SQLite
@@ -75,6 +76,7 @@ class App:
         patience: float = 30.0,
     ) -> None:
         self.config = config
+        self.recognisers = recognisers.known(config.recognisers)
         self._only = only
         self.clock = clock or Clock()
         self._chance = chance
@@ -234,6 +236,7 @@ class App:
             store=self.store,
             settler=self.settler,
             reader=self.reader,
+            recognisers=lambda: self.recognisers,
             queued=self.queued,
             notice_due=self.mailer.kick,
         )
@@ -289,6 +292,7 @@ class App:
         changed = [name for name, value in kept.items() if getattr(config, name) != value]
         if changed:
             _log.warning("a restart is needed for part of the new configuration", extra={"keys": changed})
+        self.recognisers = recognisers.known(config.recognisers)
         self.config = config.model_copy(update=kept)
         self.settler.adopt(config.reports, config.delivery)
         self.mailer.adopt(config.reports, config.delivery)

@@ -213,14 +213,6 @@ class Target:
     hidden: bool = False  # a member of an alias: its number is not shown to the sender
 
 
-class Alarm(StrEnum):
-    """Whether a mail says that something broke or that it works again."""
-
-    NONE = ""
-    PROBLEM = "problem"
-    RECOVERY = "recovery"
-
-
 class Kind(StrEnum):
     """What became of an order, or of a question about it."""
 

@@ -10,7 +10,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from relay.config import ConfigError, Loaded, find, load
-from relay.message import routes
+from relay.message import recognisers, routes
+from relay.message.recogniser import RecogniserFault
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +49,12 @@ def fail(text: str, code: int = FAILED) -> NoReturn:
 def complaints(loaded: Loaded) -> list[str]:
     """What the rooms say of the values, at their places in the file."""
     config = loaded.config
-    return [loaded.fault(place, why) for place, why in routes.complaints(config.routes, config.aliases)]
+    found = [loaded.fault(place, why) for place, why in routes.complaints(config.routes, config.aliases)]
+    try:
+        recognisers.known(config.recognisers)
+    except RecogniserFault as fault:
+        found += [loaded.fault(("recognisers",), why) for why in str(fault).split("\n")]
+    return found
 
 
 def as_json(value: Any) -> None:

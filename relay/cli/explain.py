@@ -17,7 +17,7 @@ from relay import model
 from relay.cli.common import WRONG, as_json, config_option, configuration, fail
 from relay.clock import Clock
 from relay.config import Config, Route
-from relay.message import content, gateway, gsm, orders, routes
+from relay.message import content, gateway, gsm, orders, recognisers, routes
 from relay.message.routes import Resolved
 from relay.message.wording import SEPARATOR
 from relay.model import Envelope, Letter, Recipient
@@ -43,7 +43,7 @@ def explain(
     bad = [each for each in to if "@" not in each.strip("@")]
     if bad:
         fail(f"--to takes mail addresses, such as 79991234567@sms.example.com; this is none: {bad[0]}", WRONG)
-    letter = content.read(mail.read(), _charset(settings, to))
+    letter = content.read(mail.read(), charset_for(settings, to))
     told = explained(settings, letter, to, from_ if from_ is not None else letter.from_)
     if price:
         asyncio.run(_add_prices(settings, told))
@@ -53,7 +53,7 @@ def explain(
         _show(told)
 
 
-def _charset(config: Config, to: tuple[str, ...]) -> str:
+def charset_for(config: Config, to: tuple[str, ...]) -> str:
     """Of a mail that names none: the provider's own grammar has another one than the rest."""
     found = [routes.resolve(each, config.routes, config.aliases) for each in to]
     return gateway.CHARSET if any(isinstance(each, Resolved) and each.gateway for each in found) else ""
@@ -94,6 +94,7 @@ def _composed(
         now=Clock().now(),
         fallback_sender=parseaddr(config.reports.from_)[1],
         accounts=config.accounts,
+        recognisers=recognisers.known(config.recognisers),
     )
 
 
@@ -121,6 +122,7 @@ def _request(letter: Letter, made: orders.Composed, drafts: Sequence[orders.Draf
     return {
         "account": drafts[0].account,
         "channel": content_.channel,
+        "alarm": drafts[0].alarm.value,
         "phones": [draft.target for draft in drafts],
         "text": content_.text,
         "alphabet": content_.alphabet,
@@ -169,7 +171,7 @@ def _show(told: list[dict[str, Any]]) -> None:
         table.add_row("to", entry["to"])
         if entry["refused"]:
             table.add_row("refused", entry["refused"])
-        for key in ("route", "account", "channel", "parts", "price"):
+        for key in ("route", "account", "channel", "alarm", "parts", "price"):
             if entry.get(key):
                 table.add_row(key, str(entry[key]))
         for file in entry.get("files", ()):

@@ -64,7 +64,6 @@ NOT_BUILT = (
     # -- these do not
     _warns("workers", so="one process delivers"),
     _warns("listeners", EACH, "answer", so="DATA is answered once the mail is on disk"),
-    _warns("routes", EACH, "condense", so="texts stay as they are"),
     _warns("routes", EACH, "quiet", "hours", so="messages go out at any hour"),
     _warns("routes", EACH, "escalate", so="nobody else is called"),
     _warns("aliases", EACH, "escalate", so="nobody else is called"),

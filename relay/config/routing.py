@@ -175,7 +175,7 @@ class Route(Shape):
         "refuse", help="Bounces, vacation notices and other automatic answers: refuse them, or send them."
     )
     trim: Flag = setting(True, help="Cut signatures, quoted mail and disclaimers.")
-    condense: Flag = setting(False, help="Shorten long alarms by what is known of their form.")
+    condense: Flag = setting(False, help="Say a monitor's mail in one line, by the recogniser that knows it.")
     alphabet: Literal["auto", "gsm7", "ucs2", "translit"] = setting(
         "auto", help="gsm7 replaces what does not fit, translit writes Cyrillic in Latin letters."
     )

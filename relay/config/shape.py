@@ -287,6 +287,10 @@ class Config(Shape):
     aliases: dict[AliasName, AliasOrMembers] = setting(
         {}, help="Names on phone channels: a list of members, or {to: [...], escalate: [...]}."
     )
+    recognisers: FilePath | None = setting(
+        None,
+        help="A folder of recognisers of your own (docs/recognisers.md), tried first.",
+    )
     reports: Reports = setting({}, help="What senders hear back, and by which way.")
     delivery: Delivery = setting({}, help="When to try again, to ask and to give up.")
     storm: Storm = setting({}, help="What keeps a phone from being flooded; counted for each phone.")

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from relay import model, replies
 from relay.config import Account, Route
 from relay.message import address, channels, gateway, params, routes, ways
+from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
 from relay.message.wording import SEPARATOR, Source
-from relay.model import Content, Envelope, File, Letter, Target
+from relay.model import Alarm, Content, Envelope, File, Letter, Target
 from relay.replies import Reply
 
 _SHOWN = ("subj", "sender")  # parameters that a mailbox shows
@@ -40,6 +41,7 @@ class Draft:
     digest: str  # equal where one request may carry both
     says: str  # equal where the phone would hear the same
     label: str = ""  # the number that a mail in the provider's grammar gave it
+    alarm: Alarm = Alarm.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +89,15 @@ def compose(
     now: int,
     fallback_sender: str,
     accounts: Mapping[str, Account] | None = None,
+    recognisers: Sequence[Recogniser] = (),
 ) -> Composed:
     """Make the orders of a mail. `resolved` goes with `envelope.recipients`, one for one.
 
-    `accounts` are those that a mail in the provider's own grammar may name by their credentials.
+    `accounts` are those that a mail in the provider's own grammar may name by their credentials,
+    `recognisers` know the mails of monitors, the first that fits counts.
     """
     board = _Board(letter.from_ or envelope.sender or fallback_sender, now)
-    source = Source(letter)
+    source = Source(letter, recognisers)
     secret = any(isinstance(meant, Resolved) and meant.gateway for meant in resolved)
     for number, meant in enumerate(resolved):
         if isinstance(meant, Reply):
@@ -144,7 +148,8 @@ class _Board:
             for target in targets:
                 self.refuse(number, way, meant.channel, target=target, label=label)
         else:
-            self.drafts += _drafts(number, way, meant, self._now, label)
+            alarm = source.alarm if channels.CHANNELS[meant.channel].phone else Alarm.NONE
+            self.drafts += _drafts(number, way, meant, self._now, label, alarm)
 
     def _made(self, source: Source, meant: Resolved) -> _Way | Reply:
         made = ways.content(source, meant, self._sender)
@@ -228,7 +233,7 @@ def _file_digest(file: File, now: int) -> str:
     return model.stable_digest(file.name.encode("utf-8", "replace"), octets)
 
 
-def _drafts(number: int, way: _Way, meant: Resolved, now: int, label: str) -> list[Draft]:
+def _drafts(number: int, way: _Way, meant: Resolved, now: int, label: str, alarm: Alarm) -> list[Draft]:
     given = way.content.params
     start = params.due_from_time(given.get("time", ""), given.get("tz", ""), now) or now
     return [
@@ -245,6 +250,7 @@ def _drafts(number: int, way: _Way, meant: Resolved, now: int, label: str) -> li
             digest=way.digest,
             says=way.says,
             label=label,
+            alarm=alarm,
         )
         for target in meant.targets
     ]

@@ -46,7 +46,14 @@ def for_phone(work: Work) -> Content | Reply:
 
 def _words(work: Work) -> Content | Reply:
     body, comment = _body(work)
-    said = text.clean(places.once(_filled(work, body)))
+    known = work.source.recognised
+    if known:
+        work.rules.append(f"the recogniser {known.by} knows the mail: {known.alarm or 'no alarm'}")
+    if known and work.route.condense:
+        said = known.line
+        work.note(f"condensed to one line, as a mail of {known.by}")
+    else:
+        said = text.clean(places.once(_filled(work, body)))
     if work.channel.mixes:
         refusal = _mix(work, said)
         if refusal:

@@ -12,7 +12,10 @@ from functools import cached_property
 
 from relay.config import Route
 from relay.message import channels, html, neutral, places, templates, text
-from relay.model import Letter
+from relay.message.alarms import alarm_of
+from relay.message.condense import Condensed, recognise
+from relay.message.recogniser import Recogniser
+from relay.model import Alarm, Letter
 
 MAX_CHARS = 1000
 """Of `mes` on phone channels, comment included (vendor: sending, `mes`)."""
@@ -22,8 +25,9 @@ SEPARATOR = "\n~~~\n"
 class Source:
     """A letter, and what is made of it once for all ways of sending it."""
 
-    def __init__(self, letter: Letter) -> None:
+    def __init__(self, letter: Letter, recognisers: Sequence[Recogniser] = ()) -> None:
         self.letter = letter
+        self._recognisers = recognisers
 
     @cached_property
     def readable(self) -> str:
@@ -32,6 +36,17 @@ class Source:
         if letter.readable:
             return letter.readable
         return html.readable(letter.plain, letter.html)
+
+    @cached_property
+    def recognised(self) -> Condensed | None:
+        """The line that a recogniser makes of the mail, None where none knows it."""
+        return recognise(self.letter, self.readable, self._recognisers)
+
+    @cached_property
+    def alarm(self) -> Alarm:
+        """Whether the mail tells of a problem or of its end."""
+        found = self.recognised
+        return found.alarm if found else alarm_of(self.letter.subject, self.readable)
 
     @cached_property
     def for_mail(self) -> tuple[str, bool]:

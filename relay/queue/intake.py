@@ -136,6 +136,7 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
         start_at=draft.start_at,
         expire_at=draft.expire_at,
         label=draft.label,
+        alarm=draft.alarm.value,
     )
     intake.change.inserts.append((schema.orders, values))
     intake.orders.append(Order.of(values))

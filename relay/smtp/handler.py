@@ -26,6 +26,7 @@ from relay.config import Config
 from relay.delivery.settle import Settler
 from relay.message import gateway, orders, routes
 from relay.message.reader import Reader, Unreadable
+from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
 from relay.model import Envelope, File, Letter, Recipient
 from relay.queue import intake
@@ -52,6 +53,7 @@ class Handler:
         store: Store,
         settler: Settler,
         reader: Reader,
+        recognisers: Callable[[], Sequence[Recogniser]],
         queued: Callable[[set[str]], None],
         notice_due: Callable[[], None],
     ) -> None:
@@ -59,6 +61,7 @@ class Handler:
         self._store = store
         self._settler = settler
         self._reader = reader
+        self._recognisers = recognisers
         self._queued = queued
         self._notice_due = notice_due
 
@@ -128,6 +131,7 @@ class Handler:
             now=now,
             fallback_sender=parseaddr(self._config().reports.from_)[1],
             accounts=self._config().accounts,
+            recognisers=self._recognisers(),
         )
         if not composed.drafts and not composed.refusals:
             return replies.NO_VALID_RECIPIENTS

@@ -7,7 +7,7 @@ like any other news, so that it stands in the order's story and its sender hears
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from email.utils import parseaddr
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from relay.config import Config
 from relay.delivery.news import News, person
 from relay.delivery.settle import Settler
 from relay.message import channels, orders, routes
+from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
 from relay.model import Envelope, Kind, Letter, Recipient
 from relay.queue import intake, schema, states
@@ -40,6 +41,7 @@ class Relay(Protocol):
     """What this room needs of the assembly."""
 
     config: Config
+    recognisers: Sequence[Recogniser]
     store: Store
     settler: Settler
     kick: Callable[[set[str]], None]
@@ -172,6 +174,7 @@ class Api:
             [resolved],
             now=now,
             fallback_sender=parseaddr(self._relay.config.reports.from_)[1],
+            recognisers=self._relay.recognisers,
         )
         if composed.refusals:
             refused = composed.refusals[0].reply

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,21 @@ def test_reports_that_would_come_back_to_the_relay_are_a_fault(tmp_path: Path) -
     )
     result = run("check", "--offline", "-c", file)
     assert (2, True) == (result.exit_code, "is the relay itself" in result.output)
+
+
+def test_a_wrong_recogniser_is_told_at_its_place(tmp_path: Path) -> None:
+    """The configuration's place, then the file's own, what is wrong and what to write."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "pump.yaml").write_text("when: {subject: '('}\nline: '{subject}'\n")
+    checked = run("check", "--offline", "-c", configured(tmp_path, recognisers="own"))
+    missing = run("check", "--offline", "-c", configured(tmp_path, recognisers="nowhere"))
+
+    assert (2, 2) == (checked.exit_code, missing.exit_code)
+    assert re.search(
+        r"config.yaml:\d+:\d+: recognisers: .*pump.yaml:1:8: when.subject: is no regular", checked.output
+    )
+    assert "the folder cannot be read" in missing.output
 
 
 def test_explain_reads_standard_input(tmp_path: Path) -> None:

@@ -420,7 +420,6 @@ def test_secrets_are_not_printed(load):
         (
             with_route("{match: '*', channel: viber, condense: true, quiet: {hours: 22-7}}"),
             [
-                "routes[0].condense: is not built yet in this version: texts stay as they are",
                 "routes[0].quiet.hours: is not built yet in this version: messages go out at any hour",
             ],
         ),

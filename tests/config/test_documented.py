@@ -22,7 +22,7 @@ IDS = [".".join(one.pattern) for one in SETTINGS]
 
 SAMPLES = {
     # told apart from defaults in the head of the example, or known at run time only
-    *(("hostname",), ("reports", "from"), ("reports", "maildir")),
+    *(("hostname",), ("reports", "from"), ("reports", "maildir"), ("recognisers",)),
     *(("routes", "*", key) for key in ("match", "channel", "account")),
     # a sample shows more than an empty default
     *(

@@ -20,6 +20,11 @@ def builtin() -> tuple[Recogniser, ...]:
     return tuple(sorted(found, key=lambda recogniser: recogniser.name))
 
 
+def known(folder: Path | None) -> tuple[Recogniser, ...]:
+    """An operator's own, if there is a folder of them, then the built-in ones; raises RecogniserFault."""
+    return (*(load(folder) if folder else ()), *builtin())
+
+
 def load(folder: Path) -> tuple[Recogniser, ...]:
     """Those of a folder's `*.yaml` files, by name, to be tried before the built-in ones.
 

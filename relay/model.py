@@ -141,7 +141,7 @@ class File:
     data: bytes = b""
     path: str = ""
     cid: str = ""  # Content-ID without its brackets
-    inline: bool = False  # an HTML body shows it by its cid
+    inline: bool = False  # the text shows it: HTML by its cid, or an invitation's line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

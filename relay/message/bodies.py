@@ -3,22 +3,36 @@
 One of two alternatives is a text for the phone, the other one for mail: both are kept.
 Parts that follow each other are joined, and where a file stood between them stands its mark.
 HTML is the whole text as soon as one part has nothing else, since a plain text that says less than
-the mail would lose the alarm for its footer. Encrypted parts are said to be that.
+the mail would lose the alarm for its footer. Encrypted parts are said to be that. What Outlook
+packed into a winmail.dat speaks where the mail is silent, and an invitation is a line of its text.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from html import escape
 
 from relay import model
-from relay.message import charsets, flowed, headers, markup, parts, sniff, transfer
+from relay.message import (
+    calendar,
+    charsets,
+    cms,
+    headers,
+    joined,
+    markup,
+    parts,
+    sniff,
+    texts,
+    tnef,
+    transfer,
+)
+from relay.message.joined import Body
+from relay.message.texts import ENCRYPTED, RICH_TYPES, TEXT
 
-TEXT = 1024 * 1024  # characters of text that are kept of one mail
+__all__ = ["TEXT", "Body", "Walk", "leaves"]
+
 NESTED = 3  # mails inside of mails inside of mails
-_ENCRYPTED = "the mail is encrypted, its text cannot be read"
+EVENTS = 3  # invitations that a text tells of
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
 _SILENT = {  # parts that speak to programs
     "message/delivery-status", "message/global-delivery-status", "message/disposition-notification",
@@ -27,20 +41,19 @@ _SILENT = {  # parts that speak to programs
 }  # fmt: skip
 _SMIME = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _MAILS = {"message/rfc822", "message/global", "message/news"}
-_OTHER_TEXTS = {"text/calendar", "text/vcard", "text/x-vcard", "text/directory", "text/csv", "text/css"}
-_VARIANTS = {"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext"}
-_MARK_END = model.mark(0)[-1]
-_LOOKS_HTML = re.compile(r"\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
-_TAGS = re.compile(r"<[^<>]{0,200}>")
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The text of a part and of all below it, in the two ways a mail may say it."""
-
-    plain: str = ""
-    html: str = ""
-    mark: str = ""  # of a part that is a file
+_CALENDARS = {"text/calendar", "text/x-vcalendar", "application/ics"}
+_OTHER_TEXTS = {
+    "text/vcard",
+    "text/x-vcard",
+    "text/directory",
+    "text/csv",
+    "text/css",
+    *_CALENDARS,
+    *RICH_TYPES,
+}
+_VARIANTS = {"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext", *RICH_TYPES}
+_TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
+_CALENDAR = 256 * 1024  # octets of one that are looked at
 
 
 @dataclass(slots=True)
@@ -51,18 +64,41 @@ class Walk:
     hint: str = ""  # a charset that the mail names somewhere
     files: list[model.File] = field(default_factory=list)
     encrypted: bool = False
-    left: int = TEXT
     lead: parts.Part | None = None  # a text although it bears a name, since no other part is one
+    texts: texts.Texts = field(init=False)
+    packed: list[tnef.Packed] = field(default_factory=list)  # of the mail that is being walked
+    events: list[calendar.Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.texts = texts.Texts(self.budget, self.hint)
 
     def read(self, root: parts.Part) -> Body:
         """The mail's text, cid images replaced by marks; its files are in `files` then."""
         self.lead = _lead(root, self.hint)
-        body = self._any(root, 0)
+        body = self._whole(root, 0)
         if self.encrypted and not body.plain.strip() and not body.html:
-            return Body(plain=_ENCRYPTED)
+            return Body(plain=ENCRYPTED)
         return self._placed(body if not body.mark else Body(plain=body.mark))
 
     # -- parts ------------------------------------------------------------------------------
+
+    def _whole(self, root: parts.Part, nested: int) -> Body:
+        """All that one mail says, with what stands beside its text."""
+        around = self.packed, self.events
+        self.packed, self.events = [], []
+        body = self._any(root, nested)
+        said = joined.words(body) if self.packed or self.events else ""
+        if not said:
+            body = joined.joined([*(self.texts.packed(each) for each in self.packed), body])
+            said = joined.words(body) if self.events else ""
+        for event in self.events:
+            line = Body(plain=event.line)
+            if not said:
+                body, said = joined.joined([line, body]), joined.words(line)
+            elif " ".join(event.summary.split()).casefold() not in said:
+                body, said = joined.joined([body, line]), said + joined.words(line)
+        self.packed, self.events = around
+        return body
 
     def _any(self, part: parts.Part, nested: int) -> Body:
         if part.type in _SILENT or part.type in _SIGNATURES:
@@ -71,15 +107,13 @@ class Walk:
             return self._group(part, nested)
         if part.type in _MAILS:
             return self._mail(part, nested)
-        if part.type in _SMIME and not part.params.get("smime-type", b"").lower().startswith(
-            (b"sign", b"cert")
-        ):
-            return self._note_encrypted()
-        if part.type in _SMIME:
-            self.budget.note("a part that is signed in a closed form (S/MIME) was taken as a file")
+        if part.type == "message/partial":
+            return self._piece(part, nested)
+        if part.type in _SMIME or _name(part, self.hint).lower().endswith(".p7m"):
+            return self._closed(part, nested)
         if part is self.lead or _is_text(part, self.hint):
-            return self._text(part)
-        return self._file(part)
+            return self.texts.read(part)
+        return self._file(part, nested)
 
     def _group(self, part: parts.Part, nested: int) -> Body:
         children = part.children
@@ -94,21 +128,21 @@ class Walk:
                 return self._note_encrypted()
             case "multipart/signed":
                 children = children[:1] if len(children) == 2 else children
-        return _joined([self._any(child, nested) for child in children])
+        return joined.joined([self._any(child, nested) for child in children])
 
     def _note_encrypted(self) -> Body:
         self.encrypted = True
-        self.budget.note(_ENCRYPTED)
+        self.budget.note(ENCRYPTED)
         return Body()
 
     def _best(self, children: tuple[parts.Part, ...], nested: int) -> Body:
         """Of alternatives the last plain text and the last HTML, which the sender held best."""
         plain, marked_up = "", ""
-        for child in children:
-            if child.type in _VARIANTS and len(children) > 1:
-                continue
+        for child in sorted(children, key=lambda each: each.type in _VARIANTS):
+            if child.type in _VARIANTS and (plain or marked_up):
+                break
             body = self._any(child, nested)
-            plain = body.plain if body.plain.strip() else plain
+            plain = body.plain if joined.words(Body(plain=body.plain)) else plain
             marked_up = body.html or marked_up
         return Body(plain=plain, html=marked_up)
 
@@ -118,71 +152,128 @@ class Walk:
         root = next((c for c in part.children if start and _cid(c) == start), part.children[0])
         bodies = [(child is root, self._any(child, nested)) for child in part.children]
         if not any(body.html for _, body in bodies):
-            return _joined([body for _, body in bodies])
-        texts = [body for is_root, body in bodies if is_root or not body.mark]
-        return _joined(texts)
+            return joined.joined([body for _, body in bodies])
+        return joined.joined([body for is_root, body in bodies if is_root or not body.mark])
+
+    # -- mails in a mail --------------------------------------------------------------------
 
     def _mail(self, part: parts.Part, nested: int) -> Body:
         """An attached mail: a line that says so, then its text."""
-        data, note = transfer.decode(part.body, part.encoding)
-        if note:
-            self.budget.note(note)
-        if nested >= NESTED or self.budget.count <= 0:
-            self.budget.note(f"mails attached deeper than {NESTED} were left out")
+        inner = self._inner(self._octets(part), nested)
+        if inner is None:
             return Body()
-        inner = parts.parse(data, self.budget, depth=8 * (nested + 1))
         subject = headers.decode(headers.first(inner.fields, "subject"), self.hint)
         sender = headers.address(headers.first(inner.fields, "from"), self.hint)
-        title = f"Attached mail{' from ' + sender if sender else ''}: {subject or 'no subject'}"
-        return _joined([Body(plain=title), self._any(inner, nested + 1)])
+        return joined.joined([_title(subject, sender), self._whole(inner, nested + 1)])
 
-    # -- texts ------------------------------------------------------------------------------
+    def _inner(self, data: bytes, nested: int) -> parts.Part | None:
+        """The mail in these octets, None where it lies too deep."""
+        if nested >= NESTED or self.budget.count <= 0:
+            self.budget.note(f"mails attached deeper than {NESTED} were left out")
+            return None
+        return parts.parse(data, self.budget, depth=8 * (nested + 1))
 
-    def _text(self, part: parts.Part) -> Body:
-        data, note = transfer.decode(part.body, part.encoding)
-        if note:
-            self.budget.note(note)
-        text = self._characters(part, data)
-        if not text.strip():
-            return Body()
-        if part.type == "text/html" or (part.type == "text/plain" and _LOOKS_HTML.match(text)):
-            return Body(html=markup.honest(text))
-        if part.type in ("text/enriched", "text/richtext"):
-            return Body(plain=_TAGS.sub("", text))
-        format_ = part.params.get("format", b"").lower()
-        if format_ == b"flowed" and part.type == "text/plain":
-            text = flowed.unfold(text, delsp=part.params.get("delsp", b"").lower() == b"yes")
-        return Body(plain=text)
+    def _piece(self, part: parts.Part, nested: int) -> Body:
+        """A piece of a mail that was sent in several (RFC 2046 section 5.2.2): the first one begins it."""
+        self.budget.note("only a piece of a mail that was sent in pieces (message/partial) is here")
+        if headers.parameter(part.params, "number").strip() == "1":
+            inner = self._inner(self._octets(part), nested)
+            return Body() if inner is None else self._any(inner, nested + 1)
+        if any(b" " in line.strip() for line in bytes(part.body[:4096]).split(b"\n")):
+            return self.texts.read(replace(part, type="text/plain"))
+        return self._file(part, nested)
 
-    def _characters(self, part: parts.Part, data: bytes) -> str:
-        """The octets as text with line ends of one kind, within what is left of the limit."""
-        limit = self.left * 4
-        text = charsets.decode(data[:limit], headers.parameter(part.params, "charset"), self.hint)
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        if part.type == "text/html" and len(text) > self.left // 4:
-            text = markup.without_pictures(text)
-        if len(text) > self.left or len(data) > limit:
-            self.budget.note("a very long text was cut")
-            text = text[: self.left]
-        self.left -= len(text)
-        return text
+    def _closed(self, part: parts.Part, nested: int) -> Body:
+        """S/MIME in one piece: what was only signed is read, unchecked."""
+        found = cms.read(self._octets(part))
+        if found.kind == cms.SIGNED and found.data:
+            if not found.whole:
+                self.budget.note("a part that is signed in a closed form (S/MIME) was cut off")
+            inner = self._inner(found.data, nested)
+            if inner is None:
+                return Body()
+            self.lead = self.lead or _lead(inner, self.hint)
+            return self._any(inner, nested + 1)
+        use = part.params.get("smime-type", b"").lower()
+        known = part.type in _SMIME and not use.startswith((b"sign", b"cert", b"compress"))
+        if found.kind == cms.ENVELOPED or (not found.kind and known):
+            return self._note_encrypted()
+        if use.startswith((b"sign", b"compress")):
+            self.budget.note("a part in a closed form (S/MIME) could not be read and was taken as a file")
+        return self._file(part, nested)
 
     # -- files ------------------------------------------------------------------------------
 
-    def _file(self, part: parts.Part) -> Body:
+    def _octets(self, part: parts.Part) -> bytes:
         data, note = transfer.decode(part.body, part.encoding)
         if note:
             self.budget.note(note)
-        if not data and not _name(part, self.hint):
-            return Body()
+        return data
+
+    def _file(self, part: parts.Part, nested: int) -> Body:
+        data, name = self._octets(part), _name(part, self.hint)
         if part.type == "message/external-body":
             self.budget.note("a part that lies elsewhere (message/external-body) was left out")
             return Body()
+        if not data and not name:
+            return Body()
         kind = sniff.sniff(data)
+        if kind in _TNEF or part.type in _TNEF:
+            found = tnef.read(data, self.texts.left)
+            if found is not None and (found.whole or found.files or found.plain or found.html or found.rtf):
+                return self._outlook(found, nested)
+            self.budget.note("a winmail.dat could not be read and was taken as a file")
+        shown = False
+        if kind in _CALENDARS or part.type in _CALENDARS:
+            told = self._event(data, headers.parameter(part.params, "charset"))
+            shown = told and part.disposition != "attachment" and (not name or part.disposition == "inline")
+        return self._kept(model.File(
+            name=name, type=kind, size=len(data), data=data, cid=_cid(part), inline=shown,
+        ))  # fmt: skip
+
+    def _kept(self, file: model.File) -> Body:
+        """Take the file in; one without a name gets one."""
         number = len(self.files)
-        name = _name(part, self.hint) or f"file-{number + 1}.{sniff.extension(kind)}"
-        self.files.append(model.File(name=name, type=kind, size=len(data), data=data, cid=_cid(part)))
+        name = file.name or f"file-{number + 1}.{sniff.extension(file.type)}"
+        self.files.append(replace(file, name=name))
         return Body(mark=model.mark(number))
+
+    def _event(self, data: bytes, label: str) -> bool:
+        """Whether a calendar has something to tell; it is told with the mail's text."""
+        text = charsets.decode(data[:_CALENDAR], label or "utf-8", self.hint)
+        event = calendar.read(text.replace("\r\n", "\n").replace("\r", "\n"))
+        if event is not None and len(self.events) < EVENTS:
+            self.events.append(event)
+        return event is not None
+
+    def _outlook(self, found: tnef.Packed, nested: int, *, title: bool = False) -> Body:
+        """What is in a winmail.dat: its files in its place, its text kept until the mail's own is known."""
+        if not found.whole:
+            self.budget.note("a winmail.dat was damaged: only what could be read of it is here")
+        bodies = []
+        if title:
+            bodies += [_title(found.subject, ""), self.texts.packed(found)]
+        else:
+            self.packed.append(found)
+        for inner in found.files:
+            if not inner.data and not inner.name:
+                continue
+            if self.budget.count <= 0:
+                self.budget.note(f"parts beyond the first {parts.COUNT} were left out")
+                break
+            self.budget.count -= 1
+            mail = tnef.read(inner.data, self.texts.left) if nested < NESTED else None
+            if mail is not None:
+                bodies.append(self._outlook(mail, nested + 1, title=True))
+                continue
+            kind = sniff.sniff(inner.data)
+            if kind in _CALENDARS:
+                self._event(inner.data, "")
+            bodies.append(self._kept(model.File(
+                name=headers.file_name(inner.name), type=kind, size=len(inner.data), data=inner.data,
+                cid=inner.cid,
+            )))  # fmt: skip
+        return joined.joined(bodies)
 
     def _placed(self, body: Body) -> Body:
         """The body with marks where its HTML shows files by their cid."""
@@ -196,30 +287,8 @@ class Walk:
         return Body(plain=body.plain, html=placed.html)
 
 
-def _joined(bodies: list[Body]) -> Body:
-    """Bodies one after another; marks stand on lines of their own."""
-    bodies = [body for body in bodies if body.plain.strip() or body.html or body.mark]
-    if len(bodies) == 1 and not bodies[0].mark:
-        return bodies[0]
-    whole = not any(body.html and not body.plain.strip() for body in bodies)
-    plain = _lines([(body.mark, body.plain.strip("\n")) for body in bodies]) if whole else ""
-    if not any(body.html for body in bodies):
-        return Body(plain=plain)
-    marked_up = [body.mark or markup.inside(body.html) or _marked_up(body.plain) for body in bodies]
-    return Body(plain=plain, html="\n".join(marked_up))
-
-
-def _lines(pieces: list[tuple[str, str]]) -> str:
-    """Texts with an empty line between them, marks on lines of their own."""
-    found = ""
-    for mark, text in pieces:
-        gap = "" if not found else "\n" if mark or found.endswith(_MARK_END) else "\n\n"
-        found += gap + (mark or text)
-    return found
-
-
-def _marked_up(text: str) -> str:
-    return "<div>" + escape(text.strip("\n"), quote=False).replace("\n", "<br>\n") + "</div>"
+def _title(subject: str, sender: str) -> Body:
+    return Body(plain=f"Attached mail{' from ' + sender if sender else ''}: {subject or 'no subject'}")
 
 
 def _is_text(part: parts.Part, hint: str) -> bool:
@@ -229,12 +298,14 @@ def _is_text(part: parts.Part, hint: str) -> bool:
 
 
 def _lead(root: parts.Part, hint: str) -> parts.Part | None:
-    """The first text that bears a name, where no part is a text without one."""
-    found = list(leaves(root))
-    if any(_is_text(part, hint) for part in found):
+    """The first text that bears a name or is rich, where no part is a text without one."""
+    shown = [part for part in leaves(root) if part.disposition != "attachment"]
+    unnamed = [part for part in shown if _is_text(part, hint)]
+    if any(bytes(part.body[:1000]).strip() for part in unnamed):
         return None
     plain = ("text/plain", "text/html")
-    return next((part for part in found if part.type in plain and part.disposition != "attachment"), None)
+    named = next((part for part in shown if part.type in plain and not unnamed), None)
+    return named or next((part for part in shown if part.type in RICH_TYPES), None)
 
 
 def leaves(part: parts.Part) -> Iterator[parts.Part]:

@@ -18,14 +18,16 @@ class Body:
 
     plain: str = ""
     html: str = ""
-    mark: str = ""  # of a part that is a file
+    mark: str = ""  # of a part that is a file, or of several, on lines of their own
 
 
 def joined(found: Iterable[Body]) -> Body:
     """Bodies one after another; marks stand on lines of their own."""
     bodies = [body for body in found if body.plain.strip() or body.html or body.mark]
-    if len(bodies) == 1 and not bodies[0].mark:
+    if len(bodies) == 1:
         return bodies[0]
+    if bodies and all(body.mark for body in bodies):
+        return Body(mark="\n".join(body.mark for body in bodies))
     whole = not any(body.html and not body.plain.strip() for body in bodies)
     plain = _lines([(body.mark, body.plain.strip("\n")) for body in bodies]) if whole else ""
     if not any(body.html for body in bodies):

@@ -125,7 +125,9 @@ def _spans(raw: bytes, start: int, end: int, boundary: bytes, budget: Budget) ->
             if begin >= 0:
                 found.append((begin, _before(raw, begin, at)))
             begin = -1 if tail else min(line_end + 1, end)
-            if begin < 0 or not _affordable(budget):
+            if tail and raw.find(b"\n" + mark + b"--", line_end, end) < 0:
+                return found  # the last end; one before it is that of a part with the same boundary
+            if begin >= 0 and not _affordable(budget):
                 return found
         at = line_end
     if begin >= 0:

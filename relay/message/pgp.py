@@ -19,14 +19,15 @@ def bare(text: str, instead: str) -> tuple[str, bool]:
     lines = text.split("\n")
     kept: list[str] = []
     at, signed, closed = 0, False, False
+    lost: set[str] = set()  # ends that do not come any more, so that none is looked for twice
     while at < len(lines):
         line = lines[at].rstrip()
         if line == _SIGNED and not signed:
             at, signed = _past_hashes(lines, at + 1), True
         elif line == _SIGNATURE and signed:
-            at, signed = _past(lines, at, _SIGNATURE_END), False
+            at, signed = _past(lines, at, _SIGNATURE_END, lost), False
         elif line.startswith(_CLOSED) and line.endswith("-----"):
-            at, closed = _past(lines, at, _CLOSED_END), True
+            at, closed = _past(lines, at, _CLOSED_END, lost), True
             kept.append(instead)
         else:
             kept.append(lines[at].removeprefix("- ") if signed else lines[at])
@@ -44,13 +45,15 @@ def _past_hashes(lines: list[str], at: int) -> int:
     return at + 1 if at < len(lines) and not lines[at].strip() else start
 
 
-def _past(lines: list[str], at: int, mark: str) -> int:
+def _past(lines: list[str], at: int, mark: str, lost: set[str]) -> int:
     """Beyond the line that begins with `mark`; to the armour's last one where that was lost."""
-    for end in range(at + 1, len(lines)):
-        if lines[end].startswith(mark):
-            return end + 1
+    if mark not in lost:
+        for end in range(at + 1, len(lines)):
+            if lines[end].startswith(mark):
+                return end + 1
+        lost.add(mark)
     end = at + 1
-    while end < len(lines) and (":" in lines[end] or not lines[end].strip()):
+    while end < len(lines) and (": " in lines[end] or not lines[end].strip()):
         end += 1
     while end < len(lines) and lines[end].strip() and " " not in lines[end].strip():
         end += 1

@@ -174,7 +174,7 @@ def _properties(data: memoryview) -> tuple[dict[int, _Value], bool]:
             return found, False
         if kind & ~_MANY in (*_VARIABLE, _LONG_TYPE) and name < 0x8000:
             found.setdefault(name, _Value(kind & ~_MANY, bytes(data[start : start + size])))
-        if start + size > len(data):
+        if max(start + size, at - 3) > len(data):  # the last one may lack what fills it up
             return found, False
     return found, count <= _PROPERTIES
 
@@ -201,7 +201,7 @@ def _value(data: memoryview, at: int, kind: int) -> tuple[int, int, int]:
     end = first + _filled(size)
     for _ in range(count - 1):
         if end + 4 > len(data):
-            break
+            return first, size, end + 4
         end += 4 + _filled(_long(data, end))
     return first, size, end
 

@@ -3,9 +3,10 @@
 A label is believed unless the octets contradict it: UTF-8 has a form that chance does not
 produce, so octets of that form are UTF-8 under any eight-bit label; a label of ASCII,
 Latin-1 or UTF-8 is what software writes that does not know, and is checked. Without a label
-to believe: a byte order mark, strict UTF-8, the Cyrillic charsets by how their readings look,
-else windows-1252. Nothing here raises, and no text holds what must not be in one: NUL,
-surrogates, or the noncharacters that the relay's own marks are made of.
+to believe: a byte order mark, strict UTF-8, UTF-16 by its zeros, the Cyrillic charsets by how
+their readings look, the Chinese ones by their pairs, else windows-1252. Nothing here raises, and
+no text holds what must not be in one: NUL, surrogates, or the noncharacters that the relay's own
+marks are made of.
 """
 
 from __future__ import annotations
@@ -94,9 +95,19 @@ _HABITS = ("", "utf-8", "iso8859-1")  # labels that prove nothing where the octe
 _WESTERN = {octet: bytes((octet,)).decode("cp1252", "ignore") or None for octet in range(0x80, 0xA0)}
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]|[\U0001fffe-\U0010ffff]")
 _PLANE_ENDS = {plane << 16 | end for plane in range(1, 17) for end in (0xFFFE, 0xFFFF)}
+_LEAD = re.compile(rb"[\xc3-\xf4][\x80-\xbf]{0,2}\Z")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _ASCII_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _SAMPLE = 4000  # octets that a guess looks at
+_FEW = 6  # signs of Chinese that tell it, without a label
+_PAIRS = tuple(
+    (name, re.compile(rb"(?:[\x00-\x7f]|" + pair + rb")*+"), re.compile(pair))
+    for name, pair in (
+        ("gb18030", rb"[\xa1-\xa9\xb0-\xf7][\xa1-\xfe]"),
+        ("big5-hkscs", rb"[\xa1-\xf9][\x40-\x7e\xa1-\xfe]"),
+    )
+)
+_USUAL = {"gb18030": (0xB0, 0xD7), "big5-hkscs": (0xA4, 0xC6)}  # first octets of the commoner half
 
 
 def decode(raw: bytes, label: str = "", hint: str = "") -> str:
@@ -131,7 +142,9 @@ def codec(label: str) -> str:
 
 
 def _decode(raw: bytes, name: str, hint: str) -> str:
-    if (not name or name in _WIDE) and not raw.isascii():
+    if name not in _WIDE and (order := _order(raw[:_SAMPLE])):
+        return raw[: len(raw) & ~1].decode(order, "replace").rstrip("\u0a0d\u0d0a")  # a line end of SMTP's
+    if (name in _HABITS or name in _WIDE) and not raw.isascii():
         marked = _marked(raw)
         if marked is not None:
             return marked
@@ -140,7 +153,7 @@ def _decode(raw: bytes, name: str, hint: str) -> str:
     if raw.isascii():
         return _seven_bit(raw, name)
     if name not in _SEVERAL and name not in _SHIFTING:
-        text = _utf8(raw, sure=name in _CYRILLIC)
+        text = _utf8(raw, sure=name in _CYRILLIC, cut=name == "utf-8")
         if text is not None:
             return text
     if name in _HABITS:
@@ -157,6 +170,20 @@ def _marked(raw: bytes) -> str | None:
             except UnicodeDecodeError:
                 return None
     return None
+
+
+def _order(sample: bytes) -> str:
+    """The form of UTF-16 that octets are in which do not say so, "" for none.
+
+    Every second octet is a zero, or the number of the Cyrillic or the further Latin letters; in
+    no other text are there such octets at all.
+    """
+    if len(sample) < 4 or (b"\0" not in sample and b"\4" not in sample):
+        return ""
+    for name, high in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[::2])):
+        if (high.count(0) + high.count(1) + high.count(4)) * 10 >= len(high) * 8:
+            return name
+    return ""
 
 
 def _wide(raw: bytes, name: str) -> str:
@@ -178,13 +205,16 @@ def _seven_bit(raw: bytes, name: str) -> str:
     return raw.decode("ascii")
 
 
-def _utf8(raw: bytes, *, sure: bool) -> str | None:
+def _utf8(raw: bytes, *, sure: bool, cut: bool) -> str | None:
     """The reading as UTF-8, a few broken sequences allowed; None where it is none.
 
-    `sure`: a Cyrillic label contradicts, so that the reading must look like text as well.
+    `sure`: a Cyrillic label contradicts, so that the reading must look like text as well. `cut`:
+    the label agrees, so that the last letter may lack its end.
     """
     text = raw.decode("utf-8", "replace")
     broken = text.count("\ufffd") - raw.count(b"\xef\xbf\xbd")
+    if cut and broken == 1 and text.endswith("\ufffd") and _LEAD.search(raw) and not text[:-1].isascii():
+        return text
     if not broken:
         return None if sure and not _plausible(text) else text
     if sure:
@@ -207,7 +237,7 @@ def _guess(raw: bytes, hint: str) -> str:
             return raw.decode(hint)
         except UnicodeDecodeError:
             pass
-    name = _cyrillic(raw, hint)
+    name = _cyrillic(raw, hint) or _chinese(raw[:_SAMPLE])
     return raw.decode(name, "replace") if name else _western(raw)
 
 
@@ -234,6 +264,18 @@ def _cyrillic(raw: bytes, hint: str = "") -> str:
         judged[hint] += 6  # another text of the same mail is in it
     best = max(judged, key=lambda name: judged[name])
     return best if judged[best] > 0 else ""
+
+
+def _chinese(sample: bytes) -> str:
+    """The charset of Chinese in which the octets are pairs, nearly all of usual signs; "" for none."""
+    alone, joined = _runs(sample)
+    for name, whole, pair in _PAIRS if alone > joined else ():
+        if whole.fullmatch(sample) or (len(sample) == _SAMPLE and whole.fullmatch(sample[:-1])):
+            leads = [found[0] for found in pair.findall(sample)]
+            usual = sum(1 for lead in leads if lead <= 0xA3 or _USUAL[name][0] <= lead <= _USUAL[name][1])
+            if len(leads) >= _FEW and usual * 10 >= len(leads) * 9:
+                return name
+    return ""
 
 
 def _runs(sample: bytes) -> tuple[int, int]:

@@ -8,18 +8,28 @@ are bounded; files are as large as the mail makes them. Large mail is read in an
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import re
+
 from relay import model
 from relay.message import bodies, charsets, headers, html, origin, parts
 
 _HEAD = 64 * 1024  # octets of the header block that are kept for reports
 _SHOWN = 200  # fields that a letter keeps, each of at most this many characters:
 _VALUE = 10_000
+_BLANK = re.compile(rb"[\0 \t\r\n]{0,4000}[\0\n]")
+_FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]{0,9}:")
+_USUAL = re.compile(
+    rb"^(received|return-path|from|to|subject|date|message-id|mime-version|content-type|content-transfer-encoding"
+    rb"|x-mailer|reply-to):",
+    re.MULTILINE | re.IGNORECASE,
+)  # two of them are no text
 
 
 def read(raw: bytes, charset: str = "") -> model.Letter:
     """Read a mail, whatever it is; `charset` is the likely one where it names none."""
-    if b"\n" not in raw and b"\r" in raw:
-        raw = raw.replace(b"\r", b"\n")
+    raw = _begun(raw)
     budget = parts.Budget()
     root = parts.parse(raw, budget)
     hint = _hint(root) or charset
@@ -46,6 +56,30 @@ def read(raw: bytes, charset: str = "") -> model.Letter:
         digest=origin.digest(fields, root.body),
         notes=tuple(budget.notes),
     )
+
+
+def _begun(raw: bytes) -> bytes:
+    """The mail from its first field on, in octets that look like a mail's.
+
+    Before the fields stand a byte order mark, zeros or empty lines where software was careless, and
+    some writes all of it in UTF-16, or ends its lines with a CR alone.
+    """
+    for mark, name in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if raw.startswith(mark):
+            with contextlib.suppress(UnicodeDecodeError):
+                wide = raw.decode(name).encode()
+                raw = wide if _FIELD.match(wide) else raw
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    blank = _BLANK.match(raw)
+    if (
+        blank
+        and len({found[1].lower() for found in _USUAL.finditer(raw, blank.end(), blank.end() + 4096)}) > 1
+    ):
+        raw = raw[blank.end() :]
+    gap = raw.find(b"\r\r") if b"\n" in raw else len(raw)
+    if raw.find(b"\r", 0, gap) >= 0 and raw.find(b"\n", 0, gap) < 0 <= gap:
+        raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return raw
 
 
 def _hint(root: parts.Part) -> str:

@@ -18,7 +18,8 @@ Field = tuple[str, bytes]  # a name in lower case, a raw value on one line
 
 FIELDS = 1000  # of one block; further ones are left out
 VALUE = 32 * 1024  # octets of one raw value
-_BLOCK = 256 * 1024  # octets of a block that are looked at line by line
+_BLOCK = 4 * 1024 * 1024  # octets of a block that are looked at line by line, and lines of it:
+_LINES = 50_000
 _NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -29,9 +30,10 @@ def block_end(raw: bytes, start: int, end: int) -> tuple[int, int]:
     The first line that is neither a field nor a folded one begins the body, even without a
     blank line: a device's text is worth more than its form.
     """
-    at = start
+    at, lines = start, 0
     while at < end:
-        if at - start > _BLOCK:
+        lines += 1
+        if lines > _LINES or at - start > _BLOCK:
             return _blank_line(raw, at, end)
         stop = raw.find(b"\n", at, end)
         following = end if stop < 0 else stop + 1
@@ -53,12 +55,14 @@ def _blank_line(raw: bytes, at: int, end: int) -> tuple[int, int]:
 def fields(block: bytes) -> tuple[Field, ...]:
     """The fields of a header block, each value unfolded to one line."""
     found: list[tuple[str, list[bytes]]] = []
-    for each in block[: _BLOCK + VALUE].split(b"\n"):
+    for each in block.split(b"\n", _LINES)[:_LINES]:
         if each[:1] in (b" ", b"\t"):
             if found and len(found[-1][1]) < FIELDS:
-                found[-1][1].append(each.strip())
+                found[-1][1].append(each[:VALUE].strip())
         elif (named := _NAME.match(each)) and len(found) < FIELDS:
-            found.append((named[1].decode("ascii").lower(), [each[named.end() :].strip()]))
+            found.append(
+                (named[1].decode("ascii").lower(), [each[named.end() : named.end() + VALUE].strip()])
+            )
     return tuple((name, b" ".join(lines)[:VALUE].strip()) for name, lines in found)
 
 
@@ -159,13 +163,16 @@ def _word(value: bytes, start: int) -> tuple[str, bytes, bytes, int] | None:
 def parameters(value: bytes) -> tuple[str, dict[str, bytes]]:
     """A value such as Content-Type's: its first word in lower case, and its raw parameters."""
     head, *rest = _semicolons(value)
+    if b"=" in head:  # the first semicolon was forgotten
+        head, _, first_one = head.partition(b" ")
+        rest = [first_one, *rest]
     found: dict[str, bytes] = {}
     for each in rest[:100]:
         name, equals, text = each.partition(b"=")
         key = name.strip().decode("latin-1").lower()
         if equals and key:
             found.setdefault(key, _unquoted(text.strip()))
-    return head.strip().decode("latin-1").lower(), found
+    return head.partition(b"(")[0].strip(b" \t,").decode("latin-1").lower(), found
 
 
 def _semicolons(value: bytes) -> list[bytes]:

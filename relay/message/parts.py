@@ -10,8 +10,8 @@ and depth and number of parts are bounded; what is left out is said.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from relay.message import headers, transfer
 
@@ -23,6 +23,7 @@ _SHORT_TYPES = {"text": "text/plain", "html": "text/html", "plain": "text/plain"
 _LOST_BOUNDARY = re.compile(
     rb"^--([^\s-][^\r\n]{0,199}?)[ \t]*\r?\nContent-[A-Za-z-]{1,40}:", re.MULTILINE | re.IGNORECASE
 )
+_FIRST_BOUNDARY = re.compile(rb"^--([^\s-][^\r\n]{0,199}?)[ \t]*\r?\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ def parse(raw: bytes, budget: Budget, *, depth: int = 0) -> Part:
 
 def _part(raw: bytes, start: int, end: int, default: str, budget: Budget, depth: int) -> Part:
     head_end, body = headers.block_end(raw, start, end)
-    fields = headers.fields(raw[start : min(head_end, start + 512 * 1024)])
+    fields = headers.fields(raw[start:head_end])
     kind, params = headers.parameters(headers.first(fields, "content-type"))
     placed, placed_params = headers.parameters(headers.first(fields, "content-disposition"))
     encoding = transfer.label(headers.first(fields, "content-transfer-encoding").decode("latin-1"))
@@ -76,7 +77,7 @@ def _part(raw: bytes, start: int, end: int, default: str, budget: Budget, depth:
     view = memoryview(raw)[body:end]
     if kind.startswith("multipart/"):
         children = _children(raw, body, end, kind, params, encoding, budget, depth)
-        if not children and depth < DEPTH and budget.count > 0:
+        if not children and depth < DEPTH and budget.count > 0 and bytes(view[:1000]).strip():
             budget.note("a multipart mail without boundaries was read as one text")
             kind = "text/plain"
     return Part(
@@ -98,21 +99,52 @@ def _children(
     if depth >= DEPTH:
         budget.note(f"parts nested deeper than {DEPTH} were left out")
         return ()
-    spans = _spans(raw, start, end, params.get("boundary", b"").rstrip()[:200], budget)
+    boundary = _boundary(params)
+    spans = _spans(raw, start, end, boundary, budget)
     if not spans and encoding in ("base64", "quoted-printable"):  # forbidden, but some do it
         raw, _ = transfer.decode(memoryview(raw)[start:end], encoding)
         start, end = 0, len(raw)
-        spans = _spans(raw, start, end, params.get("boundary", b"").rstrip()[:200], budget)
-    if not spans and (lost := _LOST_BOUNDARY.search(raw, start, min(end, start + 64 * 1024))):
+        spans = _spans(raw, start, end, boundary, budget)
+    if not spans and (lost := _lost(raw, start, min(end, start + 64 * 1024))):
         budget.note("the boundary between the parts was missing and has been guessed")
-        spans = _spans(raw, start, end, lost[1], budget)
+        spans = _spans(raw, start, end, lost, budget)
     default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
-    return tuple(_part(raw, begin, stop, default, budget, depth + 1) for begin, stop in spans)
+    found = [(_part(raw, begin, stop, default, budget, depth + 1), last) for begin, stop, last in spans]
+    return tuple(_sorted_out(found, boundary))
 
 
-def _spans(raw: bytes, start: int, end: int, boundary: bytes, budget: Budget) -> list[tuple[int, int]]:
-    """Where the parts between lines of `--boundary` begin and end; the last may lack its end."""
-    found: list[tuple[int, int]] = []
+def _boundary(params: Mapping[str, bytes]) -> bytes:
+    whole = params.get("boundary") or headers.parameter(params, "boundary").encode()
+    return whole.rstrip()[:200]
+
+
+def _lost(raw: bytes, start: int, end: int) -> bytes:
+    """A boundary that no header names: a line before fields of a part, or one that ends as they do."""
+    if found := _LOST_BOUNDARY.search(raw, start, end):
+        return found[1]
+    found = _FIRST_BOUNDARY.search(raw, start, end)
+    return found[1] if found and raw.find(b"\n--" + found[1] + b"--", found.end() - 1, end) >= 0 else b""
+
+
+def _sorted_out(found: list[tuple[Part, bool]], boundary: bytes) -> Iterator[Part]:
+    """Parts in their order; one of parts with its own parent's boundary gets those before the next end."""
+    each = iter(found)
+    for part, is_last in each:
+        inner: list[Part] = []
+        last = is_last
+        if part.type.startswith("multipart/") and not part.children and _boundary(part.params) == boundary:
+            while not last and (following := next(each, None)):
+                inner.append(following[0])
+                last = following[1]
+        yield replace(part, children=tuple(inner)) if inner else part
+
+
+def _spans(raw: bytes, start: int, end: int, boundary: bytes, budget: Budget) -> list[tuple[int, int, bool]]:
+    """Where the parts between lines of `--boundary` begin and end, and whether the end of all follows.
+
+    The last one may lack its end.
+    """
+    found: list[tuple[int, int, bool]] = []
     if not boundary:
         return found
     mark, begin, at = b"--" + boundary, -1, start
@@ -123,7 +155,7 @@ def _spans(raw: bytes, start: int, end: int, boundary: bytes, budget: Budget) ->
         tail = raw[at + len(mark) : min(line_end, at + len(mark) + 80)].strip()
         if opens_line and tail in (b"", b"--"):
             if begin >= 0:
-                found.append((begin, _before(raw, begin, at)))
+                found.append((begin, _before(raw, begin, at), bool(tail)))
             begin = -1 if tail else min(line_end + 1, end)
             if tail and raw.find(b"\n" + mark + b"--", line_end, end) < 0:
                 return found  # the last end; one before it is that of a part with the same boundary
@@ -131,7 +163,7 @@ def _spans(raw: bytes, start: int, end: int, boundary: bytes, budget: Budget) ->
                 return found
         at = line_end
     if begin >= 0:
-        found.append((begin, end))
+        found.append((begin, end, True))
     return found
 
 

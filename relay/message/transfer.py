@@ -11,28 +11,35 @@ import re
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_ALPHABET = bytes(set(range(256)) - set(_ALPHABET))
-_PLAIN = {"", "7bit", "8bit", "binary", "7-bit", "8-bit", "none", "ascii", "us-ascii", "utf-8", "text"}
-_UU = {"x-uuencode", "uuencode", "x-uue", "uue"}
+_PLAIN = {"", "7bit", "8bit", "binary", "none", "ascii", "usascii", "utf8", "text", "plain"}
+_SPELT = {  # as some write them
+    "quotedprintable": "quoted-printable", "quotedprintible": "quoted-printable", "qp": "quoted-printable",
+    "base64": "base64", "b64": "base64", "xbase64": "base64", "base64encoded": "base64",
+    **dict.fromkeys(("uuencode", "uuencoded", "xuuencode", "xuuencoded", "uue", "xuue"), "x-uuencode"),
+}  # fmt: skip
 _SOFT = re.compile(rb"=[ \t]+(?=\r?\n)")
 _LABEL = re.compile(r"[\s;,(\"']*([^\s;,(\"']{0,40})")
 
 
 def label(value: str) -> str:
-    """The encoding that a Content-Transfer-Encoding header names, in lower case."""
+    """The encoding that a Content-Transfer-Encoding header names, "" where it is none at all."""
     found = _LABEL.match(value.lower())
-    return found[1] if found else ""
+    name = found[1] if found else ""
+    bare = "".join(each for each in name if each not in "-_.'")
+    return "" if bare in _PLAIN else _SPELT.get(bare, name)
 
 
 def decode(body: memoryview, encoding: str) -> tuple[bytes, str]:
     """The octets of a part, and a sentence where they could not be read as labelled."""
-    if encoding in _PLAIN:
+    encoding = label(encoding)
+    if not encoding:
         return bytes(body), ""
     if encoding == "base64":
         return _base64(body)
-    if encoding in ("quoted-printable", "quotedprintable", "qp"):
+    if encoding == "quoted-printable":
         data = bytes(body)
         return binascii.a2b_qp(_SOFT.sub(b"=", data) if b"= " in data or b"=\t" in data else data), ""
-    if encoding in _UU:
+    if encoding == "x-uuencode":
         return _uuencode(bytes(body))
     shown = "".join(c for c in encoding if c.isprintable())
     return bytes(body), f"a part in the unknown transfer encoding {shown} was taken as it was"

@@ -213,7 +213,7 @@ def _utf8(raw: bytes, *, sure: bool, cut: bool) -> str | None:
     """
     text = raw.decode("utf-8", "replace")
     broken = text.count("\ufffd") - raw.count(b"\xef\xbf\xbd")
-    if cut and broken == 1 and text.endswith("\ufffd") and _LEAD.search(raw) and not text[:-1].isascii():
+    if cut and broken == 1 and text.endswith("\ufffd") and _LEAD.search(raw[-4:]) and not text[:-1].isascii():
         return text
     if not broken:
         return None if sure and not _plausible(text) else text

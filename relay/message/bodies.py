@@ -67,6 +67,7 @@ class Walk:
     lead: parts.Part | None = None  # a text although it bears a name, since no other part is one
     texts: texts.Texts = field(init=False)
     packed: list[tnef.Packed] = field(default_factory=list)  # of the mail that is being walked
+    packed_mails: list[Body] = field(default_factory=list)
     events: list[calendar.Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -84,20 +85,21 @@ class Walk:
 
     def _whole(self, root: parts.Part, nested: int) -> Body:
         """All that one mail says, with what stands beside its text."""
-        around = self.packed, self.events
-        self.packed, self.events = [], []
+        around = self.packed, self.packed_mails, self.events
+        self.packed, self.packed_mails, self.events = [], [], []
         body = self._any(root, nested)
         said = joined.words(body) if self.packed or self.events else ""
         if not said:
             body = joined.joined([*(self.texts.packed(each) for each in self.packed), body])
             said = joined.words(body) if self.events else ""
+        body = joined.joined([body, *self.packed_mails]) if self.packed_mails else body
         for event in self.events:
             line = Body(plain=event.line)
             if not said:
                 body, said = joined.joined([line, body]), joined.words(line)
             elif " ".join(event.summary.split()).casefold() not in said:
                 body, said = joined.joined([body, line]), said + joined.words(line)
-        self.packed, self.events = around
+        self.packed, self.packed_mails, self.events = around
         return body
 
     def _any(self, part: parts.Part, nested: int) -> Body:
@@ -264,7 +266,8 @@ class Walk:
             self.budget.count -= 1
             mail = tnef.read(inner.data, self.texts.left) if nested < NESTED else None
             if mail is not None:
-                bodies.append(self._outlook(mail, nested + 1, title=True))
+                held = bodies if title else self.packed_mails  # its words are not this mail's own
+                held.append(self._outlook(mail, nested + 1, title=True))
                 continue
             kind = sniff.sniff(inner.data)
             if kind in _CALENDARS:

@@ -6,12 +6,14 @@ Winmail.dat, S/MIME in one piece, PGP, RTF and invitations have files of tests o
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 
 from relay.message import content, places
 from relay.message.wording import Source
 
+MAILS = Path(__file__).parent / "mails"
 RU = "Диск 95 %, сервер db1"
 PNG = b"\x89PNG\r\n\x1a\n"
 KOI = RU.encode("koi8-r")
@@ -295,3 +297,35 @@ def test_an_endless_line_is_cut():
     """A text of one line, five megabytes long."""
     subject, text, notes = read(b"Subject: s\n\n" + b"fire " * 1_000_000)
     assert ("s", 1 << 20, ("a very long text was cut",)) == (subject, len(text), notes)
+
+
+# -- mails as software writes them, in files -----------------------------------------------------
+
+PLAN = "Приходите\n\nInvitation: Плановые работы, узел 7, 2026-11-21 15:00 Europe/Moscow – 16:00, Зал 2"
+PACKED_MAIL = "Совещание перенесено на 16:00"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "files", "notes"),
+    [
+        ("winmail", PACKED_MAIL, ["Отчёт за день.png", "notes.txt"], ()),
+        (
+            "winmail-rich",
+            f"hello world\n\nAttached mail: Совещание\n\n{PACKED_MAIL}",
+            ["Отчёт за день.png", "notes.txt"],
+            (),
+        ),
+        ("invitation", PLAN, ["file-1.ics"], ()),
+        ("pgp-inline", "Диск 95 %\n-- \nops", [], ()),
+        ("rich-text", "Диск 95 %\nузел 7", ["logo.png"], ()),
+        ("recorder-gbk", "设备报警：通道一检测到移动\n时间：2026-11-20 10:15:00", [], ()),
+        ("same-boundary", "plain words", ["a.log"], ()),
+        ("piece", "Диск 95 %, продолжение", [], (PIECE,)),
+        ("smime-enveloped", ENCRYPTED, [], (ENCRYPTED,)),
+    ],
+)
+def test_mails_in_files_are_read(name, text, files, notes):
+    """Their text, the names of their files, and what is noted."""
+    raw = (MAILS / f"{name}.eml").read_bytes()
+    assert (text, notes) == read(raw)[1:]
+    assert files == [file.name for file in content.read(raw).files]

@@ -307,8 +307,24 @@ def _lead(root: parts.Part, hint: str) -> parts.Part | None:
     if any(bytes(part.body[:1000]).strip() for part in unnamed):
         return None
     plain = ("text/plain", "text/html")
+    if shown and root is shown[0] and _may_be_read(root, hint):
+        return root
     named = next((part for part in shown if part.type in plain and not unnamed), None)
     return named or next((part for part in shown if part.type in RICH_TYPES), None)
+
+
+def _may_be_read(part: parts.Part, hint: str) -> bool:
+    """The only part of a mail, of a type for programs: where it is text, it is what the mail says."""
+    fits = part.type in (
+        "application/json",
+        "application/xml",
+        "application/x-yaml",
+        "application/octet-stream",
+    )
+    if not fits or _name(part, hint):
+        return False
+    sample = transfer.decode(part.body[:4096], part.encoding)[0]
+    return b"\0" not in sample and sniff.sniff(sample) == sniff.TEXT
 
 
 def leaves(part: parts.Part) -> Iterator[parts.Part]:

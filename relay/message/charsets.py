@@ -112,7 +112,31 @@ _USUAL = {"gb18030": (0xB0, 0xD7), "big5-hkscs": (0xA4, 0xC6)}  # first octets o
 
 def decode(raw: bytes, label: str = "", hint: str = "") -> str:
     """The text that the octets hold; `hint` is another label nearby, for octets that bear none."""
-    return clean(_decode(raw, codec(label), codec(hint)))
+    name = codec(label)
+    text = _decode(raw, name, codec(hint))
+    return clean(_once(text) if name in _HABITS and _TWICE.search(text) else text)
+
+
+_TWICE = re.compile(
+    "[\u00c3\u00d0\u00d1][\u0080-\u00bf\u0152-\u2122].{0,40}[\u00c3\u00d0\u00d1][\u0080-\u00bf\u0152-\u2122]"
+)
+
+
+def _once(text: str) -> str:
+    """A text whose UTF-8 was taken for windows-1252 and written in UTF-8 again, as it was before.
+
+    Only where every letter of it can have come to be in that way: no other text reads as UTF-8.
+    """
+    octets = bytearray()
+    for letter in text:
+        try:
+            octets += letter.encode("cp1252") if letter > "\x9f" else letter.encode("latin-1")
+        except UnicodeEncodeError:
+            return text
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return text
 
 
 def clean(text: str) -> str:
@@ -154,6 +178,8 @@ def _decode(raw: bytes, name: str, hint: str) -> str:
         return _seven_bit(raw, name)
     if name not in _SEVERAL and name not in _SHIFTING:
         text = _utf8(raw, sure=name in _CYRILLIC, cut=name == "utf-8")
+        if name in _HABITS and (text is None or "\ufffd" in text):
+            text = _by_line(raw, hint) or text
         if text is not None:
             return text
     if name in _HABITS:
@@ -221,6 +247,23 @@ def _utf8(raw: bytes, *, sure: bool, cut: bool) -> str | None:
         return None
     good = sum(1 for each in text[:_SAMPLE] if each > "\x7f" and each != "\ufffd")
     return text if good >= 4 * broken else None
+
+
+def _by_line(raw: bytes, hint: str) -> str:
+    """A text of which most lines are UTF-8 and some are not, as a log of several programs; else ""."""
+    lines = raw.split(b"\n")
+    read = [line.decode("utf-8", "replace") for line in lines]
+    odd = [at for at, line in enumerate(read) if "\ufffd" in line and b"\xef\xbf\xbd" not in lines[at]]
+    odd = [at for at in odd if 4 * read[at].count("\ufffd") > sum(1 for each in read[at] if each > "\x7f")]
+    good = sum(1 for at, line in enumerate(read) if not line.isascii() and "\ufffd" not in line)
+    if not odd or not good:
+        return ""
+    guessed = _guess(b"\n".join(lines[at] for at in odd), hint).split("\n")
+    if len(guessed) != len(odd):
+        return ""
+    for at, line in zip(odd, guessed, strict=True):
+        read[at] = line
+    return "\n".join(read)
 
 
 def _plausible(text: str) -> bool:

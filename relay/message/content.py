@@ -27,6 +27,14 @@ _USUAL = re.compile(
 )  # two of them are no text
 
 
+_KIND = re.compile(rb"^content-type:", re.MULTILINE | re.IGNORECASE)
+_END = re.compile(rb"\n(?=\r?\n)")
+_LATE = re.compile(
+    rb"\r?\n(?=content-type:[ \t]{0,9}(?:text|multipart)/|mime-version:[ \t]{0,9}1)", re.IGNORECASE
+)
+"""The empty line above a field of the header that a careless script writes below it."""
+
+
 def read(raw: bytes, charset: str = "") -> model.Letter:
     """Read a mail, whatever it is; `charset` is the likely one where it names none."""
     raw = _begun(raw)
@@ -76,6 +84,10 @@ def _begun(raw: bytes) -> bytes:
         and len({found[1].lower() for found in _USUAL.finditer(raw, blank.end(), blank.end() + 4096)}) > 1
     ):
         raw = raw[blank.end() :]
+    end = _END.search(raw)
+    late = _LATE.match(raw, end.end()) if end else None
+    if end and late and not _KIND.search(raw, 0, end.end()):
+        raw = raw[: end.end()] + raw[late.end() :]
     gap = raw.find(b"\r\r") if b"\n" in raw else len(raw)
     if raw.find(b"\r", 0, gap) >= 0 and raw.find(b"\n", 0, gap) < 0 <= gap:
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -8,6 +8,7 @@ preheaders, tracking pictures, zero-width letters. A link is its text, but one t
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import lxml.html
 from inscriptis import Inscriptis
@@ -46,6 +47,11 @@ _GENERIC = frozenset((
     "посмотреть", "нажмите здесь", "читать далее", "детали", "посилання", "за посиланням", "тут", "відкрити",
     "перейти за посиланням", "докладніше", "детальніше", "hier", "hier klicken", "mehr", "ici", "cliquez ici",
 ))  # fmt: skip
+_STYLES = re.compile(
+    r"\s*(?:@media|[.#]?[a-z][\w-]{0,40})[^{}<>\n]{0,120}\{[^{}<>]{0,400}:[^{}<>]{0,400}\}", re.IGNORECASE
+)
+"""A style sheet, which some programs leave in the plain text that they make of their HTML."""
+_BREAK = re.compile(r"<br\s{0,3}/?>(?:\r?\n)?", re.IGNORECASE)
 _LONGEST_LINK = 120
 _STUB = re.compile(
     r"html.{0,80}(?:support|view|read|display|capable|enabled|compatible|client|browser|version|format|поддерж|"
@@ -79,12 +85,21 @@ def to_text(html: str) -> str:
 
 def readable(plain: str, html: str) -> str:
     """What a phone is to read: the plain text, or the HTML's where that one is a stub."""
-    bare = _words(plain)
-    if not html or (bare and (len(bare) > _LONGEST_STUB or not _STUB.search(bare))):
+    if not html:
+        return _broken_up(plain)
+    bare = "" if _STYLES.match(plain) else _words(plain)
+    if bare and (len(bare) > _LONGEST_STUB or not _STUB.search(bare)):
         return plain
     text = to_text(html)
     shown = _words(text)
     return text if shown and (not bare or bare not in shown) else plain
+
+
+def _broken_up(plain: str) -> str:
+    """A plain text in which a program wrote HTML's line ends and signs all the same."""
+    if not _BREAK.search(plain):
+        return plain
+    return unescape(_BREAK.sub("\n", plain))
 
 
 def is_stub(plain: str, html: str) -> bool:

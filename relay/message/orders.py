@@ -167,7 +167,7 @@ def _obey(
 ) -> None:
     """The orders of a mail to send@: whoever knows an account's credentials may set everything."""
     try:
-        command = gateway.parse(Source(letter).readable)
+        command = gateway.parse(letter.readable or letter.plain)
     except gateway.GatewayError as error:
         board.refuse(number, replies.reply(554, "5.6.0", str(error)), meant.channel)
         return
@@ -178,7 +178,7 @@ def _obey(
     plainly = {"text": "{{ body }}", "trim": False, "condense": False, "comment": ""}
     route = meant.route.model_copy(update={**plainly, "account": account, "accounts": (account,)})
     for line in command.lines:
-        said = replace(letter, subject="", plain=line.mes, html="", readable="", headers=())
+        said = replace(letter, subject="", plain=line.mes, html="", readable=line.mes, headers=())
         board_line = Resolved(
             route=route, channel=command.channel, targets=(), given=line.params, named=True, gateway=True
         )

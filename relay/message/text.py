@@ -27,6 +27,8 @@ _INVISIBLE = [
 ]
 _BREAKS = dict.fromkeys((0x0B, 0x0C, 0x0D, 0x85, 0x2028, 0x2029), "\n")
 _CLEAN: dict[int, str | None] = {**dict.fromkeys(_INVISIBLE), **_BREAKS, 0x09: " ", 0x0A: "\n"}
+_TERMINAL = re.compile("\x1b(?:\\[[0-9;?]{0,32}[ -/]{0,2}[@-~]|[()][A-Z0-9]|[=>78cDEHM])")
+"""What a terminal obeys: colours and the like, in the mails of programs that think they write to one."""
 _STRAY = re.compile(rf"({MARK})|[\ufdd0\ufdd1]")
 _COMPOSED = re.compile("\\w[\u0300-\u036f]{1,8}+(?![\u0300-\u036f])")  # longer runs are no language
 _GAPS = re.compile(r"\n{3,}")
@@ -46,6 +48,8 @@ def printable(text: str) -> str:
     """The text without what has no place in one; its spaces and lines stay as they are."""
     if not _UNCLEAN.search(text):
         return text
+    if "\x1b" in text:
+        text = _TERMINAL.sub("", text)
     text = text.replace("\r\n", "\n").translate(_CLEAN)
     text = _STRAY.sub(lambda match: match[1] or "", text)
     if not _COMPOSING.search(text):

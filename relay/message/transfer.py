@@ -52,7 +52,36 @@ def base64_text(text: bytes) -> bytes:
     return binascii.a2b_base64(clean + b"=" * (-len(clean) % 4))
 
 
+_FOOTER = "words below a part in base64, such as a mailing list's footer, were left out"
+_LINE = re.compile(rb"[A-Za-z0-9+/=]{1,1000}[ \t]*\Z")
+
+
 def _base64(body: memoryview) -> tuple[bytes, str]:
+    """Base64, and what a mailing list or a device wrote below it as it was."""
+    head = _above(bytes(body[:_LONGEST_ABOVE])) if len(body) <= _LONGEST_ABOVE else b""
+    if head:
+        return base64_text(head), _FOOTER
+    return _whole(body)
+
+
+_LONGEST_ABOVE = 256 * 1024  # of larger parts the footer is passed over without being looked for
+
+
+def _above(text: bytes) -> bytes:
+    """The lines of base64 that stand above words; b"" where there are no words, or no base64."""
+    lines = text.split(b"\n")
+    end = next((at for at, line in enumerate(lines) if not _LINE.match(line.rstrip(b"\r"))), len(lines))
+    rest = b"".join(lines[end:]).translate(None, _ALPHABET + b"=\r\n \t")
+    words = any(b" " in line.strip() or b"__" in line for line in lines[end:])
+    return b"\n".join(lines[:end]) if end and rest and words and _ends(lines[end]) else b""
+
+
+def _ends(line: bytes) -> bool:
+    """An empty line, or one that divides: what is below it is no part of what is above."""
+    return not line.strip() or line.startswith((b"--", b"__"))
+
+
+def _whole(body: memoryview) -> tuple[bytes, str]:
     head = bytes(body[:4096])
     junk = head.translate(None, _ALPHABET + b"=\r\n \t")
     if len(junk) * 10 > len(head):

@@ -167,7 +167,7 @@ class Api:
         store = self._relay.store
         now = store.clock.now()
         envelope = Envelope(sender="", source="command line", recipients=(Recipient(address=to),))
-        letter = Letter(plain=text)
+        letter = Letter(plain=text, readable=text)
         composed = orders.compose(
             letter,
             envelope,

@@ -31,7 +31,7 @@ def thoroughly(given_):
     [
         ("a\r\nb\rc", "a\nb\nc"),
         ("a\tb", "a b"),
-        ("a\x00\x07\x1b[0m\x7f\x9bb", "a[0mb"),
+        ("a\x00\x07\x1b[0m\x7f\x9bb", "ab"),
         ("a\u200b\u2060\ufeff\u00ad\u034fb", "ab"),
         ("\u202eevil\u202c \u2066x\u2069", "evil x"),
         ("a\ufdd2\ufffe\U0001ffffb\ud800\ufffc", "ab"),

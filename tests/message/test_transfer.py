@@ -40,8 +40,9 @@ def test_labels_are_cleaned(value):
     ],
 )  # fmt: skip
 def test_base64_is_read_in_any_state(body):
-    """Without padding, with junk, with a list's footer, encoded line by line."""
-    assert decode(body, "base64") == OCTETS
+    """Line ends, padding, junk, a footer below (which is said), line by line: the octets come back."""
+    data, note = transfer.decode(memoryview(body), "base64")
+    assert (OCTETS, b"footer" in body) == (data, "footer" in note)
 
 
 def test_broken_base64_gives_what_it_holds():

@@ -21,6 +21,7 @@ from relay.message import (
     joined,
     markup,
     parts,
+    places,
     sniff,
     texts,
     tnef,
@@ -33,6 +34,7 @@ __all__ = ["TEXT", "Body", "Walk", "leaves"]
 
 NESTED = 3  # mails inside of mails inside of mails
 EVENTS = 3  # invitations that a text tells of
+CALENDARS = 20  # that are looked at for one
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
 _SILENT = {  # parts that speak to programs
     "message/delivery-status", "message/global-delivery-status", "message/disposition-notification",
@@ -69,6 +71,7 @@ class Walk:
     packed: list[tnef.Packed] = field(default_factory=list)  # of the mail that is being walked
     packed_mails: list[Body] = field(default_factory=list)
     events: list[calendar.Event] = field(default_factory=list)
+    calendars: int = 0  # seen in all of the mail
 
     def __post_init__(self) -> None:
         self.texts = texts.Texts(self.budget, self.hint)
@@ -144,7 +147,7 @@ class Walk:
             if child.type in _VARIANTS and (plain or marked_up):
                 break
             body = self._any(child, nested)
-            plain = body.plain if joined.words(Body(plain=body.plain)) else plain
+            plain = body.plain if places.words(body.plain) else plain
             marked_up = body.html or marked_up
         return Body(plain=plain, html=marked_up)
 
@@ -242,6 +245,9 @@ class Walk:
 
     def _event(self, data: bytes, label: str) -> bool:
         """Whether a calendar has something to tell; it is told with the mail's text."""
+        self.calendars += 1
+        if self.calendars > CALENDARS:
+            return False
         text = charsets.decode(data[:_CALENDAR], label or "utf-8", self.hint)
         event = calendar.read(text.replace("\r\n", "\n").replace("\r", "\n"))
         if event is not None and len(self.events) < EVENTS:

@@ -19,6 +19,7 @@ _KINDS = {
 _OCTETS, _OID, _SEQUENCE, _SET, _WRAPPED, _PIECES = 0x04, 0x06, 0x30, 0x31, 0xA0, 0x24
 _CONSTRUCTED = 0x20
 _DEPTH = 16  # of strings in pieces of pieces
+_ITEMS = 100_000  # that are looked at: writers cut a string at a thousand octets or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def _string(data: bytes, at: int, end: int, pieces: list[bytes]) -> bool:
     if first.tag == _OCTETS:
         pieces.append(data[first.start : first.end])
         return first.whole
-    at, open_ends = first.start, [(first.end, first.endless)]
+    at, open_ends, seen = first.start, [(first.end, first.endless)], 0
     while open_ends:
         end, endless = open_ends[-1]
         if at >= end and not endless:
@@ -97,7 +98,9 @@ def _string(data: bytes, at: int, end: int, pieces: list[bytes]) -> bool:
             open_ends.pop()
             continue
         item = _item(data, at, end)
-        if item is None or item.tag not in (_OCTETS, _PIECES) or len(open_ends) > _DEPTH:
+        seen += 1
+        deep = len(open_ends) > _DEPTH or seen > _ITEMS
+        if item is None or item.tag not in (_OCTETS, _PIECES) or deep:
             return False
         if item.tag == _OCTETS:
             pieces.append(data[item.start : item.end])
@@ -135,12 +138,14 @@ def _beyond(data: bytes, at: int, end: int) -> int:
     if not item.endless:
         return item.end
     at, depth = item.start, 1
-    while depth:
+    for _ in range(_ITEMS):
+        if not depth:
+            return at
         if data[at : at + 2] == b"\0\0":
             at, depth = at + 2, depth - 1
             continue
         item = _item(data, at, end)
         if item is None:
-            return end
+            break
         at, depth = (item.start, depth + 1) if item.endless else (item.end, depth)
-    return at
+    return end

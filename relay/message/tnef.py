@@ -99,8 +99,6 @@ def _attributes(data: bytes) -> Iterator[tuple[int, memoryview, bool]]:
     """Each attribute's id and value, and whether it is as its writer left it."""
     view, at = memoryview(data), 6
     for _ in range(_ATTRIBUTES):
-        if at >= len(data):
-            return
         if at + _HEAD.size > len(data):
             break
         _, kind, size = _HEAD.unpack_from(data, at)
@@ -109,8 +107,7 @@ def _attributes(data: bytes) -> Iterator[tuple[int, memoryview, bool]]:
         value = view[start : start + size]
         sound = at <= len(data) and sum(value) & 0xFFFF == int.from_bytes(data[at - 2 : at], "little")
         yield kind & 0xFFFF, value, sound
-    if at < len(data):
-        yield 0, view[:0], False
+    yield 0, view[:0], at >= len(data)
 
 
 # -- files ----------------------------------------------------------------------------------

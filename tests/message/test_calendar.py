@@ -153,6 +153,13 @@ def test_a_mail_tells_of_its_invitation_once(raw, said, files):
     assert letter.notes == ()
 
 
+def test_no_more_than_twenty_calendars_are_looked_at():
+    """The rest are files that tell nothing."""
+    empty = invite("BEGIN:VCALENDAR")
+    letter = content.read(many("mixed", TEXT + "hi", *[empty] * 19, invite(), invite(event("SUMMARY:late"))))
+    assert ("Plan B" in letter.plain, "late" in letter.plain, len(letter.files)) == (True, False, 21)
+
+
 def test_html_gets_the_line_too():
     """Both ways of saying it, so that phone and mailbox read alike."""
     letter = content.read(many("alternative", TEXT + "hi", HTML + "<p>hi</p>", invite()))

@@ -78,6 +78,8 @@ def test_what_is_closed_is_told_from_what_is_signed():
         signed(b"\x24\x80" * 40),
         tlv(0x30, SIGNED + tlv(0xA0, endless(0x30, b"\x31\x80\x1f"))),
         tlv(0x30, SIGNED + tlv(0xA0, endless(0x30, b"\x31\x84\xff"))),
+        signed(endless(0x24, b"\x04\0" * 100_001)),
+        endless(0x30, SIGNED + endless(0xA0, endless(0x30, b"\x31\x80" + b"\x04\0" * 100_001))),
     ],
 )
 def test_what_is_no_message_holds_nothing_and_says_so(raw):

@@ -232,9 +232,10 @@ class Walk:
         if kind in _CALENDARS or part.type in _CALENDARS:
             told = self._event(data, headers.parameter(part.params, "charset"))
             shown = told and part.disposition != "attachment" and (not name or part.disposition == "inline")
-        return self._kept(model.File(
+        kept = self._kept(model.File(
             name=name, type=kind, size=len(data), data=data, cid=_cid(part), inline=shown,
         ))  # fmt: skip
+        return Body() if shown else kept  # a line of the text stands for it
 
     def _kept(self, file: model.File) -> Body:
         """Take the file in; one without a name gets one."""

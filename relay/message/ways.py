@@ -15,7 +15,7 @@ from relay.config import Route
 from relay.message import channels, mailbox, params, phone, wording
 from relay.message.routes import Resolved, is_on, not_built, reaches, read_options
 from relay.message.wording import Source, Work
-from relay.model import Auto, Content, Letter
+from relay.model import Auto, Content, File, Letter
 from relay.replies import Reply
 
 MAX_RECEIVED = 50
@@ -144,7 +144,7 @@ def _from_headers(letter: Letter, meant: Resolved, notes: list[str]) -> Sequence
 def _files(work: Work) -> tuple[int, ...] | Reply:
     """The files that go along, by number; where the channel takes none, what `attachments` says."""
     letter, rule = work.letter, work.channel.takes_files
-    numbers = tuple(range(len(letter.files)))
+    numbers = tuple(n for n, file in enumerate(letter.files) if not (work.channel.phone and _is_told(file)))
     attached = [n for n in numbers if not letter.files[n].inline]
     if rule is None:
         if work.route.attachments == "reject" and attached:
@@ -159,6 +159,11 @@ def _files(work: Work) -> tuple[int, ...] | Reply:
         _dropped(work, decoration)
         numbers = tuple(n for n in numbers if n not in decoration)
     return rule.check([letter.files[n] for n in numbers]) or numbers
+
+
+def _is_told(file: File) -> bool:
+    """Whether a line of the text says all that a phone needs: it is an invitation in the mail's body."""
+    return file.inline and file.type == "text/calendar"
 
 
 def _dropped(work: Work, numbers: Sequence[int]) -> None:

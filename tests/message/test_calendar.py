@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.message import calendar, content
+from relay.config import Route
+from relay.message import calendar, content, orders, routes
+from relay.model import Envelope, Recipient
 
 MOSCOW = "DTSTART;TZID=Europe/Moscow:20261121T150000"
 
@@ -122,7 +124,7 @@ FIVE = [*(f"\ufdd0{n}\ufdd1" for n in range(5)), "Invitation: n0\n\nInvitation: 
 @pytest.mark.parametrize(
     ("raw", "said", "files"),
     [
-        (invite().encode(), f"{LINE}\n\ufdd00\ufdd1", [("file-1.ics", True)]),
+        (invite().encode(), LINE, [("file-1.ics", True)]),
         (many("alternative", TEXT + "see you", invite()), f"see you\n\n{LINE}", [("file-1.ics", True)]),
         (many("alternative", TEXT + "About  plan b!", invite()), "About  plan b!", [("file-1.ics", True)]),
         (many("alternative", TEXT + " ", invite()), LINE, [("file-1.ics", True)]),
@@ -151,6 +153,36 @@ def test_a_mail_tells_of_its_invitation_once(raw, said, files):
     letter = content.read(raw)
     assert (said, files) == (letter.plain, [(file.name, file.inline) for file in letter.files])
     assert letter.notes == ()
+
+
+@pytest.mark.parametrize("channel", ["sms", "call"])
+def test_an_invitation_in_the_body_is_no_file_on_a_phone(channel):
+    """Its line says it all: nothing is dropped or refused; a mailbox gets the file itself."""
+    raw = many("mixed", TEXT + "see you", invite())
+    ways = [routes_to("*@phone.example", channel, attachments="reject"), routes_to("*", "mail")]
+    made = composed(raw, ways, "79991234567@phone.example", "bob@people.example")
+    phone, mailbox = made.contents
+    assert (f"see you\n\n{LINE}", (), ()) == (phone.text, phone.files, phone.notes)
+    assert (0,) == mailbox.files
+    assert mailbox.text.startswith(f"see you\n\n{LINE}")
+    named = composed(many("mixed", TEXT + "see you", invite(head=NAMED)), ways, "79991234567@phone.example")
+    assert ["5.6.1"] == [refusal.reply.status for refusal in named.refusals]
+
+
+def routes_to(match: str, channel: str, **values: object) -> Route:
+    """A route of the account `main`."""
+    found = {"match": match, "channel": channel, "account": "main", "accounts": ["main"], "alphabet": "ucs2"}
+    voice = {"params": {"voice": "w2"}} if channel == "call" else {}
+    return Route.model_validate({**found, **voice, **values})
+
+
+def composed(raw: bytes, ways: list[Route], *to: str) -> orders.Composed:
+    """What a mail to these addresses becomes."""
+    envelope = Envelope(sender="a@b.c", recipients=tuple(Recipient(address=address) for address in to))
+    resolved = [routes.resolve(address, ways, {}) for address in to]
+    return orders.compose(
+        content.read(raw), envelope, resolved, now=1_800_000_000_000, fallback_sender="relay@example.com"
+    )
 
 
 def test_no_more_than_twenty_calendars_are_looked_at():

@@ -9,7 +9,6 @@ packed into a winmail.dat speaks where the mail is silent, and an invitation is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from relay import model
@@ -26,11 +25,12 @@ from relay.message import (
     texts,
     tnef,
     transfer,
+    uuencode,
 )
 from relay.message.joined import Body
 from relay.message.texts import ENCRYPTED, RICH_TYPES, TEXT
 
-__all__ = ["TEXT", "Body", "Walk", "leaves"]
+__all__ = ["TEXT", "Body", "Walk"]
 
 NESTED = 3  # mails inside of mails inside of mails
 EVENTS = 3  # invitations that a text tells of
@@ -114,10 +114,10 @@ class Walk:
             return self._mail(part, nested)
         if part.type == "message/partial":
             return self._piece(part, nested)
-        if part.type in _SMIME or _name(part, self.hint).lower().endswith(".p7m"):
+        if part.type in _SMIME or parts.name(part, self.hint).lower().endswith(".p7m"):
             return self._closed(part, nested)
         if part is self.lead or _is_text(part, self.hint):
-            return self.texts.read(part)
+            return self._unwrapped(self.texts.read(part))
         return self._file(part, nested)
 
     def _group(self, part: parts.Part, nested: int) -> Body:
@@ -154,7 +154,7 @@ class Walk:
     def _related(self, part: parts.Part, nested: int) -> Body:
         """A root and the files that it shows; without HTML they are parts like others."""
         start = headers.parameter(part.params, "start").strip("<> ")
-        root = next((c for c in part.children if start and _cid(c) == start), part.children[0])
+        root = next((c for c in part.children if start and parts.cid(c) == start), part.children[0])
         bodies = [(child is root, self._any(child, nested)) for child in part.children]
         if not any(body.html for _, body in bodies):
             return joined.joined([body for _, body in bodies])
@@ -216,7 +216,7 @@ class Walk:
         return data
 
     def _file(self, part: parts.Part, nested: int) -> Body:
-        data, name = self._octets(part), _name(part, self.hint)
+        data, name = self._octets(part), parts.name(part, self.hint)
         if part.type == "message/external-body":
             self.budget.note("a part that lies elsewhere (message/external-body) was left out")
             return Body()
@@ -233,7 +233,7 @@ class Walk:
             told = self._event(data, headers.parameter(part.params, "charset"))
             shown = told and part.disposition != "attachment" and (not name or part.disposition == "inline")
         kept = self._kept(model.File(
-            name=name, type=kind, size=len(data), data=data, cid=_cid(part), inline=shown,
+            name=name, type=kind, size=len(data), data=data, cid=parts.cid(part), inline=shown,
         ))  # fmt: skip
         return Body() if shown else kept  # a line of the text stands for it
 
@@ -243,6 +243,31 @@ class Walk:
         name = file.name or f"file-{number + 1}.{sniff.extension(file.type)}"
         self.files.append(replace(file, name=name))
         return Body(mark=model.mark(number))
+
+    def _unwrapped(self, text: Body) -> Body:
+        """The text with marks where files stood in it (uuencode)."""
+        if "begin " not in text.plain:
+            return text
+        bodies = []
+        for piece in uuencode.split(text.plain):
+            if isinstance(piece, str):
+                bodies.append(Body(plain=piece))
+            elif self._affordable():
+                if not piece.whole:
+                    self.budget.note("a file in the text (uuencode) was cut off")
+                name, kind = headers.file_name(piece.name), sniff.sniff(piece.data)
+                bodies.append(
+                    self._kept(model.File(name=name, type=kind, size=len(piece.data), data=piece.data))
+                )
+        return joined.joined(bodies) if len(bodies) > 1 else text
+
+    def _affordable(self) -> bool:
+        """Whether one more file may be taken of those that are no parts."""
+        if self.budget.count <= 0:
+            self.budget.note(f"parts beyond the first {parts.COUNT} were left out")
+            return False
+        self.budget.count -= 1
+        return True
 
     def _event(self, data: bytes, label: str) -> bool:
         """Whether a calendar has something to tell; it is told with the mail's text."""
@@ -267,10 +292,8 @@ class Walk:
         for inner in found.files:
             if not inner.data and not inner.name:
                 continue
-            if self.budget.count <= 0:
-                self.budget.note(f"parts beyond the first {parts.COUNT} were left out")
+            if not self._affordable():
                 break
-            self.budget.count -= 1
             mail = tnef.read(inner.data, self.texts.left) if nested < NESTED else None
             if mail is not None:
                 held = bodies if title else self.packed_mails  # its words are not this mail's own
@@ -304,12 +327,12 @@ def _title(subject: str, sender: str) -> Body:
 def _is_text(part: parts.Part, hint: str) -> bool:
     """A text to read, not a file: no name, no other use."""
     readable = part.group == "text" and part.type not in _OTHER_TEXTS
-    return readable and part.disposition != "attachment" and not _name(part, hint)
+    return readable and part.disposition != "attachment" and not parts.name(part, hint)
 
 
 def _lead(root: parts.Part, hint: str) -> parts.Part | None:
     """The first text that bears a name or is rich, where no part is a text without one."""
-    shown = [part for part in leaves(root) if part.disposition != "attachment"]
+    shown = [part for part in parts.leaves(root) if part.disposition != "attachment"]
     unnamed = [part for part in shown if _is_text(part, hint)]
     if any(bytes(part.body[:1000]).strip() for part in unnamed):
         return None
@@ -328,25 +351,7 @@ def _may_be_read(part: parts.Part, hint: str) -> bool:
         "application/x-yaml",
         "application/octet-stream",
     )
-    if not fits or _name(part, hint):
+    if not fits or parts.name(part, hint):
         return False
     sample = transfer.decode(part.body[:4096], part.encoding)[0]
     return b"\0" not in sample and sniff.sniff(sample) == sniff.TEXT
-
-
-def leaves(part: parts.Part) -> Iterator[parts.Part]:
-    """The parts that have none below them, in order."""
-    if not part.children:
-        yield part
-    for child in part.children:
-        yield from leaves(child)
-
-
-def _name(part: parts.Part, hint: str) -> str:
-    """The cleaned file name that the part bears, by either header."""
-    named = headers.parameter(part.disposition_params, "filename", hint)
-    return headers.file_name(named or headers.parameter(part.params, "name", hint))
-
-
-def _cid(part: parts.Part) -> str:
-    return headers.first(part.fields, "content-id").decode("latin-1").strip("<> \t")[:400]

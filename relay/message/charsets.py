@@ -206,8 +206,10 @@ def _order(sample: bytes) -> str:
     """
     if len(sample) < 4 or (b"\0" not in sample and b"\4" not in sample):
         return ""
-    for name, high in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[::2])):
-        if (high.count(0) + high.count(1) + high.count(4)) * 10 >= len(high) * 8:
+    even, odd = sample[::2], sample[1::2]
+    for name, high, low in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        usual = high.count(0) + high.count(1) + high.count(4)
+        if usual * 10 >= len(high) * 8 and low.count(0) * 10 <= len(low):
             return name
     return ""
 

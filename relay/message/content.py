@@ -96,7 +96,7 @@ def _begun(raw: bytes) -> bytes:
 
 def _hint(root: parts.Part) -> str:
     """The first charset that a text of the mail is labelled with, for octets without a label."""
-    labels = (headers.parameter(part.params, "charset") for part in bodies.leaves(root))
+    labels = (headers.parameter(part.params, "charset") for part in parts.leaves(root))
     return next((label for label in labels if charsets.codec(label)), "")
 
 

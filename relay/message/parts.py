@@ -180,3 +180,25 @@ def _before(raw: bytes, begin: int, at: int) -> int:
     if at > begin and raw[at - 1] == 0x0A:
         at -= 2 if at - 1 > begin and raw[at - 2] == 0x0D else 1
     return max(begin, at)
+
+
+# -- what a part says of itself --------------------------------------------------------------
+
+
+def leaves(part: Part) -> Iterator[Part]:
+    """The parts that have none below them, in order."""
+    if not part.children:
+        yield part
+    for child in part.children:
+        yield from leaves(child)
+
+
+def name(part: Part, hint: str = "") -> str:
+    """The cleaned file name that the part bears, by either header."""
+    named = headers.parameter(part.disposition_params, "filename", hint)
+    return headers.file_name(named or headers.parameter(part.params, "name", hint))
+
+
+def cid(part: Part) -> str:
+    """The part's Content-ID without its brackets."""
+    return headers.first(part.fields, "content-id").decode("latin-1").strip("<> \t")[:400]

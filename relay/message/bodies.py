@@ -45,14 +45,8 @@ _SMIME = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _MAILS = {"message/rfc822", "message/global", "message/news"}
 _CALENDARS = {"text/calendar", "text/x-vcalendar", "application/ics"}
 _OTHER_TEXTS = {
-    "text/vcard",
-    "text/x-vcard",
-    "text/directory",
-    "text/csv",
-    "text/css",
-    *_CALENDARS,
-    *RICH_TYPES,
-}
+    "text/vcard", "text/x-vcard", "text/directory", "text/csv", "text/css", *_CALENDARS, *RICH_TYPES,
+}  # fmt: skip
 _VARIANTS = {"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext", *RICH_TYPES}
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _CALENDAR = 256 * 1024  # octets of one that are looked at
@@ -100,7 +94,7 @@ class Walk:
             line = Body(plain=event.line)
             if not said:
                 body, said = joined.joined([line, body]), joined.words(line)
-            elif " ".join(event.summary.split()).casefold() not in said:
+            elif event.summary.rstrip("…").casefold() not in said:
                 body, said = joined.joined([body, line]), said + joined.words(line)
         self.packed, self.packed_mails, self.events = around
         return body

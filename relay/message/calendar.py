@@ -32,7 +32,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The line that a calendar comes to, and the words that a text says already if it is an invitation's."""
+    """The line that a calendar comes to, and its name alone, which a text may say already."""
 
     line: str
     summary: str

@@ -164,8 +164,8 @@ def parameters(value: bytes) -> tuple[str, dict[str, bytes]]:
     """A value such as Content-Type's: its first word in lower case, and its raw parameters."""
     head, *rest = _semicolons(value)
     if b"=" in head:  # the first semicolon was forgotten
-        head, _, first_one = head.partition(b" ")
-        rest = [first_one, *rest]
+        head, *forgotten = head.split(None, 1)
+        rest = [*forgotten, *rest]
     found: dict[str, bytes] = {}
     for each in rest[:100]:
         name, equals, text = each.partition(b"=")

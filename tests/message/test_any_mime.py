@@ -108,7 +108,8 @@ STRUCTURES = {
     "boundary in pieces": (
         mail("multipart/mixed; boundary*0=b; boundary*1=c", TWO.replace("-b", "-bc")), "one\n\ntwo", (),
     ),
-    "boundary without a semicolon": (mail("multipart/mixed boundary=b", TWO), "one\n\ntwo", ()),
+    "boundary without a semicolon": (mail("multipart/mixed\tboundary=b", TWO), "one\n\ntwo", ()),
+    "boundary alone": (mail("boundary=b", TWO.strip()), TWO.strip(), ()),
     "boundary in capitals": (mail("MULTIPART/Mixed;\n BOUNDARY = b", TWO), "one\n\ntwo", ()),
     "no final boundary": (many("mixed", "\none", "\ntwo", end="").encode(), "one\n\ntwo", ()),
     "cut in a boundary": (many("mixed", "\none").encode()[:-4], "one\n--", ()),

@@ -65,7 +65,7 @@ _ENDED = re.compile(
     re.IGNORECASE,
 )
 _TROUBLE = re.compile(
-    rf"{_LEFT}(?:problems?|critical|warnings?|firing|alerts?|alarms?|alerting|failed|fails|failure|failures|errors?|fatal"
+    rf"{_LEFT}(?:problems?|critical|warnings?|firing|alerts?|alarms?|alerting|failed|fails|failing|failure|failures|errors?|fatal"
     r"|unreachable|unavailable|degraded|offline|crashed|outage|timed out"
     r"|проблем[аыу]?|авари[яию]|сбо[йяи]|ошибк[аиу]|отказ|недоступ(?:ен|на|но|ны)|не отвечает|тревога"
     r"|предупреждени[ея]|упал[аои]?|не работает|не удалось|превышен[аоы]?"

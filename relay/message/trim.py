@@ -190,13 +190,22 @@ _BANNER = re.compile(
 """What mail systems put on top of a stranger's mail; an alarm may begin with CAUTION or EXTERNAL too."""
 
 
+_ADVICE = re.compile(
+    r"\b(?:click|attachments?|links?|recogni[sz]e the sender|вложени\w{1,3}|ссылк\w{1,3})\b", re.IGNORECASE
+)
+"""How such a banner goes on, on the lines right below."""
+
+
 def _without_disclaimers(lines: Sequence[str]) -> list[str]:
     """The lines without legal notices, and without the banner that mail systems put on top."""
     first = next((n for n, line in enumerate(lines) if line.strip()), 0)
     if lines and len(lines[first]) <= _LONG and _BANNER.match(lines[first]):
         _, marked, rest = lines[first].partition("]")
         rest = rest.strip() if marked else ""
-        lines = [*([rest] if rest else []), *lines[first + 1 :]]
+        below = first + 1
+        while below < len(lines) and below < first + 4 and _ADVICE.search(lines[below][:_LONG]):
+            below += 1
+        lines = [*([rest] if rest else []), *lines[below:]]
     kept: list[str] = []
     at = 0
     while at < len(lines):

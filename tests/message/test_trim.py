@@ -40,6 +40,11 @@ CUT = [
     ("[EXTERNAL] This email originated from outside of the organization.\n\nDisk full", "Disk full"),
     ("CAUTION: This email originated from outside.\n\nDisk full", "Disk full"),
     ("[EXTERNAL] Disk full", "Disk full"),
+    (
+        "CAUTION: This email originated from outside of the organization. Do not click\n"
+        "links or open attachments unless you recognize the sender.\nDisk full",
+        "Disk full",
+    ),
     ("Внимание! Это письмо получено от внешнего отправителя\nДиск полон", "Диск полон"),
     ("Disk full\nBest regards, Ivan Petrov", "Disk full"),
     ("Диск полон\n--\nС уважением, Иван Петров", "Диск полон"),

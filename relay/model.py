@@ -186,6 +186,9 @@ MARK = f"{_MARK_OPEN}([0-9]+){_MARK_CLOSE}"  # the pattern of a mark, the number
 
 # -- what is sent -------------------------------------------------------------------------
 
+WHOLE = -1
+"""Among the numbers of a letter's files: the mail itself, octet by octet."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
@@ -198,7 +201,7 @@ class Content:
     channel: str
     text: str
     params: Mapping[str, str] = field(default_factory=dict)
-    files: tuple[int, ...] = ()  # numbers of the letter's files, in the request's order
+    files: tuple[int, ...] = ()  # numbers of the letter's files, in the request's order; or WHOLE
     alphabet: str = ""  # "gsm7" or "ucs2" where the channel counts parts
     parts: int = 0
     notes: tuple[str, ...] = ()  # what was cut, dropped or changed, for the report
@@ -241,7 +244,7 @@ class Outcome:
     """What became of an order: made once where it is known, stored, printed by all.
 
     `status` is the enhanced status (RFC 3463) and is never empty, nor is `reason`, a
-    sentence for people. `code` and `text` are the provider's own.
+    sentence for people. `code` and `text` are the provider's own, or a mail server's: "smtp 550".
     """
 
     kind: Kind
@@ -252,10 +255,17 @@ class Outcome:
     rest: Rest = Rest.NONE
     cost: str = ""
     parts: int = 0
+    passed_on: bool = False  # the next mail server has taken over what the sender is owed (RFC 3461 5.2)
 
     def __post_init__(self) -> None:
         if not self.status or not self.reason:
             raise ValueError("an outcome needs a status and a reason")
+
+
+def quoted(code: str, text: str) -> str:
+    """What the other side said, as people are shown it; "" where it said nothing."""
+    who = "" if code.startswith("smtp ") else "SMSC "
+    return f"({who}{code} {text})".replace(" )", ")") if code else ""
 
 
 def phone_masked(phone: str) -> str:

@@ -17,7 +17,7 @@ from relay.config.routing import Channel
 from relay.config.setting import EACH, settings
 from relay.config.shape import Config
 
-BUILT_CHANNELS = frozenset(get_args(Channel)) - {"forward"}
+BUILT_CHANNELS = frozenset(get_args(Channel))
 
 _CONDITIONS = ("networks", "users", "users_file", "require")  # the ones that cannot just be claimed
 
@@ -230,21 +230,20 @@ def _cautions(document: Document) -> None:
         if isinstance(url, str) and url.startswith("http://") and not _inside(url):
             document.warn(place, "login and texts travel in clear; write https://")
     _unreachable(document)
-    _reports_to_itself(document)
+    for pattern in (("reports", "smtp"), ("routes", EACH, "smtp")):
+        for place, smtp in select(document.values, pattern):
+            if isinstance(smtp, dict):
+                _to_itself(document, place, smtp)
 
 
-def _reports_to_itself(document: Document) -> None:
-    """Reports that come back to the relay would be sent on, or refused, and reach nobody."""
-    reports = document.values.get("reports")
-    smtp = reports.get("smtp") if isinstance(reports, dict) else None
-    if not isinstance(smtp, dict):
-        return
+def _to_itself(document: Document, place: Location, smtp: dict[str, object]) -> None:
+    """What comes back to the relay would go round, or be refused, and reach nobody."""
     host, port = str(smtp.get("host", "127.0.0.1")), str(smtp.get("port", 25))
     ours = [str(address) for _place, address in select(document.values, ("listeners", EACH, "address"))]
     here = {f"{each}:{port}" for each in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]")}  # noqa: S104
     own = {*(ours or ["127.0.0.1:2525"])}
     if (host in ("127.0.0.1", "localhost", "::1") and own & here) or f"{host}:{port}" in own:
-        document.fault(("reports", "smtp"), "is the relay itself; name another mail server")
+        document.fault(place, "is the relay itself; name another mail server")
 
 
 def _inside(url: str) -> bool:

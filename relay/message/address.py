@@ -47,6 +47,8 @@ class Parsed:
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")  # RFC 5321, with the letters of RFC 6531
+_QUOTED_STRING = re.compile(r'"(?:[^"\\]|\\.)*"\Z')
+_LONGEST = 254  # octets, RFC 5321 4.5.3.1.3 without the brackets
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 _PLUS = re.compile(r"(?<!=)\+")  # a plus that begins an option
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -117,6 +119,17 @@ def mailbox(address: str) -> str:
     if _UNUSABLE.search(domain):
         raise AddressError("the domain of the address holds a character that no domain has")
     return f"{plain}@{domain}"
+
+
+def forwarded(address: str) -> str:
+    """The mail address exactly as given, quotes and all; raises AddressError for what SMTP can't carry."""
+    local, _at, domain = address.rpartition("@")
+    carried = _DOT_STRING.match(local) or _QUOTED_STRING.match(local)
+    if not (carried and domain and address.isprintable() and not _UNUSABLE.search(domain)):
+        raise AddressError("this is no mail address, write user@domain, or quote what stands before the @")
+    if len(address.encode()) > _LONGEST:
+        raise AddressError("the address is too long for a mail server")
+    return address
 
 
 def _unquote(local: str) -> str:

@@ -197,6 +197,7 @@ _TABLE = (
     Channel(
         name="forward",
         help="the mail itself, untouched, to another mail server",
+        built=True,
         to=To.MAILBOX,
         params=frozenset(),
         html=True,
@@ -207,6 +208,9 @@ _TABLE = (
 
 CHANNELS: Mapping[str, Channel] = MappingProxyType({channel.name: channel for channel in _TABLE})
 """Every channel by the name that routes and options give it."""
+
+FORWARD = "forward"
+"""The one channel that goes past the provider: no account, no text, no request."""
 
 OPTION_CHANNELS = frozenset(channel.name for channel in _TABLE if channel.phone) - {"bot"}
 """What a +option may choose; a bot has to be named, so that its route has to be its own."""

@@ -18,7 +18,7 @@ from relay.message import address, channels, gateway, params, routes, ways
 from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
 from relay.message.wording import SEPARATOR, Source
-from relay.model import Alarm, Content, Envelope, File, Letter, Target
+from relay.model import WHOLE, Alarm, Content, Envelope, File, Letter, Target
 from relay.replies import Reply
 
 _SHOWN = ("subj", "sender")  # parameters that a mailbox shows
@@ -68,7 +68,12 @@ class Composed:
     @property
     def files(self) -> tuple[int, ...]:
         """Numbers of the letter's files that some content takes."""
-        return tuple(sorted({number for content in self.contents for number in content.files}))
+        return tuple(sorted({number for content in self.contents for number in content.files} - {WHOLE}))
+
+    @property
+    def whole(self) -> bool:
+        """Whether some content takes the mail itself."""
+        return any(WHOLE in content.files for content in self.contents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,8 @@ def _reached(
 
 
 def _way(place: int, content: Content, letter: Letter, route: Route, now: int) -> _Way:
+    if content.channel == channels.FORWARD:
+        return _Way(place, content, "", "")  # no request to share, no phone to hear it
     files = [_file_digest(letter.files[n], now) for n in content.files]
     form = json.dumps(sorted(content.params.items()))
     comments = channels.CHANNELS[content.channel].comment != channels.NONE
@@ -242,7 +249,7 @@ def _drafts(number: int, way: _Way, meant: Resolved, now: int, label: str, alarm
             content=way.place,
             target=target.to,
             hidden=target.hidden,
-            account=meant.route.account,
+            account="" if way.content.channel == channels.FORWARD else meant.route.account,
             channel=way.content.channel,
             priority=meant.route.priority,
             start_at=start,

@@ -68,8 +68,9 @@ def resolve(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -
 
 def _mailbox(given: str, route: Route) -> Resolved | Reply:
     """What an address means on a route to mail addresses: itself, options and all."""
+    as_given = address.forwarded if route.channel == channels.FORWARD else address.mailbox
     try:
-        target = Target(to=address.mailbox(given))
+        target = Target(to=as_given(given))
     except address.AddressError as error:
         return replies.reply(553, "5.1.3", str(error))
     return Resolved(route=route, channel=route.channel, targets=(target,))

@@ -15,7 +15,7 @@ from relay.config import Route
 from relay.message import channels, mailbox, params, phone, wording
 from relay.message.routes import Resolved, is_on, not_built, reaches, read_options
 from relay.message.wording import Source, Work
-from relay.model import Auto, Content, File, Letter
+from relay.model import WHOLE, Auto, Content, File, Letter
 from relay.replies import Reply
 
 MAX_RECEIVED = 50
@@ -28,6 +28,8 @@ def content(source: Source, meant: Resolved, sender: str) -> Content | Reply:
     letter, route = source.letter, meant.route
     if letter.received > MAX_RECEIVED:
         return replies.LOOP
+    if meant.channel == channels.FORWARD:
+        return _as_it_is(meant)
     notes: list[str] = []
     chosen = _chosen(letter, meant, notes)
     if isinstance(chosen, Reply):
@@ -49,6 +51,12 @@ def content(source: Source, meant: Resolved, sender: str) -> Content | Reply:
         return files
     work.files = files
     return phone.for_phone(work) if channel.phone else mailbox.for_mail(work, sender)
+
+
+def _as_it_is(meant: Resolved) -> Content:
+    """The mail itself; nothing of it is looked at."""
+    rule = f"the route {meant.route.match} fits, the mail goes on untouched"
+    return Content(channel=channels.FORWARD, text="", files=(WHOLE,), rules=(rule,))
 
 
 def _reasons(meant: Resolved, channel: str, own: Mapping[str, str], asked: Mapping[str, str]) -> list[str]:

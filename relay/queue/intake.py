@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 from relay import model
 from relay.message.orders import Composed, Draft, Refusal
-from relay.model import Envelope, Letter, Outcome
+from relay.model import WHOLE, Envelope, Letter, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
 from relay.queue.rows import Mail, Order, Recipient, StoredFile
@@ -58,7 +58,7 @@ def change_for(
     files: dict[int, StoredFile],
     full_id: int | None,
 ) -> Intake:
-    """Rows for mail, recipients, contents and orders."""
+    """Rows for mail, recipients, contents and orders. `files` has the mail itself as WHOLE."""
     change = Change()
     key = repeat_key(envelope, letter)
     change.once = (key, mail_id, now) if key else None
@@ -73,6 +73,7 @@ def change_for(
         intake.recipients.append(recipient)
     contents = [ids.new(now) for _ in composed.contents]
     for content_id, content in zip(contents, composed.contents, strict=True):
+        notes = () if WHOLE in content.files else composed.notes  # nothing of it had to be read
         change.insert(
             schema.content,
             id=content_id,
@@ -81,7 +82,7 @@ def change_for(
             text=content.text,
             params=as_json(dict(content.params)),
             files=as_json([asdict(files[n]) for n in content.files]),
-            notes=as_json([*composed.notes, *content.notes]),
+            notes=as_json([*notes, *content.notes]),
             alphabet=content.alphabet,
             parts=content.parts,
         )
@@ -140,7 +141,11 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
     )
     intake.change.inserts.append((schema.orders, values))
     intake.orders.append(Order.of(values))
-    _story(intake, ids, now, values["id"], "queued", f"{draft.channel} by {draft.account}")
+    _story(intake, ids, now, values["id"], "queued", _way(draft))
+
+
+def _way(draft: Draft) -> str:
+    return f"{draft.channel} by {draft.account}" if draft.account else draft.channel
 
 
 def _add_failed(intake: Intake, refusal: Refusal, ids: model.Ids, now: int) -> None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from relay import model
+from relay.message.channels import FORWARD
 from relay.model import Kind, Outcome
 from relay.queue.states import State
 
@@ -157,6 +158,11 @@ class Order:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
         return cls(**{**row, "state": State(row["state"])})
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether it goes to a mail server, past the provider."""
+        return self.channel == FORWARD
 
     @property
     def outcome(self) -> Outcome | None:

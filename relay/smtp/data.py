@@ -36,6 +36,15 @@ class Body:
         """All octets, wherever they are."""
         return Path(self.path).read_bytes() if self.path else self.data
 
+    def header(self, most: int = 64 * 1024) -> bytes:
+        """The header block, cut where it is longer than any header should be."""
+        if self.path:
+            with Path(self.path).open("rb") as file:
+                begins = file.read(most)
+        else:
+            begins = self.data[:most]
+        return begins.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
 
 class Dots:
     """Finds the end of DATA and undoes the dot-stuffing, over blocks cut anywhere."""

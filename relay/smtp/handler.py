@@ -7,9 +7,9 @@ DATA is refused only where no recipient at all can be served; otherwise the 250 
 those that can't be served are reported. A mail that repeats one that we took (RFC 1047) is
 answered 250 with the first one's id, and nothing of it is stored.
 
-What can go wrong. The mail can't be read within its limits, the disk is full, the database
-is locked: 4xx, nothing is kept, the client tries again. Whatever raises is answered
-`451 4.3.0` by the server, and the log has the details.
+What can go wrong. The mail can't be read within its limits (and is not merely to be forwarded), the
+disk is full, the database is locked: 4xx, nothing is kept, the client tries again. Whatever
+raises is answered `451 4.3.0` by the server, and the log has the details.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from email.utils import parseaddr
 from relay import metrics, model, replies
 from relay.config import Config
 from relay.delivery.settle import Settler
-from relay.message import gateway, orders, routes
+from relay.message import content, gateway, orders, routes
+from relay.message.channels import FORWARD
 from relay.message.reader import Reader, Unreadable
 from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
@@ -96,8 +97,29 @@ class Handler:
             charset = gateway.CHARSET if self._by_command(envelope) else ""
             letter = await self._reader.read(data=body.data, path=body.path, size=body.size, charset=charset)
         except Unreadable as why:
+            found = self._header(envelope, body)
+            if found is not None:
+                return await self._stored(session, envelope, found, body)
             _log.warning("a mail could not be read", extra={"peer": session.peer, "why": str(why)})
             return replies.READ_TROUBLE
+        try:
+            return await self._stored(session, envelope, letter, body)
+        finally:
+            for file in letter.files:
+                if file.path:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(file.path)  # noqa: PTH108 - a spool file of the reader's
+
+    def _header(self, envelope: Envelope, body: Body) -> Letter | None:
+        """All that must be read of a mail that only goes on as it is; a repeat of it is not known then."""
+        meant = [self._resolve(recipient) for recipient in envelope.recipients]
+        if not all(isinstance(each, Resolved) and each.channel == FORWARD for each in meant):
+            return None
+        return replace(content.read(body.header()), digest="")
+
+    async def _stored(
+        self, session: Session, envelope: Envelope, letter: Letter, body: Body
+    ) -> Reply | Sequence[Reply]:
         try:
             return await self._take(session, envelope, letter, body)
         except Full:
@@ -105,11 +127,6 @@ class Handler:
         except Trouble as trouble:
             _log.error("a mail could not be stored", extra={"why": str(trouble)})
             return replies.STORE_TROUBLE
-        finally:
-            for file in letter.files:
-                if file.path:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(file.path)  # noqa: PTH108 - a spool file of the reader's
 
     def _resolve(self, recipient: Recipient) -> Resolved | Reply:
         config = self._config()
@@ -152,7 +169,10 @@ class Handler:
         mail_id = self._store.ids.new(now)
         kept = await self._store.put_files(mail_id, [letter.files[n] for n in composed.files])
         files = dict(zip(composed.files, kept, strict=True))
-        full = None if composed.secret else await self._whole(mail_id, envelope, body)
+        returned = envelope.ret == "full" and bool(envelope.sender) and not composed.secret
+        whole = await self._whole(mail_id, body) if returned or composed.whole else None
+        if whole is not None:
+            files[model.WHOLE] = whole
         taken = intake.change_for(
             envelope,
             letter,
@@ -162,7 +182,7 @@ class Handler:
             now=now,
             size=body.size,
             files=files,
-            full_id=full.id if full else None,
+            full_id=whole.id if whole and returned else None,
         )
         self._owe(taken)
         first = await self._store.write(taken.change)
@@ -184,10 +204,8 @@ class Handler:
         facts = self._settler.facts_for(taken.failed, taken.mail, list(by_id.values()))
         self._settler.write_facts(taken.change, facts)
 
-    async def _whole(self, mail_id: int, envelope: Envelope, body: Body) -> StoredFile | None:
-        """The mail itself, which only a report with RET=FULL needs (RFC 3461 section 4.3)."""
-        if envelope.ret != "full" or not envelope.sender:
-            return None
+    async def _whole(self, mail_id: int, body: Body) -> StoredFile:
+        """The mail itself, for a report with RET=FULL (RFC 3461 section 4.3), or to be forwarded."""
         whole = File(name="", type="message/rfc822", size=body.size, data=body.data, path=body.path)
         return (await self._store.put_files(mail_id, [whole]))[0]
 

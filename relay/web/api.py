@@ -94,7 +94,7 @@ class Api:
             "recipient": recipient.address if recipient else "",
             "text": content.text if content else "",
             "params": content.form if content else {},
-            "files": [file.name for file in content.attachments] if content else [],
+            "files": [file.name or file.type for file in content.attachments] if content else [],
             "notes": list(content.said) if content else [],
             "attempts": order.attempts,
             "request": model.show(order.request_id) if order.request_id else "",
@@ -164,6 +164,8 @@ class Api:
         resolved = self._resolved(to, channel)
         if isinstance(resolved, Reply):
             return _wrong(f"{resolved.status} {resolved.text}", 422)
+        if resolved.channel == channels.FORWARD:
+            return _wrong("5.3.3 this address takes whole mails, and this is none: send it by SMTP", 422)
         store = self._relay.store
         now = store.clock.now()
         envelope = Envelope(sender="", source="command line", recipients=(Recipient(address=to),))

@@ -32,7 +32,7 @@ def test_every_channel_of_the_vendor_is_there():
     """The vendor's fourteen, and forward."""
     names = "sms flash bin push hlr ping mms mail soc viber whatsapp tg bot call forward"
     assert names.split() == list(CHANNELS)
-    assert ["forward"] == [name for name, channel in CHANNELS.items() if not channel.built]
+    assert all(channel.built for channel in CHANNELS.values())
 
 
 def test_flags_are_the_vendors():

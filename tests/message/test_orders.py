@@ -16,7 +16,7 @@ from relay.config import Alias, Route
 from relay.message import channels, orders, params, routes, templates
 from relay.message.orders import Composed, Refusal
 from relay.message.wording import Source
-from relay.model import HOUR, MARK, MINUTE, Auto, Content, Envelope, File, Letter, Recipient, mark
+from relay.model import HOUR, MARK, MINUTE, WHOLE, Auto, Content, Envelope, File, Letter, Recipient, mark
 from relay.replies import Reply
 from relay.smsc import wire
 
@@ -1025,3 +1025,40 @@ def test_the_pages_example_of_a_parameter_is_what_is_sent(name, by):
     made = composed(letter, to, ways=ways)
     assert () == made.refusals
     assert params.check(channel, name, given[name]) == made.contents[0].params[name]
+
+
+# -- mail that is forwarded ----------------------------------------------------------------------
+
+
+def forward(**values: object) -> Route:
+    """A route past the provider."""
+    return route("forward", **{"match": "*@own.example", **values})
+
+
+def test_what_is_forwarded_is_the_mail_itself():
+    """No text, no parameters, no account; files, headers and automatic answers don't matter."""
+    letter = Letter(files=(PDF,), auto=Auto.REPORT, headers=(("X-SMSC-Flash", "1"),), notes=("odd",))
+    made = composed(letter, "bob@own.example", "ann@own.example", ways=[forward(expire="1h")])
+    (content,) = made.contents
+    assert Content(channel="forward", text="", files=(WHOLE,), rules=content.rules) == content
+    assert [("bob@own.example", "", "forward"), ("ann@own.example", "", "forward")] == [
+        (draft.target, draft.account, draft.channel) for draft in made.drafts
+    ]
+    assert {(NOW, NOW + HOUR, "", "")} == {
+        (draft.start_at, draft.expire_at, draft.digest, draft.says) for draft in made.drafts
+    }
+    assert ((), (), True) == (made.files, made.refusals, made.whole)
+
+
+def test_phones_beside_it_are_served_as_ever():
+    """And a mail without a forward keeps nothing whole."""
+    made = composed(Letter(plain="x", files=(WAV,)), "bob@own.example", CALL, ways=[forward()])
+    assert ["forward", "call"] == [content.channel for content in made.contents]
+    assert ((0,), True) == (made.files, made.whole)
+    assert not composed(Letter(plain="x"), SMS).whole
+
+
+def test_a_loop_is_not_forwarded():
+    """RFC 5321 section 6.3."""
+    made = composed(Letter(received=51), "bob@own.example", ways=[forward()])
+    assert [replies.LOOP] == [refusal.reply for refusal in made.refusals]

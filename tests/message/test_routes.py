@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from relay import replies
 from relay.config import Alias, Route, default
-from relay.message import routes
+from relay.message import channels, routes
 from relay.message.routes import Resolved
 from relay.model import Target
 from relay.replies import Reply
@@ -75,11 +76,45 @@ def test_an_unknown_domain_is_refused():
     assert (550, "5.1.2") == (replies.NO_SUCH_DOMAIN.code, replies.NO_SUCH_DOMAIN.status)
 
 
-def test_a_channel_that_is_not_built_is_refused_by_name():
+def test_a_channel_that_is_not_built_is_refused_by_name(monkeypatch):
     """Its route loads, its recipients are told which channel is not there."""
-    reply = refused("bob@sms.example.com", channel="forward")
+    later = replace(channels.CHANNELS["viber"], built=False)
+    monkeypatch.setattr(channels, "CHANNELS", {**channels.CHANNELS, "viber": later})
+    reply = refused("79991234567@sms.example.com", channel="viber")
     assert (550, "5.3.3") == (reply.code, reply.status)
-    assert "forward" in reply.text
+    assert "viber" in reply.text
+    reply = refused("79991234567+viber@sms.example.com", allow=["viber"])
+    assert "5.3.3" == reply.status
+    assert "viber" in reply.text
+
+
+@pytest.mark.parametrize(
+    "address", ["Bob+flash@x.example", "79991234567@x.example", '"a, b"@x.example', "bob@[192.0.2.1]"]
+)
+def test_what_is_forwarded_is_left_as_it_is(address):
+    """Whatever SMTP can carry goes on, quotes and all; no account is asked."""
+    found = routes.resolve(address, [route("*", "forward", allow=["flash"])], {"bob": alias(A)})
+    assert Resolved(route=found.route, channel="forward", targets=(Target(to=address),)) == found
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a b@x.example",
+        'a"b@x.example',
+        "a@b c.example",
+        "a@",
+        "@x",
+        "a\n@x.example",
+        '"a\r"@x',
+        "a@x>",
+        "a" * 260 + "@x",
+    ],
+)
+def test_what_smtp_can_not_carry_is_refused(address):
+    """Such an address never came by SMTP; from the command line it might."""
+    reply = refused(address, channel="forward", match="*")
+    assert (553, "5.1.3") == (reply.code, reply.status)
 
 
 @pytest.mark.parametrize("address", ["Bob+flash@x.example", "79991234567@x.example"])

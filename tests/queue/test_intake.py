@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.message.orders import Composed, Draft, Refusal
-from relay.model import MINUTE, Auto, Content, Envelope, Ids, Kind, Letter, Notify, Outcome, Recipient
+from relay.model import MINUTE, WHOLE, Auto, Content, Envelope, Ids, Kind, Letter, Notify, Outcome, Recipient
 from relay.queue import intake, schema
 from relay.queue.rows import StoredFile
 from relay.queue.states import State
@@ -371,3 +372,17 @@ def test_key_knows_where_a_part_ends(one, other):
     """The same letters cut in another way are another mail."""
     keys = {intake.repeat_key(envelope(s, addresses), Letter(digest=d)) for s, addresses, d in (one, other)}
     assert 2 == len(keys)
+
+
+def test_a_forward_keeps_the_whole_mail():
+    """Its content has the one file; what could not be read of the mail is no matter."""
+    whole = StoredFile(9, "", "message/rfc822", 77)
+    draft = replace(COMPOSED.drafts[0], content=0, channel="forward", account="", target="bob@own.example")
+    made = Composed(
+        contents=(Content(channel="forward", text="", files=(WHOLE,)),), drafts=(draft,), notes=("odd",)
+    )
+    change = taken(composed=made, files={WHOLE: whole})
+    (content,) = rows(change, schema.content)
+    assert [asdict(whole)] == json.loads(content["files"])
+    assert "[]" == content["notes"]
+    assert ["forward"] == [row["detail"] for row in rows(change, schema.story)]

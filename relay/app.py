@@ -17,7 +17,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from relay import metrics
 from relay.clock import Clock
@@ -25,6 +24,7 @@ from relay.config import Account, Config
 from relay.delivery import assembly
 from relay.delivery.chores import Chores
 from relay.delivery.claims import recover
+from relay.delivery.forwarding import Forwarder
 from relay.delivery.settle import Settler
 from relay.delivery.worker import Worker
 from relay.message import recognisers
@@ -169,6 +169,7 @@ class App:
             await recover(self.store, self.settler)
             for worker in self.workers.values():
                 self._loop(worker.run(), worker.name)
+            self._loop(self.forwarder.run(), "forwarder")
             self._loop(self.mailer.run(), "mailer")
             self._loop(self.chores.run(), "chores")
 
@@ -197,7 +198,7 @@ class App:
             reports=config.reports,
             delivery=config.delivery,
             hostname=config.hostname,
-            remotes={name: _host(account.url) for name, account in config.accounts.items()},
+            remote=lambda order: assembly.remote(order, self.config, self.forwarder),
             chance=self._chance,
             mailed=lambda verdict: metrics.REPORTS.labels(verdict=verdict).inc(),
         )
@@ -219,6 +220,7 @@ class App:
                 chance=self._chance,
                 rest_told=self._rest_told,
             )
+        self.forwarder = Forwarder(config, store=self.store, settler=self.settler, chance=self._chance)
         self.chores = Chores(
             store=self.store,
             settler=self.settler,
@@ -267,7 +269,9 @@ class App:
     # -- meanwhile ------------------------------------------------------------------------
 
     def kick(self, accounts: set[str]) -> None:
-        """Something new waits for these accounts."""
+        """Something new waits for these accounts; "" is none, for what is forwarded."""
+        if "" in accounts:
+            self.forwarder.kick()
         for name in accounts:
             if name in self.workers:
                 self.workers[name].kick()
@@ -279,7 +283,7 @@ class App:
 
     def kick_all(self) -> None:
         """Something may be due for any account."""
-        self.kick(set(self.workers))
+        self.kick({"", *self.workers})
 
     def adopt(self, config: Config) -> None:
         """Take a re-read configuration: it counts from the next command, claim and report on.
@@ -297,6 +301,7 @@ class App:
         self.settler.adopt(config.reports, config.delivery)
         self.mailer.adopt(config.reports, config.delivery)
         self.chores.adopt(config.keep, config.delivery)
+        self.forwarder.adopt(self.config)
         for worker in self.workers.values():
             worker.adopt(config.delivery, config.storm)
         _log.info("configuration re-read")
@@ -327,6 +332,7 @@ class App:
         if self._loops:
             self.chores.stop()
             self.mailer.stop()
+            self.forwarder.stop()
             for worker in self.workers.values():
                 worker.stop()
             await asyncio.wait(self._loops, timeout=GRACE)
@@ -338,8 +344,3 @@ class App:
 def _private_folder(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
-
-
-def _host(url: str) -> str:
-    """The provider's host, as reports name it."""
-    return "sandbox" if url == "sandbox" else urlsplit(url).hostname or ""

@@ -161,7 +161,8 @@ class Journey:
 
         def at_rest() -> bool:
             awake = [event for event in clock.sleepers if event.is_set()]
-            busy = any(worker.in_flight for worker in self.app.workers.values())
+            busy = self.app.forwarder.in_flight
+            busy = busy or any(worker.in_flight for worker in self.app.workers.values())
             return len(clock.sleepers) == loops and not awake and not busy
 
         for _ in range(3):

@@ -13,12 +13,15 @@ import click
 
 from relay.cli.common import FAILED, WRONG, as_json, complaints, config_option, configuration, fail, say
 from relay.config import Account, Config, Loaded
+from relay.delivery import forwarding
 from relay.message import routes
 from relay.model import Outcome
 from relay.queue.engine import InUse, Trouble
 from relay.queue.sqlite import SQLite
+from relay.report import smarthost
 from relay.report.mailer import way_out
-from relay.report.transport import Maildir, greet
+from relay.report.smarthost import Smarthost
+from relay.report.transport import Maildir
 from relay.smsc.client import Client, Credentials
 from relay.smtp import sockets
 
@@ -80,7 +83,9 @@ async def _tries(config: Config) -> AsyncIterator[tuple[str, str]]:
     for name, account in config.accounts.items():
         async for result in _account(name, account, _senders(config, name)):
             yield result
-    yield await _smarthost(config)
+    yield await _reports(config)
+    for where in forwarding.ways(config):
+        yield f"forward smarthost {where.address}", await _greeted(config, where)
     doors = [f"listener {listener.address}" for listener in config.listeners]
     addresses = [listener.address for listener in config.listeners]
     if config.web.listen:
@@ -122,12 +127,15 @@ async def _names(account: str, wanted: Sequence[str], known: list[str] | Outcome
     return what, ""
 
 
-async def _smarthost(config: Config) -> tuple[str, str]:
+async def _reports(config: Config) -> tuple[str, str]:
     where = way_out(config.reports)
     if isinstance(where, Maildir):
         return f"reports into {where.path}", ""
-    trouble = await greet(replace(where, timeout=10), hostname=config.hostname)
-    return f"report smarthost {where.host}:{where.port}", trouble
+    return f"report smarthost {where.address}", await _greeted(config, where)
+
+
+async def _greeted(config: Config, where: Smarthost) -> str:
+    return await smarthost.greet(replace(where, timeout=10), hostname=config.hostname)
 
 
 def _senders(config: Config, account: str) -> list[str]:

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from relay import model
 from relay.cli.common import FAILED, as_json, config_option, configuration, fail, say
 from relay.queue.states import FINAL, State
 
@@ -56,8 +57,7 @@ def _time(at: int | None) -> str:
 
 
 def _said(order: dict[str, Any]) -> str:
-    provider = f" (SMSC {order['code']} {order['words']})".replace(" )", ")") if order["code"] else ""
-    return f"{order['status']} {order['reason']}{provider}".strip()
+    return f"{order['status']} {order['reason']} {model.quoted(order['code'], order['words'])}".strip()
 
 
 @click.group()

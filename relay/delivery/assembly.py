@@ -1,13 +1,15 @@
-"""One account's worker, put together from its parts, and what is said of its orders."""
+"""One account's worker, put together from its parts, and what is said of orders."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from relay import metrics
 from relay.config import Config
 from relay.delivery.asking import Asking
+from relay.delivery.forwarding import Forwarder
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
 from relay.delivery.standing import RestTold, Standing
@@ -51,6 +53,16 @@ def worker(
         storm_rules=config.storm,
         standing=Standing(account, store, config.delivery, rest_told),
     )
+
+
+def remote(order: Order, config: Config, forwarder: Forwarder) -> str:
+    """The host that an order's last outcome came from, as reports name it; "" for none."""
+    if order.forwarded:
+        return forwarder.host(order.target) if order.code else ""
+    account = config.accounts.get(order.account)
+    if account is None or not order.request_id:
+        return ""
+    return "sandbox" if account.url == "sandbox" else urlsplit(account.url).hostname or ""
 
 
 def moved(order: Order, state: State, outcome: Outcome) -> None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from relay.config import Delivery, Keep
+from relay.delivery import passing
 from relay.delivery.news import News, news_of, person
 from relay.delivery.settle import Settler
 from relay.model import HOUR, SECOND, Kind, Outcome
@@ -104,10 +105,7 @@ class Chores:
     async def _expire(self) -> None:
         """Waiting and held orders whose time passed have failed, with the last cause's status."""
         while rows := await self._store.expired(self._store.clock.now(), STEP):
-            news = [
-                News(order=order.id, event=Event.EXPIRED, outcome=outcomes.expired(order.outcome))
-                for order in rows
-            ]
+            news = [News(order=order.id, event=Event.EXPIRED, outcome=_too_late(order)) for order in rows]
             await self._settler.settle(news)
             self._kick()
 
@@ -135,6 +133,12 @@ class Chores:
                 self._settler.notice_due()
 
 
+def _too_late(order: Order) -> Outcome:
+    if order.forwarded:
+        return passing.expired(order.outcome)
+    return outcomes.expired(order.outcome)
+
+
 def _why_late(order: Order) -> Outcome:
     last = order.outcome
     if last is not None:
@@ -143,4 +147,5 @@ def _why_late(order: Order) -> Outcome:
         return Outcome(kind=Kind.LATER, status=status, reason=last.reason, code=last.code, text=last.text)
     if order.state is State.HELD:
         return person(Kind.LATER, "4.7.1", "the message is held by the operator")
-    return person(Kind.LATER, "4.4.1", "the message has not reached the provider yet")
+    next_ = "next mail server" if order.forwarded else "provider"
+    return person(Kind.LATER, "4.4.1", f"the message has not reached the {next_} yet")

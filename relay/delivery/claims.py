@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from relay.delivery import plan, storm
-from relay.delivery.news import news_of, person
+from relay.delivery import leases, plan, storm
+from relay.delivery.news import News, anew, news_of, person
 from relay.delivery.settle import Settler
-from relay.model import MINUTE, SECOND, Kind
+from relay.model import MINUTE, SECOND, Kind, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
 from relay.queue.rows import Order, Phone, Request, RequestState
 from relay.queue.states import Event, State
-from relay.queue.store import Store, as_json, tell
+from relay.queue.store import Store, as_json
 
-LEASE = 2 * MINUTE
 FIRST_ASK = SECOND
 """How long after a break the first question is asked."""
 ASK_STEPS = (3 * SECOND, 10 * SECOND, 20 * SECOND, MINUTE, 5 * MINUTE)
@@ -51,7 +51,14 @@ async def recover(store: Store, settler: Settler) -> None:
             )  # fmt: skip
 
     if orders or calling:
-        await settler.settle([news_of(order.id, outcome) for order in orders], reopen)
+        await settler.settle([news for order in orders for news in _left(order, outcome, now)], reopen)
+
+
+def _left(order: Order, outcome: Outcome, now: int) -> list[News]:
+    """No mail server can be asked what it took, so mail is forwarded once more."""
+    if order.forwarded:
+        return anew(order.id, outcome, due_at=now)
+    return [news_of(order.id, outcome)]
 
 
 class Claims:
@@ -97,7 +104,8 @@ class Claims:
             )
             change.inserts.append((schema.request, row))
             request = Request.of(row)
-        return request, [self._lease(change, order, request, Event.CLAIMED, now) for order in orders]
+        take = partial(leases.take, change, self._store, now=now)
+        return request, [take(order, Event.CLAIMED, request=request) for order in orders]
 
     def _calling(self, change: Change, request: Request, now: int) -> Request:
         """The same request once more."""
@@ -112,27 +120,6 @@ class Claims:
             due_at=None,
         )
         return replace(request, version=request.version + 1, state=RequestState.CALLING, attempts=attempts)
-
-    def _lease(self, change: Change, order: Order, request: Request, event: Event, now: int) -> Order:
-        until, attempts = now + LEASE, order.attempts + 1
-        change.update(
-            schema.orders,
-            order.id,
-            order.version,
-            state=State.SENDING.value,
-            request_id=request.id,
-            lease_until=until,
-            attempts=attempts,
-        )
-        tell(change, self._store, order.id, event.value, f"request {request.name}")
-        return replace(
-            order,
-            version=order.version + 1,
-            state=State.SENDING,
-            request_id=request.id,
-            lease_until=until,
-            attempts=attempts,
-        )
 
     async def repeat(self, request: Request, window: int, now: int) -> Claimed | None:
         """Claim the same bytes once more, for those whom the provider did not know.
@@ -152,7 +139,8 @@ class Claims:
             phone = phones[order.target]
             _remember(change, phone, storm.having_heard(phone, order, window=window, now=now))
         again = self._calling(change, request, now)
-        claimed = [self._lease(change, order, request, Event.REPEATED, now) for order in open_]
+        take = partial(leases.take, change, self._store, now=now)
+        claimed = [take(order, Event.REPEATED, request=request) for order in open_]
         await self._store.write(change)
         return again, claimed
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from relay import model
 from relay.delivery import plan
 from relay.model import Kind, Outcome
 from relay.queue.rows import Order
@@ -42,6 +43,14 @@ class News:
 def news_of(order: int, outcome: Outcome, **columns: Any) -> News:
     """News whose event follows from the outcome."""
     return News(order=order, event=EVENT_OF[outcome.kind], outcome=outcome, columns=columns)
+
+
+def anew(order: int, outcome: Outcome, **columns: Any) -> list[News]:
+    """A call broke off, and nobody can be asked about it: it is made once more (RFC 1047)."""
+    return [
+        News(order=order, event=Event.LOST, outcome=outcome),
+        News(order=order, event=Event.ABSENT, outcome=outcome, columns=columns),
+    ]
 
 
 def leaves_others_open(event: Event, outcome: Outcome) -> bool:
@@ -82,8 +91,7 @@ def said(outcome: Outcome) -> dict[str, Any]:
 
 def detail(outcome: Outcome) -> str:
     """An outcome as a line of a story: no text of a message in it."""
-    provider = f" (SMSC {outcome.code} {outcome.text})".replace(" )", ")") if outcome.code else ""
-    return f"{outcome.status} {outcome.reason}{provider}"
+    return f"{outcome.status} {outcome.reason} {model.quoted(outcome.code, outcome.text)}".rstrip()
 
 
 def person(kind: Kind, status: str, reason: str) -> Outcome:

@@ -8,23 +8,21 @@ have been heard after all.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any
 
 from relay.config import Delivery
-from relay.delivery import plan
-from relay.delivery.claims import FIRST_ASK, LEASE
+from relay.delivery import leases, plan
+from relay.delivery.claims import FIRST_ASK
 from relay.delivery.news import News, member_row, news_of, person
 from relay.delivery.settle import Settler
 from relay.model import SECOND, Kind, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change, Trouble
 from relay.queue.rows import Order, Request, RequestState, StoredFile
-from relay.queue.states import Event, State
+from relay.queue.states import Event
 from relay.queue.store import Store
 from relay.smsc.client import Attachment, Client, Sent
 
@@ -35,10 +33,6 @@ HALVED = ("7", "8")
 """Refusals that one phone of several may be the cause of."""
 REFUSED = "refused"
 """The cause of a request whose repeat was refused."""
-
-
-class LeaseLost(Exception):  # noqa: N818
-    """The lease ran out before the bytes left: the call is not made."""
 
 
 class Sending:
@@ -74,16 +68,16 @@ class Sending:
         try:
             content = (await self._store.contents({request.content_id}))[request.content_id]
             parts = content.parts
-            async with self._lease_kept(orders):
+            async with leases.kept(self._store, orders):
                 sent = await self._client.send(
                     id=request.name,
                     phones=request.phones,
                     text=content.text,
                     params=content.form,
                     files=[self._attachment(file) for file in content.attachments],
-                    before=partial(self._still_ours, orders),
+                    before=partial(leases.still_ours, self._store, orders),
                 )
-        except (LeaseLost, Trouble) as why:
+        except (leases.Lost, Trouble) as why:
             _log.warning("a call was not begun", extra={"request": request.name, "why": str(why)})
             sent = Sent(outcome=person(Kind.LATER, "4.4.1", "the call could not be begun"))
         await self._sent(request, orders, sent, parts)
@@ -94,37 +88,6 @@ class Sending:
             return self._store.file_chunks(file)
 
         return Attachment(name=file.name, type=file.type, size=file.size, chunks=chunks)
-
-    async def _still_ours(self, orders: Sequence[Order]) -> None:
-        """Just before the bytes leave: the orders are still claimed by this very call."""
-        fresh = await self._store.orders([order.id for order in orders])
-        claimed = {order.id: order.request_id for order in orders}
-        for order in fresh:
-            lapsed = order.lease_until is None or order.lease_until <= self._now()
-            if order.state is not State.SENDING or order.request_id != claimed[order.id] or lapsed:
-                raise LeaseLost
-
-    @contextlib.asynccontextmanager
-    async def _lease_kept(self, orders: Sequence[Order]) -> AsyncIterator[None]:
-        """Renew the lease while a long call (a large upload) goes on."""
-        task = asyncio.create_task(self._renew([order.id for order in orders]))
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _renew(self, ids: Sequence[int]) -> None:
-        while True:
-            await asyncio.sleep(LEASE / SECOND / 3)
-            change = Change()
-            for order in await self._store.orders(ids):
-                if order.state is State.SENDING:
-                    until = self._now() + LEASE
-                    change.update(schema.orders, order.id, order.version, lease_until=until)
-            with contextlib.suppress(Trouble):  # tried again in a third of the lease
-                await self._store.write(change)
 
     async def _sent(self, request: Request, orders: Sequence[Order], sent: Sent, parts: int) -> None:
         outcome = sent.outcome

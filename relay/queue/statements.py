@@ -33,6 +33,18 @@ DUE = (
     .order_by(_o.rank, _o.id)
     .limit(bindparam("many"))
 )
+DUE_FORWARDS = (
+    select(schema.orders)
+    .where(
+        _o.account == bindparam("account"),
+        _o.state == State.WAITING,
+        _o.due_at <= bindparam("now"),
+        _o.expire_at > bindparam("now"),
+        (_o.rank > bindparam("rank")) | ((_o.rank == bindparam("rank")) & (_o.id > bindparam("key"))),
+    )
+    .order_by(_o.rank, _o.id)
+    .limit(bindparam("many"))
+)
 DUE_REQUESTS = (
     select(schema.request)
     .where(_r.account == bindparam("account"), _r.due_at <= bindparam("now"))

@@ -36,6 +36,7 @@ from relay.queue.states import State
 CHUNK = 256 * 1024
 REPEAT_KEPT = DAY
 _CHUNKS_A_CHANGE = 16
+_FAR = 1 << 32  # beyond any rank
 _SWEEP_AFTER = DAY
 
 
@@ -120,6 +121,11 @@ class Store:
             [Order.of(row) for row in found[1]],
             [Order.of(row) for row in found[2]],
         )
+
+    async def due_forwards(self, now: int, many: int, after: Order | None = None) -> list[Order]:
+        """Waiting orders that go past the provider and whose time has come, by rank, then age."""
+        rank, key = (after.rank, after.id) if after else (-_FAR, 0)
+        return await self._orders(sql.DUE_FORWARDS, account="", now=now, many=many, rank=rank, key=key)
 
     async def next_send(self, account: str, now: int) -> int | None:
         """When the next waiting order of an account falls due that is not due now."""

@@ -22,7 +22,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from relay.message import channels
-from relay.report import fields, words
+from relay.report import fields, forwarded, words
 
 
 class Action(StrEnum):
@@ -45,9 +45,9 @@ class Entry:
     reason: str  # a sentence for people
     orcpt: str = ""  # from RCPT, as it came: "rfc822;Bob@x.example"
     channel: str = ""
-    code: str = ""  # the provider's own code and words
+    code: str = ""  # the provider's own code and words, or "smtp 550" and those of a mail server
     text: str = ""
-    remote: str = ""  # the provider's host
+    remote: str = ""  # the provider's host, or the mail server's
     phone: str = ""  # "" where its number is not shown
     id: str = ""  # of the request at the provider
     label: str = ""  # the number that the mail itself gave it
@@ -150,12 +150,14 @@ def _subject(report: Report) -> str:
     return words.say(report.language, f"subject.{group}", who=who)
 
 
-_ORDER = ("failed", "unknown", "delayed", "answered", "relayed", "delivered", "expanded")
+_ORDER = ("failed", "unknown", "delayed", "answered", "relayed", "forwarded", "delivered", "expanded")
 
 
 def _group(entry: Entry) -> str:
     if entry.unknown:
         return "unknown"
+    if entry.action is Action.RELAYED and entry.channel == channels.FORWARD:
+        return "forwarded"
     answered = channels.asks(entry.channel) and entry.code.startswith("status ")
     return "answered" if answered and entry.action is not Action.DELAYED else entry.action.value
 
@@ -174,7 +176,7 @@ def _people(report: Report) -> bytes:
     paragraphs.append(_about(report))
     for group, entries in _groups(report).items():
         paragraphs.append(words.say(report.language, f"title.{group}"))
-        hints = [words.advice(report.language, group, entry.status) for entry in entries]
+        hints = [words.advice(report.language, group, entry.status, entry.channel) for entry in entries]
         if len(set(hints)) == 1:  # said once for all of them
             paragraphs += [_told(report.language, entry) for entry in entries]
             paragraphs.append(_wrapped(hints[0]))
@@ -201,8 +203,9 @@ def _about(report: Report) -> str:
 def _told(language: str, entry: Entry) -> str:
     """Everything about one recipient: who, why, and what was sent."""
     status, code = ("unknown", "") if entry.unknown else (entry.status, entry.code)
-    sentence = words.reason(language, status=status, code=code, sentence=fields.clean(entry.reason))
-    said = fields.clean(f"{entry.code} {entry.text}")
+    sentence = fields.clean(entry.reason)
+    sentence = words.reason(language, status=status, code=code, sentence=sentence, channel=entry.channel)
+    who, said = forwarded.diagnostic(entry.code, entry.text)
     answer: list[str] = []
     if _group(entry) == "answered":
         sentence, answer = words.answer(
@@ -210,6 +213,7 @@ def _told(language: str, entry: Entry) -> str:
         )
         said = fields.clean(entry.code)
     kind = "entry.error" if entry.code.isdigit() else "entry.provider"  # a status says itself that it is one
+    kind = "entry.server" if who == forwarded.SMTP else kind
     cost = fields.clean(entry.cost)
     phones = {"affected": entry.affected, "members": entry.members}
     until = entry.will_retry_until if entry.action is Action.DELAYED else 0
@@ -278,7 +282,7 @@ def _per_message(report: Report) -> str:
 def _per_recipient(entry: Entry, *, wide: bool) -> str:
     """RFC 3464 section 2.3, and what only this provider has to say."""
     remote = fields.host(entry.remote)
-    said = fields.clean(f"{entry.code} {entry.text}")
+    who, said = forwarded.diagnostic(entry.code, entry.text)
     attempt, until = entry.last_attempt, entry.will_retry_until
     addresses = _block(
         ("Original-Recipient", fields.original_address(entry.orcpt, wide=wide)),
@@ -289,7 +293,7 @@ def _per_recipient(entry: Entry, *, wide: bool) -> str:
         ("Action", entry.action.value),
         ("Status", fields.status(entry.status, _STAND_INS[entry.action])),
         ("Remote-MTA", f"dns; {remote}" if remote else ""),
-        ("Diagnostic-Code", f"X-SMSC; {fields.encoded(said)}" if said else ""),
+        ("Diagnostic-Code", f"{who}; {fields.encoded(said)}" if said else ""),
         ("Last-Attempt-Date", fields.date(attempt) if attempt else ""),
         ("Will-Retry-Until", fields.date(until) if until and entry.action is Action.DELAYED else ""),
         ("X-SMSC-Phone", fields.plain(entry.phone)),

@@ -24,10 +24,11 @@ from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Content, Mail, Notice, NoticeState, Order, Recipient, StoredFile
 from relay.queue.store import Store
-from relay.report import dsn, operator, transport
+from relay.report import dsn, operator, smarthost, transport
 from relay.report.dsn import Action, Entry, Report
+from relay.report.smarthost import Smarthost
 from relay.report.transport import Delivery as Delivered
-from relay.report.transport import Maildir, Smarthost, Verdict
+from relay.report.transport import Maildir, Verdict
 
 _log = logging.getLogger("relay.report")
 
@@ -42,7 +43,7 @@ _LEFT_OUT = "\n~~~\n"
 
 
 class Mailer:
-    """Sends what is owed. `remotes` names each account's provider host."""
+    """Sends what is owed. `remote` names the host that an order's outcome came from, if any did."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class Mailer:
         reports: Reports,
         delivery: Delivery,
         hostname: str,
-        remotes: Mapping[str, str],
+        remote: Callable[[Order], str],
         chance: Callable[[], float],
         mailed: Callable[[str], None] = lambda _verdict: None,
     ) -> None:
@@ -59,7 +60,7 @@ class Mailer:
         self._reports = reports
         self._delivery = delivery
         self._hostname = hostname
-        self._remotes = remotes
+        self._remote = remote
         self._chance = chance
         self._mailed = mailed
         self._kick = asyncio.Event()
@@ -283,6 +284,7 @@ class Mailer:
         own = [each for each in orders.values() if each.recipient_id == recipient.id]
         members = [each for each in own if each.parent_id is not None] or own
         action = Action(first.action)
+        called = order.request_id or (order.forwarded and order.code)
         merged = any(orders[n.order_id].merged_into for n in notices)
         said = content.said if content else ()
         if merged:
@@ -296,7 +298,7 @@ class Mailer:
             channel=order.channel,
             code=first.code,
             text=first.words,
-            remote=self._remotes.get(order.account, "") if order.request_id else "",
+            remote=self._remote(order),
             phone="" if order.hidden or not order.target.startswith("+") else order.target,
             id=model.show(order.request_id) if order.request_id else "",
             label=order.label,
@@ -304,7 +306,7 @@ class Mailer:
             cost=order.cost,
             members=len(members),
             affected=len({n.order_id for n in notices}) if action is Action.FAILED else len(members),
-            last_attempt=order.sent_at or (order.finished_at or 0 if order.request_id else 0),
+            last_attempt=order.sent_at or (order.finished_at or 0 if called else 0),
             will_retry_until=order.expire_at if action is Action.DELAYED else 0,
             unknown=bool(first.unknown),
             notes=said,
@@ -329,13 +331,4 @@ def way_out(reports: Reports) -> Smarthost | Maildir:
     """Where reports leave: the maildir, or the smarthost (this machine's own where none is set)."""
     if reports.maildir is not None:
         return Maildir(path=str(reports.maildir))
-    smtp = reports.smtp
-    if smtp is None:
-        return Smarthost(host="127.0.0.1", port=25)
-    return Smarthost(
-        host=smtp.host,
-        port=smtp.port,
-        tls={"starttls": "opportunistic", "required": "starttls"}.get(smtp.tls, smtp.tls),  # type: ignore[arg-type]
-        username=smtp.username,
-        password=smtp.password.get_secret_value(),
-    )
+    return smarthost.of(reports.smtp) if reports.smtp is not None else Smarthost(host="127.0.0.1", port=25)

@@ -114,7 +114,7 @@ def _good_news(
     siblings: Sequence[Order],
     reports: Reports,
 ) -> list[Fact]:
-    if order.parent_id is not None or before is state:
+    if order.parent_id is not None or before is state or outcome.passed_on:
         return []
     asked = channels.asks(order.channel)
     wanted = Action.DELIVERED if asked else success_at(reports)
@@ -125,7 +125,9 @@ def _good_news(
     others = [each for each in siblings if each.id != order.id and each.parent_id is None]
     if not all(_went_well(each, wanted) for each in others):
         return []
-    action = Action.DELIVERED if state is State.DELIVERED else Action.RELAYED
+    # the next mail server has it, which is as much as will ever be known here
+    arrived = state is State.DELIVERED and not order.forwarded
+    action = Action.DELIVERED if arrived else Action.RELAYED
     if not owed(mail, recipient, reports, action, asked=asked):
         return []
     return [Fact(order=order, action=action, outcome=outcome)]

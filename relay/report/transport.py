@@ -19,33 +19,17 @@ https://cr.yp.to/proto/maildir.html.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
 
 import aiosmtplib
 
-from relay.report import fields
-
-Tls = Literal["none", "opportunistic", "starttls", "implicit"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Smarthost:
-    """The mail server that reports leave through; `ca` names a file of further authorities."""
-
-    host: str
-    port: int = 25
-    tls: Tls = "none"
-    username: str = ""
-    password: str = field(default="", repr=False)
-    ca: str = ""
-    timeout: float = 60  # seconds for each answer
+from relay.report import fields, smarthost
+from relay.report.smarthost import Smarthost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +70,9 @@ async def deliver(
         return await asyncio.to_thread(_file, Path(where.path), sender=sender, mail=mail, hostname=hostname)
     letter = _Letter(sender=sender, recipient=recipient, mail=mail, narrow=narrow, utf8=utf8)
     try:
-        return await _send(where, letter, hostname=fields.host(hostname) or "localhost")
-    except aiosmtplib.SMTPResponseException as answer:
-        said = f"{answer.code} {answer.message}"
-    except (aiosmtplib.SMTPException, OSError, ValueError) as trouble:
-        said = str(trouble) or type(trouble).__name__
-    if where.password:  # a careless server may echo it
-        said = said.replace(where.password, "***")
-    return Delivery(verdict=Verdict.LATER, text=fields.clean(said))
+        return await _send(where, letter, hostname=hostname)
+    except smarthost.TROUBLES as trouble:
+        return Delivery(verdict=Verdict.LATER, text=smarthost.said(where, trouble))
 
 
 # -- a smarthost --------------------------------------------------------------------------
@@ -108,58 +87,12 @@ class _Letter:
     utf8: bool
 
 
-async def greet(where: Smarthost, *, hostname: str) -> str:
-    """Connect, as for a report: TLS, login, EHLO. What went wrong, "" where nothing did."""
-    client = _client(where, fields.host(hostname) or "localhost")
-    try:
-        await client.connect()
-        await _greet(client)
-        await client.quit()
-    except (aiosmtplib.SMTPException, OSError, ValueError) as trouble:
-        return fields.clean(str(trouble) or type(trouble).__name__)
-    finally:
-        client.close()
-    return ""
-
-
-def _client(where: Smarthost, hostname: str) -> aiosmtplib.SMTP:
-    return aiosmtplib.SMTP(
-        hostname=where.host,
-        port=where.port,
-        local_hostname=hostname,
-        timeout=where.timeout,
-        use_tls=where.tls == "implicit",
-        # Opportunistic TLS takes any certificate: it keeps listeners out, which clear text would not
-        # (RFC 7435). Whoever sends a password, or wants to know the other side, asks for starttls.
-        start_tls=None if where.tls == "opportunistic" else where.tls == "starttls",
-        validate_certs=where.tls != "opportunistic",
-        cert_bundle=where.ca or None,
-        username=where.username or None,
-        password=where.password or None,
-    )
-
-
 async def _send(where: Smarthost, letter: _Letter, *, hostname: str) -> Delivery:
     """One connection, one transaction. Raises on whatever happens outside of MAIL, RCPT and DATA."""
-    client = _client(where, hostname)
-    try:
-        await client.connect()
-        await _greet(client)
+    async with smarthost.connected(where, hostname=hostname) as client:
         delivery = await _transact(client, letter, patience=where.timeout)
-        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-            await client.quit(timeout=min(where.timeout, 5))
+        await smarthost.farewell(client, where.timeout)
         return delivery
-    finally:
-        client.close()
-
-
-async def _greet(client: aiosmtplib.SMTP) -> None:
-    """EHLO, unless STARTTLS or the login needed one already; HELO to those who know no other."""
-    if client.is_ehlo_or_helo_needed:
-        try:
-            await client.ehlo()
-        except aiosmtplib.SMTPHeloError:
-            await client.helo()
 
 
 async def _transact(client: aiosmtplib.SMTP, letter: _Letter, *, patience: float) -> Delivery:

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import re
 
+from relay.message.channels import FORWARD
+from relay.report import forwarded
+
 LANGUAGES = ("en", "ru")
 
 # -- sentences ----------------------------------------------------------------------------
@@ -21,6 +24,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "subject.delayed": "Delayed: {who}",
         "subject.answered": "Answer about {who}",
         "subject.relayed": "Accepted by SMSC: {who}",
+        "subject.forwarded": "Handed to the next mail server: {who}",
         "subject.delivered": "Delivered: {who}",
         "subject.expanded": "Passed on: {who}",
         "subject.several": "{who} and {more} more",
@@ -35,12 +39,14 @@ _WORDS: dict[str, dict[str, str]] = {
         "title.delayed": "DELAYED",
         "title.answered": "ANSWERED",
         "title.relayed": "ACCEPTED BY THE PROVIDER",
+        "title.forwarded": "HANDED TO THE NEXT MAIL SERVER",
         "title.delivered": "DELIVERED",
         "title.expanded": "PASSED ON",
         "entry.phone": "phone {phone}",
         "entry.members": "This concerns {affected} of the {members} recipients behind this address.",
         "entry.provider": "The provider says: {words}",
         "entry.error": "The provider says: error {words}",
+        "entry.server": "The mail server says: {words}",
         "entry.status": "Status: {status}",
         "entry.id": "Number at the provider: {id}",
         "entry.label": "Number given in the mail: {label}",
@@ -75,6 +81,10 @@ _WORDS: dict[str, dict[str, str]] = {
         "answer.roaming": "Roaming: {value}",
         "answer.home": "no, the phone is at home",
         "advice.relayed": "The provider has taken the message on. It is not yet known to have arrived.",
+        "advice.delayed forward": "The mail has not left for the next mail server yet. The relay goes on"
+        " trying; there is no need to send it again.",
+        "advice.forwarded": "The next mail server has taken the mail on, and does not report whether it"
+        " arrives. What goes wrong from here on, that server will tell.",
         "advice.delivered": "The message has arrived. There is nothing to do.",
         "advice.expanded": "The message went on to several recipients; what becomes of each is not part of"
         " this report.",
@@ -85,6 +95,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "subject.delayed": "Задерживается: {who}",
         "subject.answered": "Ответ о {who}",
         "subject.relayed": "Принято SMSC: {who}",
+        "subject.forwarded": "Передано следующему почтовому серверу: {who}",
         "subject.delivered": "Доставлено: {who}",
         "subject.expanded": "Передано дальше: {who}",
         "subject.several": "{who} и ещё {more}",
@@ -99,12 +110,14 @@ _WORDS: dict[str, dict[str, str]] = {
         "title.delayed": "ЗАДЕРЖИВАЕТСЯ",
         "title.answered": "ПОЛУЧЕН ОТВЕТ",
         "title.relayed": "ПРИНЯТО ПРОВАЙДЕРОМ",
+        "title.forwarded": "ПЕРЕДАНО СЛЕДУЮЩЕМУ ПОЧТОВОМУ СЕРВЕРУ",
         "title.delivered": "ДОСТАВЛЕНО",
         "title.expanded": "ПЕРЕДАНО ДАЛЬШЕ",
         "entry.phone": "телефон {phone}",
         "entry.members": "Получателей за этим адресом: {members}, из них это касается: {affected}.",
         "entry.provider": "Ответ провайдера: {words}",
         "entry.error": "Ответ провайдера: ошибка {words}",
+        "entry.server": "Ответ почтового сервера: {words}",
         "entry.status": "Статус: {status}",
         "entry.id": "Номер у провайдера: {id}",
         "entry.label": "Номер, указанный в письме: {label}",
@@ -137,6 +150,10 @@ _WORDS: dict[str, dict[str, str]] = {
         "answer.roaming": "Роуминг: {value}",
         "answer.home": "нет, телефон в домашней сети",
         "advice.relayed": "Провайдер принял сообщение. Дошло ли оно, пока неизвестно.",
+        "advice.delayed forward": "Письмо ещё не ушло на следующий почтовый сервер. Шлюз продолжает попытки,"
+        " отправлять его снова не нужно.",
+        "advice.forwarded": "Следующий почтовый сервер принял письмо и не сообщает, дошло ли оно. Если дальше"
+        " что-то пойдёт не так, об этом сообщит он.",
         "advice.delivered": "Сообщение доставлено. Ничего делать не нужно.",
         "advice.expanded": "Сообщение передано нескольким получателям; судьба каждого в этот отчёт не"
         " входит.",
@@ -264,7 +281,7 @@ def channel(language: str, name: str) -> str:
     return _CHANNELS.get(language, _CHANNELS["en"]).get(name, name)
 
 
-def reason(language: str, *, status: str, code: str, sentence: str) -> str:
+def reason(language: str, *, status: str, code: str, sentence: str, channel: str = "") -> str:
     """The reason in this language: translated where it is a standard one.
 
     Where only its status is known here, the sentence may say more (a file's name, what came
@@ -273,6 +290,8 @@ def reason(language: str, *, status: str, code: str, sentence: str) -> str:
     sentence = _whole(sentence)
     if language != "ru":
         return sentence
+    if channel == FORWARD and (code or status[:1] != "5"):  # else it was we who refused
+        return forwarded.reason_ru(status, sentence)
     number = _LAST_NUMBER.search(code[-40:])
     exact = _REASONS_RU.get(f"{status} {number[1]}", "") if number else ""
     translation = exact or _REASONS_RU.get(status, "")
@@ -304,9 +323,12 @@ def _whole(sentence: str) -> str:
     return f"{sentence[:1].upper()}{sentence[1:]}{stop}"
 
 
-def advice(language: str, group: str, status: str) -> str:
-    """What to do about an entry of this group."""
-    return say(language, f"advice.{_cause(status) if group == 'failed' else group}")
+def advice(language: str, group: str, status: str, channel: str = "") -> str:
+    """What to do about an entry of this group; a mail that was to be forwarded has no phone."""
+    what = _cause(status) if group == "failed" else group
+    if channel == FORWARD:
+        what = forwarded.advice(what)
+    return say(language, f"advice.{what}")
 
 
 def _cause(status: str) -> str:

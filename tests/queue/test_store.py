@@ -769,7 +769,7 @@ PARAMETERS = {
     "targets": ["+1"],
     "states": ["sent"],
     "but": ["ops"],
-} | dict.fromkeys(["key", "now", "many", "mail", "file", "n", "order", "before", "above"], 1)
+} | dict.fromkeys(["key", "rank", "now", "many", "mail", "file", "n", "order", "before", "above"], 1)
 
 
 def steps_of(name, path):

@@ -82,3 +82,30 @@ def test_advice_fits_the_failure(status, key):
 def test_advice_for_what_did_not_fail():
     """Its status does not matter."""
     assert words.say("ru", "advice.delivered") == words.advice("ru", "delivered", "5.1.3")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "begins"),
+    [
+        ("2.0.0", "smtp 250", "Следующий почтовый сервер принял письмо. (Why.)"),
+        ("4.4.1", "", "Связаться со следующим почтовым сервером не удалось. (Why.)"),
+        ("4.2.0", "smtp 450", "Следующий почтовый сервер письмо пока не принял. (Why.)"),
+        ("5.1.1", "smtp 550", "Следующий почтовый сервер отказался принять письмо. (Why.)"),
+        ("5.4.6", "", "Why."),
+    ],
+)
+def test_reasons_of_forwarded_mail_name_no_provider(status, code, begins):
+    """The status tells enough; what we refused ourselves is no mail server's word."""
+    assert begins == words.reason("ru", status=status, code=code, sentence="why", channel="forward")
+
+
+def test_an_odd_status_of_forwarded_mail():
+    """Nothing is made up."""
+    assert "Why." == words.reason("ru", status="9.9.9", code="smtp 1", sentence="why", channel="forward")
+
+
+def test_advice_for_forwarded_mail_speaks_of_no_phone():
+    """What is late, and what had no time left."""
+    assert "mail server" in words.advice("en", "delayed", "4.4.1", "forward")
+    assert words.say("en", "advice.again") == words.advice("en", "failed", "4.4.7", "forward")
+    assert words.say("en", "advice.address") == words.advice("en", "failed", "5.1.1", "forward")

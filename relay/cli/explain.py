@@ -20,7 +20,7 @@ from relay.config import Config, Route
 from relay.message import content, gateway, gsm, orders, recognisers, routes
 from relay.message.routes import Resolved
 from relay.message.wording import SEPARATOR
-from relay.model import Envelope, Letter, Recipient
+from relay.model import Content, Envelope, Letter, Recipient
 from relay.replies import Reply
 from relay.smsc import wire
 from relay.smsc.client import Client, Credentials
@@ -78,7 +78,11 @@ def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) 
         ]
         drafts = [draft for draft in made.drafts if draft.recipient == number]
         for place in dict.fromkeys(draft.content for draft in drafts):
-            told.append(entry | _request(letter, made, [draft for draft in drafts if draft.content == place]))
+            alike = [draft for draft in drafts if draft.content == place]
+            if isinstance(meant, Resolved) and meant.route.smtp is not None:
+                told.append(entry | _forward(meant.route, made.contents[place], alike))
+                continue
+            told.append(entry | _request(letter, made, alike))
             if isinstance(meant, Resolved) and told[-1]["alphabet"]:
                 told[-1]["alphabets"] = _alphabets(config, letter, envelope, meant, number)
     return told
@@ -135,6 +139,17 @@ def _request(letter: Letter, made: orders.Composed, drafts: Sequence[orders.Draf
     }
 
 
+def _forward(route: Route, content_: Content, drafts: Sequence[orders.Draft]) -> dict[str, Any]:
+    """What goes on untouched: no request, nothing that could cost anything."""
+    return {
+        "account": "",
+        "channel": content_.channel,
+        "smarthost": f"{route.smtp.host}:{route.smtp.port}" if route.smtp else "",
+        "recipients": [draft.target for draft in drafts],
+        "rules": list(content_.rules),
+    }
+
+
 def _file(file: model.File) -> dict[str, Any]:
     return {"name": file.name, "type": file.type, "size": file.size}
 
@@ -171,7 +186,7 @@ def _show(told: list[dict[str, Any]]) -> None:
         table.add_row("to", entry["to"])
         if entry["refused"]:
             table.add_row("refused", entry["refused"])
-        for key in ("route", "account", "channel", "alarm", "parts", "price"):
+        for key in ("route", "account", "channel", "alarm", "smarthost", "parts", "price"):
             if entry.get(key):
                 table.add_row(key, str(entry[key]))
         for file in entry.get("files", ()):

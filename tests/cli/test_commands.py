@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from harness import Journey, journey, settings
+from nexthop import nexthop
 
 from relay.cli import main
 from relay.clock import Clock
@@ -285,3 +286,47 @@ def test_help_names_every_command() -> None:
         assert name in told.output
         assert 0 == run(name, "--help").exit_code
     assert 2 == run("dance").exit_code
+
+
+@pytest.mark.asyncio
+async def test_check_greets_the_smarthosts_of_forward_routes(tmp_path: Path) -> None:
+    """Each once; one that does not answer is trouble."""
+    async with nexthop() as hop:
+        smtp = {"host": "127.0.0.1", "port": hop.port}
+        routes = [{"match": f"*@{n}.example", "channel": "forward", "smtp": smtp} for n in ("a", "b")]
+        good = await typed("check", "-c", configured(tmp_path, routes=routes))
+        greeted = hop.connections
+    bad = await typed("check", "-c", configured(tmp_path, routes=routes))
+
+    assert (0, 1) == (good.exit_code, greeted)
+    assert f"forward smarthost 127.0.0.1:{hop.port}: works" in good.output
+    assert 1 == bad.exit_code
+
+
+def test_explain_names_the_smarthost(tmp_path: Path) -> None:
+    """No request, for there is none."""
+    mail = tmp_path / "mail.eml"
+    mail.write_text(MAIL)
+    route = {"match": "*@a.example", "channel": "forward", "smtp": {"host": "mail.example.com", "port": 587}}
+    file = configured(tmp_path, routes=[route])
+    (told,) = json.loads(run("explain", "-c", file, mail, "--to", "Bob@a.example", "--json").output)
+    shown = run("explain", "-c", file, mail, "--to", "Bob@a.example", "--price")
+
+    assert ("forward", "mail.example.com:587", ["Bob@a.example"]) == (
+        told["channel"],
+        told["smarthost"],
+        told["recipients"],
+    )
+    assert "request" not in told
+    assert (0, True) == (shown.exit_code, "mail.example.com:587" in shown.output)
+
+
+def test_forwarding_to_itself_is_a_fault(tmp_path: Path) -> None:
+    """Mail would go round until its trace is too long."""
+    smtp = {"host": "127.0.0.1", "port": 2525}
+    routes = [{"match": "*", "channel": "forward", "smtp": smtp}]
+    listeners = [{"address": "127.0.0.1:2525"}]
+    wrong = run("check", "--offline", "-c", configured(tmp_path, routes=routes, listeners=listeners))
+
+    assert 2 == wrong.exit_code
+    assert "routes[0].smtp: is the relay itself" in wrong.output

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import get_args
 from urllib.parse import urlsplit
 
 from relay.config import units
 from relay.config.document import NOT_FETCHED, Document, Location
-from relay.config.routing import Channel
 from relay.config.setting import EACH, settings
 from relay.config.shape import Config
-
-BUILT_CHANNELS = frozenset(get_args(Channel))
 
 _CONDITIONS = ("networks", "users", "users_file", "require")  # the ones that cannot just be claimed
 
@@ -78,11 +74,6 @@ NOT_BUILT = (
     _warns("web", "callback_secret", so="callbacks are not taken"),
     _warns("web", "public_url", so="callbacks are not taken"),
     _warns("reports", "dkim", so="reports are not signed"),
-    NotBuilt(
-        pattern=("routes", EACH, "channel"),
-        says="is not built yet in this version: its recipients get 550 5.3.3",
-        harmless=lambda value: value in BUILT_CHANNELS,
-    ),
     NotBuilt(
         pattern=("routes", EACH, "accounts"),
         says="only the first account is used in this version",

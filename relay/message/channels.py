@@ -1,8 +1,7 @@
 """The channels: what each kind of message of send.php needs, takes and limits.
 
 One declarative table; the provider's page on sending is its source. Code elsewhere asks the
-table instead of a channel's name. ``built`` tells which channels this version serves: a route
-to another loads with a warning, and its recipients are refused.
+table instead of a channel's name.
 """
 
 from __future__ import annotations
@@ -48,7 +47,6 @@ class Channel:
     name: str
     help: str
     flags: Mapping[str, str] = field(default_factory=dict)
-    built: bool = False
     to: To = To.PHONE
     params: frozenset[str] = _ALL  # parameters of send.php that mean something here
     needs: frozenset[str] = frozenset()  # parameters it can't do without
@@ -71,7 +69,6 @@ _TABLE = (
     Channel(
         name="sms",
         help="a text message",
-        built=True,
         params=_SMS,
         counts_parts=True,
         comment=AUTHOR,
@@ -80,7 +77,6 @@ _TABLE = (
         name="flash",
         help="a text message shown at once and not kept",
         flags={"flash": "1"},
-        built=True,
         params=_SMS,
         counts_parts=True,
         comment=AUTHOR,
@@ -89,7 +85,6 @@ _TABLE = (
         name="bin",
         help="a binary message, its user data header first: hexadecimal digits, or a file of octets",
         flags={"bin": "2"},  # of octets too: `bin=1` would put them into a request that is UTF-8
-        built=True,
         params=_ALL | {"valid"},
         text="{{ body }}",
         form=Form.HEX,
@@ -100,7 +95,6 @@ _TABLE = (
         name="push",
         help="a WAP push: a link and, on the next line, its title",
         flags={"push": "1"},
-        built=True,
         params=_ALL | {"valid"},
         text="{{ body }}",
         form=Form.LINK,
@@ -109,7 +103,6 @@ _TABLE = (
         name="hlr",
         help="a question to the operator about the number; nothing reaches the phone",
         flags={"hlr": "1"},
-        built=True,
         text="",
         form=Form.NOTHING,
         asks=True,
@@ -119,7 +112,6 @@ _TABLE = (
         name="ping",
         help="a message that the phone does not show; tells whether it is switched on",
         flags={"ping": "1"},
-        built=True,
         params=_ALL | {"valid"},
         text="",
         form=Form.NOTHING,
@@ -130,7 +122,6 @@ _TABLE = (
         name="mms",
         help="a multimedia message",
         flags={"mms": "1"},
-        built=True,
         params=_ALL | {"subj", "tinyurl", "valid", "fileurl"},
         takes_files=attached.MMS,
     ),
@@ -138,7 +129,6 @@ _TABLE = (
         name="mail",
         help="an e-mail",
         flags={"mail": "1"},
-        built=True,
         to=To.MAILBOX,
         params=_ALL | {"subj", "tinyurl", "fileurl"},
         needs=frozenset({"subj", "sender"}),
@@ -150,14 +140,12 @@ _TABLE = (
         name="soc",
         help="a message in Odnoklassniki, VKontakte or Mail.Ru Agent",
         flags={"soc": "1"},
-        built=True,
         params=_ALL | {"tinyurl"},
     ),
     Channel(
         name="viber",
         help="a Viber message",
         flags={"viber": "1"},
-        built=True,
         params=_ALL | {"tinyurl", "fileurl"},
         takes_files=attached.VIBER,
         mixes=True,
@@ -166,14 +154,12 @@ _TABLE = (
         name="whatsapp",
         help="a WhatsApp message",
         flags={"whatsapp": "1"},
-        built=True,
         params=_ALL | {"tinyurl", "fileurl"},
     ),
     Channel(
         name="tg",
         help="a confirmation code of 4 to 8 digits in Telegram",
         flags={"tg": "1"},
-        built=True,
         text="{{ body }}",
         form=Form.CODE,
         comment=NONE,  # digits and nothing else
@@ -181,7 +167,6 @@ _TABLE = (
     Channel(
         name="bot",
         help="a message from a Telegram bot, to a number, a nick or #id",
-        built=True,
         to=To.BOT_USER,
         params=_ALL | {"bot", "smsreq", "tinyurl", "fileurl"},
         needs=frozenset({"bot"}),
@@ -190,14 +175,12 @@ _TABLE = (
         name="call",
         help="a voice call: the text is read out, recordings are played",
         flags={"call": "1"},
-        built=True,
         params=_ALL | {"voice", "param", "fileurl"},
         takes_files=attached.CALL,
     ),
     Channel(
         name="forward",
         help="the mail itself, untouched, to another mail server",
-        built=True,
         to=To.MAILBOX,
         params=frozenset(),
         html=True,
@@ -226,15 +209,14 @@ def asks(name: str) -> bool:
 
 def table() -> str:
     """The channels as a Markdown table."""
-    head = "| Channel | What it is | Flags | Own parameters | Files | Comment | Served |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|", *(_row(channel) for channel in _TABLE)])
+    head = "| Channel | What it is | Flags | Own parameters | Files | Comment |"
+    return "\n".join([head, "|---|---|---|---|---|---|", *(_row(channel) for channel in _TABLE)])
 
 
 def _row(channel: Channel) -> str:
     flags = ", ".join(f"`{name}={value}`" for name, value in channel.flags.items())
     own = ", ".join(f"`{name}`" for name in sorted(channel.params - _ALL))
-    served = "yes" if channel.built else "later"
-    cells = [f"`{channel.name}`", channel.help, flags, own, _files(channel), channel.comment, served]
+    cells = [f"`{channel.name}`", channel.help, flags, own, _files(channel), channel.comment]
     return "| " + " | ".join(cell or "–" for cell in cells) + " |"
 
 

@@ -56,8 +56,6 @@ def resolve(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -
     if route is None:
         return replies.NO_SUCH_DOMAIN
     channel = channels.CHANNELS[route.channel]
-    if not channel.built:
-        return not_built(route.channel)
     if not channel.phone:
         return _mailbox(given, route)
     local, _domain = address.split(given)
@@ -74,11 +72,6 @@ def _mailbox(given: str, route: Route) -> Resolved | Reply:
     except address.AddressError as error:
         return replies.reply(553, "5.1.3", str(error))
     return Resolved(route=route, channel=route.channel, targets=(target,))
-
-
-def not_built(channel: str) -> Reply:
-    """The reply for a channel that this version does not serve."""
-    return replies.reply(550, "5.3.3", f"the channel {channel} is not available in this version")
 
 
 def on_route(local: str, route: Route, aliases: Mapping[str, Alias]) -> Resolved | Reply:
@@ -123,8 +116,6 @@ def read_options(
             if value not in ("", "0", "1"):
                 return replies.reply(550, "5.5.4", f"the option {name} takes no value but 0 and 1")
             channel = name if is_on(value) else channel
-    if not channels.CHANNELS[channel].built:
-        return not_built(channel)
     values: dict[str, str] = {}
     for name, value in options:
         if name in channels.OPTION_CHANNELS:

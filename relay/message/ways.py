@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from relay import replies
 from relay.config import Route
 from relay.message import channels, mailbox, params, phone, wording
-from relay.message.routes import Resolved, is_on, not_built, reaches, read_options
+from relay.message.routes import Resolved, is_on, reaches, read_options
 from relay.message.wording import Source, Work
 from relay.model import WHOLE, Auto, Content, File, Letter
 from relay.replies import Reply
@@ -102,8 +102,6 @@ def _chosen(letter: Letter, meant: Resolved, notes: list[str]) -> tuple[str, dic
         return meant.channel, dict(meant.given)
     flags = [name for name, _value in options if name in channels.OPTION_CHANNELS]
     channel = flags[-1] if flags else meant.channel
-    if not channels.CHANNELS[channel].built:
-        return not_built(channel)
     known = channels.CHANNELS[channel].params
     fitting = []
     for option in options:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import runpy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from relay import config
 from relay.config import checks, document, page, prepare, setting
-from relay.config.routing import ALLOWED, KEPT, PARAMETERS
+from relay.config.routing import ALLOWED, KEPT, PARAMETERS, Channel
 from relay.config.shape import Config
 from relay.message import channels, params
 
@@ -152,9 +153,9 @@ def test_options_are_the_ones_that_messages_know():
     assert {*params.NAMES, *channels.OPTION_CHANNELS} == set(ALLOWED)
 
 
-def test_the_channels_built_are_the_ones_that_messages_build():
-    """A channel warns exactly as long as the message room has not built it."""
-    assert {name for name, each in channels.CHANNELS.items() if each.built} == set(checks.BUILT_CHANNELS)
+def test_the_channels_of_routes_are_the_ones_that_messages_serve():
+    """A route may name every channel of the message room and no other."""
+    assert set(channels.CHANNELS) == set(get_args(Channel))
 
 
 @pytest.mark.parametrize("one", checks.NOT_BUILT, ids=[".".join(one.pattern) for one in checks.NOT_BUILT])

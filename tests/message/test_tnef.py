@@ -74,6 +74,14 @@ def test_properties_are_read_whatever_stands_between_them(raw, plain, html):
     assert (plain, html, True) == (found.plain, found.html, found.whole)
 
 
+def test_without_a_code_page_the_charset_of_the_internet_holds():
+    """Its number is a property of the mail."""
+    found = mail_properties(
+        a_property(outlook.LONG, 0x3FDE, 20866), a_property(outlook.OCTETS, 0x1000, "ТЕХ".encode("koi8-r"))
+    )
+    assert tnef.read(stream(found, page=0), 1000).plain == "ТЕХ"
+
+
 def test_files_are_named_by_their_long_names():
     """Properties know the name, the octets and the content id better than the attributes."""
     made = a_file(

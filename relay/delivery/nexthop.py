@@ -140,9 +140,10 @@ class _Transaction:
 
     async def _data(self, head: bytes, recipients: Iterable[Recipient]) -> None:
         answer = await self._say(b"DATA")
-        if answer.code == _GO_ON:
+        asked = answer.code == _GO_ON
+        if asked:
             answer = await self._mail(head)
-        if answer.code not in _TAKEN:
+        if not asked or answer.code not in _TAKEN:  # a 2xx to DATA itself takes nothing
             self.tell(self._answered(answer, "mail"), recipients)
             return
         dsn = self._client.supports_extension("dsn")

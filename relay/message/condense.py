@@ -52,11 +52,13 @@ class _Mail:
 
     def __init__(self, letter: model.Letter, body: str) -> None:
         self._letter = letter
-        self._lines: dict[str, list[str]] = {"body": _lines(body)}
+        self._body = body
+        self._lines: dict[str, list[str]] = {}
 
     def lines(self, place: str) -> list[str]:
         if place not in self._lines:
-            self._lines[place] = [line for each in self._values(place) for line in [_plain(each)] if line]
+            values = _lines(self._body) if place == "body" else self._values(place)
+            self._lines[place] = [line for each in values for line in [_plain(each)] if line]
         return self._lines[place]
 
     def _values(self, place: str) -> list[str]:
@@ -72,8 +74,7 @@ class _Mail:
 
 
 def _lines(body: str) -> list[str]:
-    lines = text.printable(body[:MOST_CHARS]).split("\n", MOST_LINES)[:MOST_LINES]
-    return [line for each in lines if (line := _plain(each))]
+    return text.printable(body[:MOST_CHARS]).split("\n", MOST_LINES)[:MOST_LINES]
 
 
 def _plain(line: str) -> str:

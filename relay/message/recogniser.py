@@ -146,7 +146,7 @@ class _Form:
                 self.page.fault(here, "holds no pattern; write one or remove it")
             for at, source in enumerate(sources if isinstance(sources, list) else []):
                 found += self.pattern((*here, at), place, source)
-        return tuple(found)
+        return tuple(sorted(found, key=lambda pattern: pattern.place == "body"))  # its many lines last
 
     def read(self) -> tuple[Pattern, ...]:
         value = self.page.values.get("read", [])

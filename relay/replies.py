@@ -61,13 +61,11 @@ IDLE = Reply(421, "4.4.2", "idle for too long, closing")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors, closing")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients, send the rest in another mail")
 
-ALONE = Reply(452, "4.5.3", "send@ is a mail's only recipient, send the rest in another mail")
-
 # 5xx: the same mail will never pass
 NOT_ALLOWED = Reply(550, "5.7.1", "this relay takes no mail from here; `senders` decides who may send")
 SENDER_NOT_ALLOWED = Reply(550, "5.7.1", "this sender may not use this relay")
 WRONG_CREDENTIALS = Reply(554, "5.7.8", "the login and password in the mail are those of no account here")
-CREDENTIALS = Reply(554, "5.7.0", "a mail to send@ holds credentials, it goes to nobody else")
+CREDENTIALS = Reply(550, "5.7.0", "a mail to send@ holds credentials, it goes to nobody else")
 NO_SUCH_DOMAIN = Reply(550, "5.1.2", "no route for this domain")
 NO_MAILBOX = Reply(550, "5.1.1", "no mailboxes here, write to the operator's own address")
 TOO_LARGE = Reply(552, "5.3.4", "the mail is too large")

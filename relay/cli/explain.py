@@ -56,7 +56,7 @@ def explain(
 def charset_for(config: Config, to: tuple[str, ...]) -> str:
     """Of a mail that names none: the provider's own grammar has another one than the rest."""
     found = [routes.resolve(each, config.routes, config.aliases) for each in to]
-    return gateway.CHARSET if any(isinstance(each, Resolved) and each.gateway for each in found) else ""
+    return gateway.CHARSET if routes.by_command(found) else ""
 
 
 def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) 
                 told.append(entry | _forward(meant.route, made.contents[place], alike))
                 continue
             told.append(entry | _request(letter, made, alike))
-            if isinstance(meant, Resolved) and told[-1]["alphabet"]:
+            if isinstance(meant, Resolved) and told[-1]["alphabet"] and not meant.gateway:
                 told[-1]["alphabets"] = _alphabets(config, letter, envelope, meant, number)
     return told
 

@@ -163,7 +163,8 @@ class Asking:
             after = plan.step(self._delivery.poll, request.asks)
             await self._ask_again(request, self._now() + after, 0)
             return
-        sent = Sent(outcome=outcomes.accepted(), each=found, members=tuple(found))
+        members = tuple(found) if all(map(plan.is_group, open_)) else ()
+        sent = Sent(outcome=outcomes.accepted(), each=found, members=members)
         news = [news_of(order.id, sent.outcome) for order in open_]
         await self._sending.taken(request, open_, sent, news)
 
@@ -236,7 +237,7 @@ class Asking:
         return money[0] if money else None
 
     async def _poll_group(self, order: Order) -> Outcome | None:
-        """A group whose members the answer did not tell: the history may."""
+        """A group whose members the answer did not tell, or a bot's user: the history may."""
         if await self._store.members([order.id]):
             await self._settler.surely([self._poll_later(order)])
             return None
@@ -244,6 +245,14 @@ class Asking:
         if isinstance(found, Outcome):
             await self._settler.surely([self._poll_later(order)])
             return found
+
+        if not plan.is_group(order):  # a bot's user: what is under the order's own id is about it alone
+            known = next(iter(found.values()), None)
+            final = known is not None and known.kind not in (Kind.ABSENT, Kind.NOTHING, Kind.ACCEPTED)
+            await self._settler.surely(
+                [news_of(order.id, known) if known and final else self._poll_later(order)]
+            )
+            return None
 
         def add(change: Change) -> None:
             for phone in found:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from relay.message import address
 from relay.model import MINUTE, SECOND, Rest
 from relay.queue.rows import Order, Request, RequestState
 
@@ -161,8 +162,13 @@ def _asks(requests: Sequence[Request], room: int, *, mass: bool) -> tuple[list[R
 
 
 def askable(order: Order) -> bool:
-    """Whether the provider can be asked about the order by its target: not about a group."""
-    return together(order) or "@" in order.target
+    """Whether the provider can be asked about the order by its target: a number or a mail address."""
+    return together(order) or "@" in order.target[1:]
+
+
+def is_group(order: Order) -> bool:
+    """Whether the order is for a group, whose members become orders under it."""
+    return address.is_group(order.target)
 
 
 def _polls(due: Sequence[Order], room: int, *, mass: bool) -> list[list[Order]]:

@@ -144,6 +144,8 @@ class Sending:
 
     def _accepted(self, order: Order, sent: Sent, share: int) -> News:
         own = sent.each.get(order.target, sent.outcome)
+        if len(sent.each) == 1 and not plan.askable(order) and not plan.is_group(order):
+            own = next(iter(sent.each.values()))  # a bot's user, whatever the provider calls it
         columns: dict[str, Any] = {"parts": share} if share and own.kind is Kind.ACCEPTED else {}
         cost = own.cost or (sent.outcome.cost if len(sent.each) <= 1 else "")
         if cost:
@@ -162,7 +164,7 @@ class Sending:
         self.close(request, change)
         born.clear()
         for group in orders:
-            if plan.askable(group):
+            if not plan.is_group(group):
                 continue
             for phone in sent.members:
                 row = member_row(self._store.new_id(), group, phone, self._now(), self._delivery.poll)

@@ -76,13 +76,6 @@ def parse(local: str) -> Parsed:
     return Parsed(recipient=recipient, options=tuple(_option(each) for each in tail))
 
 
-def parse_softly(local: str) -> str:
-    """The recipient that a local part names, in lower case; "" where it names none."""
-    with contextlib.suppress(AddressError):
-        return parse(local).recipient.lower()
-    return ""
-
-
 def print_(parsed: Parsed) -> str:
     """The local part that `parse` reads as `parsed`, quoted where it has to be."""
     text = parsed.recipient + "".join(
@@ -183,8 +176,11 @@ def is_bot_user(text: str) -> bool:
 
 
 def bot_user(text: str) -> str:
-    """A nick, with or without its @, or an #id, as the provider is given it; "" for anything else."""
-    written = text if text[:1] in ("@", "#") else f"@{text}"
+    """A nick, with or without its @, or an #id, as the provider is given it; "" for anything else.
+
+    Telegram knows nicks in any case.
+    """
+    written = (text if text[:1] in ("@", "#") else f"@{text}").lower()
     return written if is_bot_user(written) else ""
 
 

@@ -94,6 +94,6 @@ def buttons(said: str) -> None:
             raise FormError(f"a button's text has 1 to {_BUTTON_TEXT} characters")
 
 
-def is_menu(said: str) -> bool:
-    """Whether the text holds a voice menu, of which nothing can be cut off."""
-    return _MENU.search(said) is not None
+def commands(said: str) -> bool:
+    """Whether the text holds a menu or a button, of which nothing can be cut off."""
+    return _MENU.search(said) is not None or _BUTTON.search(said) is not None

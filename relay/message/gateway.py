@@ -111,15 +111,16 @@ def _given(ident: str) -> str:
 def _channel(format_: str) -> str:
     if not format_:
         return _FORMATS[0]
-    if not format_.isascii() or not format_.isdigit() or int(format_) >= len(_FORMATS):
+    if not re.fullmatch("[0-9]{1,2}", format_, re.ASCII) or int(format_) >= len(_FORMATS):
         raise GatewayError(f"format is a number from 0 to {len(_FORMATS) - 1}")
     return _FORMATS[int(format_)]
 
 
 def _common(channel: str, moment: str, translit: str) -> dict[str, str]:
     time, _, tz = moment.partition(",")
-    given = {"time": time.strip(), "tz": tz.strip(), "translit": translit.strip()}
-    return _checked(channel, {name: value for name, value in given.items() if value not in ("", "0")})
+    time = "" if time.strip() == "0" else time.strip()
+    given = {"time": time, "tz": tz.strip(), "translit": translit.strip()}
+    return _checked(channel, {name: value for name, value in given.items() if value})
 
 
 def _sender(channel: str, sender: str) -> dict[str, str]:
@@ -150,6 +151,7 @@ def _phones(written: str) -> tuple[str, ...]:
 def _list(rest: str, channel: str, sender: str, common: Mapping[str, str]) -> list[Line]:
     """The lines of a list, each with a sender and a time zone of its own where it names them."""
     lines: list[Line] = []
+    people = 0
     for number, written in enumerate((each for each in rest.split("\n") if each.strip()), start=1):
         head = _HEAD.match(written)
         line = _LINE.match(written[head.end() :] if head else written)
@@ -164,8 +166,9 @@ def _list(rest: str, channel: str, sender: str, common: Mapping[str, str]) -> li
                 params={**common, **named, **zone},
             )
         )
+        people += len(lines[-1].phones)
+        if people > _MOST_LINES:
+            raise GatewayError(f"the list is too long: one mail takes {_MOST_LINES} recipients")
     if not lines:
         raise GatewayError("the list is empty: write phones:mes, a line for each text")
-    if sum(len(line.phones) for line in lines) > _MOST_LINES:
-        raise GatewayError(f"the list is too long: one mail takes {_MOST_LINES} recipients")
     return lines

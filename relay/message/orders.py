@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 
 from relay import model, replies
 from relay.config import Account, Route
-from relay.message import address, channels, gateway, params, routes, ways
+from relay.message import address, bodies, channels, gateway, params, places, routes, ways
 from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
 from relay.message.wording import SEPARATOR, Source
 from relay.model import WHOLE, Alarm, Content, Envelope, File, Letter, Target
 from relay.replies import Reply
 
-_SHOWN = ("subj", "sender")  # parameters that a mailbox shows
-_MOMENTS = ("time", "tz", "period", "freq")  # parameters that make it another message
+_APART = ("time", "tz", "period", "freq", "subj", "fileurl", "bot")
+"""Parameters that make the same text another message for the person who gets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def compose(
     """
     board = _Board(letter.from_ or envelope.sender or fallback_sender, now)
     source = Source(letter, recognisers)
-    secret = any(isinstance(meant, Resolved) and meant.gateway for meant in resolved)
+    secret = routes.by_command(resolved)
     for number, meant in enumerate(resolved):
         if isinstance(meant, Reply):
             board.refuse(number, meant)
@@ -172,7 +172,7 @@ def _obey(
 ) -> None:
     """The orders of a mail to send@: whoever knows an account's credentials may set everything."""
     try:
-        command = gateway.parse(letter.readable or letter.plain)
+        command = gateway.parse(_command_of(letter))
     except gateway.GatewayError as error:
         board.refuse(number, replies.reply(554, "5.6.0", str(error)), meant.channel)
         return
@@ -191,6 +191,17 @@ def _obey(
         targets = list(_reached(board, number, command, line, route))
         if targets:
             board.add(number, source, replace(board_line, targets=tuple(targets)), label=command.id)
+
+
+def _command_of(letter: Letter) -> str:
+    """The text that holds the command; raises GatewayError where not all of it was read.
+
+    Files have no places in a list: they go along at the end.
+    """
+    text = letter.readable or letter.plain
+    if len(text) >= bodies.TEXT:
+        raise gateway.GatewayError("the mail is too long for a command")
+    return places.without(text)
 
 
 def _reached(
@@ -220,7 +231,7 @@ def _way(place: int, content: Content, letter: Letter, route: Route, now: int) -
     form = json.dumps(sorted(content.params.items()))
     comments = channels.CHANNELS[content.channel].comment != channels.NONE
     heard = content.text.split(SEPARATOR)[0] if comments else content.text
-    apart = _SHOWN + _MOMENTS if content.channel == "mail" else _MOMENTS
+    apart = _APART + (("sender",) if content.channel == "mail" else ())
     moment = [f"{name}={content.params[name]}" for name in apart if name in content.params]
     return _Way(
         place,

@@ -35,9 +35,9 @@ def for_phone(work: Work) -> Content | Reply:
             case Form.HEX:
                 return _binary(work)
             case Form.LINK:
-                return _said(work, forms.push(places.without(work.source.readable), work.letter.subject))
+                return _link(work)
             case Form.CODE:
-                return _content(work, forms.code(_filled(work, places.without(work.source.readable))))
+                return _content(work, forms.code(_plainly(work)))
             case Form.WORDS:
                 return _words(work)
     except forms.FormError as error:
@@ -75,8 +75,10 @@ def _said(work: Work, said: str, comment: str = "") -> Content | Reply:
     if "subj" in work.channel.params and not places.words(said):
         work.params.setdefault("subj", _NO_SUBJECT)
     short, order, was_cut = _cut(said, work)
-    if was_cut and work.route.macros and forms.is_menu(said):
-        return replies.reply(554, "5.6.0", f"a voice menu can't be cut: write {MAX_CHARS} characters at most")
+    if was_cut and work.route.macros and forms.commands(said):
+        return replies.reply(
+            554, "5.6.0", f"a text with a menu or a button can't be cut: write {MAX_CHARS} characters at most"
+        )
     said = commented(places.numbered(short, order), [comment, route_comment(work)], work)
     return _content(work, said, order)
 
@@ -101,9 +103,23 @@ def _content(work: Work, said: str, order: tuple[int, ...] = (), parts: int = 0)
 # -- forms --------------------------------------------------------------------------------
 
 
+def _plainly(work: Work) -> str:
+    """What the route's template makes of the text, its files left out."""
+    return places.without(_filled(work, _body(work)[0]))
+
+
+def _link(work: Work) -> Content | Reply:
+    """A WAP push; an address that the provider would obey is refused, since changed it is another."""
+    mes = forms.push(_plainly(work), work.letter.subject)
+    link = mes.split("\n", 1)[0]
+    if harmless(link, work) != link:
+        raise forms.FormError("this address is one that the provider itself would fetch or obey")
+    return _said(work, mes)
+
+
 def _binary(work: Work) -> Content | Reply:
     """A binary message: of the mail's text, or of its only file where the text is empty."""
-    body = places.without(work.source.readable)
+    body = places.without(_filled(work, work.source.readable))
     if not body.strip() and work.files:
         file = work.letter.files[work.files[0]]
         if file.path or file.size > MAX_CHARS // 2:
@@ -151,7 +167,7 @@ def _body(work: Work) -> tuple[str, str]:
         comment = places.without(comment)
         if comment:
             work.note(f"kept as a comment, not sent to the phone: {quoted(comment)}")
-    if work.route.trim and not (work.route.macros and forms.is_menu(body)):  # its end is not a signature
+    if work.route.trim and not (work.route.macros and forms.commands(body)):  # its end is not a signature
         body, cut = trim.trim(body, work.letter.subject)
         if cut:
             work.note(f"cut off: {', '.join(cut)}")

@@ -48,6 +48,11 @@ def find(given: str, routes: Sequence[Route]) -> Route | None:
     return next((route for route in routes if _pattern(route.match).match(plain)), None)
 
 
+def by_command(resolved: Sequence[Resolved | Reply]) -> bool:
+    """Whether a mail to these holds a command in the provider's own grammar, and with it credentials."""
+    return any(isinstance(each, Resolved) and each.gateway for each in resolved)
+
+
 def resolve(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -> Resolved | Reply:
     """What the address means, or the reply that says why it means nothing here."""
     if "@" not in given:
@@ -59,7 +64,7 @@ def resolve(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -
     if not channel.phone:
         return _mailbox(given, route)
     local, _domain = address.split(given)
-    if route.gateway and address.parse_softly(local) == gateway.MAILBOX:
+    if route.gateway and local.lower() == gateway.MAILBOX:
         return Resolved(route=route, channel=route.channel, targets=(), gateway=True)
     return on_route(local, route, aliases)
 
@@ -181,7 +186,7 @@ def _members(name: str, aliases: Mapping[str, Alias], region: str, seen: set[str
         elif address.is_group(member):
             found.append(member.lower())
         elif address.is_bot_user(member):
-            found.append(member)
+            found.append(address.bot_user(member))
         else:
             found.append(address.number(member, region))
     return found

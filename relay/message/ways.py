@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from relay import replies
 from relay.config import Route
-from relay.message import channels, mailbox, params, phone, wording
+from relay.message import channels, mailbox, neutral, params, phone, wording
 from relay.message.routes import Resolved, is_on, reaches, read_options
 from relay.message.wording import Source, Work
 from relay.model import WHOLE, Auto, Content, File, Letter
@@ -43,7 +43,9 @@ def content(source: Source, meant: Resolved, sender: str) -> Content | Reply:
     own = _fitting(route, name, notes)
     rules = [*_reasons(meant, name, own, asked), *notes]
     work = Work(source, route, channel, {**own, **asked}, (), notes, rules)
-    why = params.agree(work.params) or _missing(work)
+    if "subj" in asked:
+        work.params["subj"] = wording.harmless(asked["subj"], work)
+    why = params.agree(work.params) or _missing(work) or _forbidden(work, asked)
     if why:
         return replies.reply(550, "5.5.4", why)
     files = _files(work)
@@ -73,10 +75,18 @@ def _reasons(meant: Resolved, channel: str, own: Mapping[str, str], asked: Mappi
     return found
 
 
+def _forbidden(work: Work, asked: Mapping[str, str]) -> str:
+    """Why an author may not have a file fetched: those kept at the provider are the account's own."""
+    url = asked.get("fileurl", "")
+    if work.route.macros or neutral.neutralise(url) == url:
+        return ""
+    return "fileurl: files that are kept at the provider are not for the authors of mails"
+
+
 def _missing(work: Work) -> str:
     """Which parameter the channel can't do without, "" where none lacks; `mail` has stand-ins."""
     needs = work.channel.needs - work.params.keys() if work.channel.phone else ()
-    return "".join(f"{name}: {work.channel.name} can't do without it" for name in sorted(needs))
+    return "; ".join(f"{name}: {work.channel.name} can't do without it" for name in sorted(needs))
 
 
 # -- channel and parameters ---------------------------------------------------------------
@@ -137,10 +147,14 @@ def _from_headers(letter: Letter, meant: Resolved, notes: list[str]) -> Sequence
         if name in channels.OPTION_CHANNELS:
             if not fixed and is_on(word):
                 found.append((name, word))
-        elif name in params.NAMES:
+        elif name in params.NAMES and (
+            channels.CHANNELS[meant.route.channel].phone or name in meant.route.allow
+        ):
             found.append((name, word))
-        elif name not in channels.CHANNELS:
-            notes.append(f"X-SMSC-{name[:40]} was passed over: it is no parameter of a message")
+        elif name in params.NAMES:
+            notes.append(f"X-SMSC-{name} was passed over: it is not allowed on this route")
+        else:
+            notes.append(f"X-SMSC-{name[:40]} was passed over: it is nothing that a header may set")
     return found
 
 

@@ -62,7 +62,7 @@ def change_for(
     change = Change()
     key = repeat_key(envelope, letter)
     change.once = (key, mail_id, now) if key else None
-    mail = _mail(envelope, letter, mail_id, now, size, full_id)
+    mail = _mail(envelope, letter, mail_id, now, size, full_id, secret=composed.secret)
     change.insert(schema.mail, **asdict(mail))
     intake = Intake(change=change, mail=mail)
     for position, each in enumerate(envelope.recipients):
@@ -93,7 +93,16 @@ def change_for(
     return intake
 
 
-def _mail(envelope: Envelope, letter: Letter, mail_id: int, now: int, size: int, full_id: int | None) -> Mail:
+def _mail(
+    envelope: Envelope,
+    letter: Letter,
+    mail_id: int,
+    now: int,
+    size: int,
+    full_id: int | None,
+    *,
+    secret: bool,
+) -> Mail:
     return Mail(
         id=mail_id,
         received_at=now,
@@ -102,7 +111,7 @@ def _mail(envelope: Envelope, letter: Letter, mail_id: int, now: int, size: int,
         verified=int(envelope.verified),
         peer=envelope.peer,
         helo=envelope.helo,
-        subject=letter.subject,
+        subject="" if secret else letter.subject,
         message_id=letter.message_id,
         auto=letter.auto.value,
         digest=letter.digest,
@@ -110,7 +119,7 @@ def _mail(envelope: Envelope, letter: Letter, mail_id: int, now: int, size: int,
         envid=envelope.envid,
         utf8=int(envelope.utf8),
         size=size,
-        head=letter.head if envelope.sender else b"",
+        head=letter.head if envelope.sender and not secret else b"",
         full_id=full_id,
         notes=as_json(list(letter.notes)),
     )

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from relay import model
 from relay.config import Delivery, Reports
+from relay.message import channels
 from relay.model import HOUR, MINUTE, SECOND, Auto
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
@@ -263,11 +264,16 @@ class Mailer:
         orders: Sequence[Order],
         contents: Mapping[int, Content],
     ) -> list[Entry]:
-        """An entry for each recipient and fate: all orders that met the same one together."""
-        grouped: dict[tuple[int, str, int, str, str], list[Notice]] = {}
-        for n in notices:
-            grouped.setdefault((n.recipient_id, n.action, n.unknown, n.status, n.code), []).append(n)
+        """An entry for each recipient and fate: all orders that met the same one together.
+
+        But those whom the sender named himself, and answers, stand by themselves.
+        """
+        grouped: dict[tuple[int, str, int, str, str, int], list[Notice]] = {}
         by_id = {order.id: order for order in orders}
+        for n in notices:
+            order = by_id[n.order_id]
+            alone = order.id if _named(order) or channels.asks(order.channel) else 0
+            grouped.setdefault((n.recipient_id, n.action, n.unknown, n.status, n.code, alone), []).append(n)
         ordered = sorted(grouped.items(), key=lambda item: recipients[item[0][0]].position)
         return [self._entry(row, recipients[key[0]], by_id, contents) for key, row in ordered]
 
@@ -282,7 +288,8 @@ class Mailer:
         order = orders[first.order_id]
         content = contents.get(order.content_id or 0)
         own = [each for each in orders.values() if each.recipient_id == recipient.id]
-        members = [each for each in own if each.parent_id is not None] or own
+        below = [each for each in own if each.parent_id is not None]
+        members = below or ([order] if _named(order) else own)
         action = Action(first.action)
         called = order.request_id or (order.forwarded and order.code)
         merged = any(orders[n.order_id].merged_into for n in notices)
@@ -305,13 +312,20 @@ class Mailer:
             parts=order.parts or (content.parts if content else 0),
             cost=order.cost,
             members=len(members),
-            affected=len({n.order_id for n in notices}) if action is Action.FAILED else len(members),
+            affected=len({n.order_id for n in notices})
+            if action is Action.FAILED or channels.asks(order.channel)
+            else len(members),
             last_attempt=order.sent_at or (order.finished_at or 0 if called else 0),
             will_retry_until=order.expire_at if action is Action.DELAYED else 0,
             unknown=bool(first.unknown),
             notes=said,
             excerpt=_excerpt(content),
         )
+
+
+def _named(order: Order) -> bool:
+    """The sender named this very phone: it is no member of an alias or a group."""
+    return not order.hidden and order.parent_id is None
 
 
 def _excerpt(content: Content | None) -> str:

@@ -50,7 +50,7 @@ def owed(
     if not mail.sender or not mail.verified or mail.auto in (Auto.REPLIED, Auto.REPORT):
         return False
     wishes = recipient.wishes
-    if asked and not wishes and action is not Action.DELAYED:
+    if asked and not wishes - {Notify.DELAY} and action is not Action.DELAYED:
         return True
     if unknown or action is Action.FAILED:
         return Notify.FAILURE in wishes if wishes else reports.failure
@@ -114,15 +114,18 @@ def _good_news(
     siblings: Sequence[Order],
     reports: Reports,
 ) -> list[Fact]:
-    if order.parent_id is not None or before is state or outcome.passed_on:
-        return []
     asked = channels.asks(order.channel)
+    is_group = any(each.parent_id == order.id for each in siblings)
+    as_a_whole = is_group if asked else order.parent_id is not None
+    if as_a_whole or before is state or outcome.passed_on:
+        return []  # a group is told of as a whole, but each answer by itself
     wanted = Action.DELIVERED if asked else success_at(reports)
     if wanted is Action.DELIVERED and state is State.SENT:
         return []
     if wanted is Action.RELAYED and state is State.DELIVERED and before is State.SENT:
         return []  # told when it was accepted
     others = [each for each in siblings if each.id != order.id and each.parent_id is None]
+    others = [] if asked or not order.hidden else others  # whom the sender named is told of by itself
     if not all(_went_well(each, wanted) for each in others):
         return []
     # the next mail server has it, which is as much as will ever be known here

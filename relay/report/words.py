@@ -8,6 +8,7 @@ quoted as it is rather than lost.
 
 from __future__ import annotations
 
+import json
 import re
 
 from relay.message.channels import FORWARD
@@ -295,6 +296,8 @@ def reason(language: str, *, status: str, code: str, sentence: str, channel: str
     number = _LAST_NUMBER.search(code[-40:])
     exact = _REASONS_RU.get(f"{status} {number[1]}", "") if number else ""
     translation = exact or _REASONS_RU.get(status, "")
+    if not code and "ровайдер" in translation and not status.startswith("2."):
+        translation = ""  # we refused it ourselves
     if exact or (translation and status.startswith("2.")):
         return translation
     return " ".join(filter(None, (translation, f"({sentence})" if translation and sentence else sentence)))
@@ -303,17 +306,19 @@ def reason(language: str, *, status: str, code: str, sentence: str, channel: str
 def answer(language: str, channel: str, sentence: str, found: str, *, good: bool) -> tuple[str, list[str]]:
     """What a question about a number brought: its state in a sentence, then what else is known.
 
-    `found` is what an HLR query found, under the provider's names, as in `net=MTS; cn=Russia`.
+    `found` is what an HLR query found, as `outcomes.looked_up` keeps it.
     """
     state = say(language, f"answer.{channel}") if good else say(language, "answer.no", why=sentence)
-    facts = dict(each.strip().split("=", 1) for each in found.split(";") if "=" in each)
-    if not facts:
+    try:
+        facts = {str(name): str(value) for name, value in json.loads(found).items()}
+    except (ValueError, AttributeError):
         return state, []
     code = " ".join(filter(None, (facts.get("mcc"), facts.get("mnc"))))
     operator = " ".join(filter(None, (facts.get("net"), f"({code})" if code else "")))
     abroad = ", ".join(filter(None, (facts.get("rnet"), facts.get("rcn"))))
     lines = {"operator": operator, "country": facts.get("cn", "")}
-    lines["roaming"] = abroad or (say(language, "answer.home") if good else "")
+    home = good and {"rnet", "rcn"} <= facts.keys()  # where nothing is said of roaming, nothing is known
+    lines["roaming"] = abroad or (say(language, "answer.home") if home else "")
     return state, [say(language, f"answer.{key}", value=value) for key, value in lines.items() if value]
 
 

@@ -245,7 +245,8 @@ class Client:
 
     def _status(self, line: wire.StatusLine) -> Outcome:
         outcome = outcomes.for_status(line.status, line.err, self._credentials.struck_from(line.name))
-        return outcomes.looked_up(replace(outcome, cost=line.cost), line.lookup)
+        lookup = {name: self._credentials.struck_from(value) for name, value in line.lookup.items()}
+        return outcomes.looked_up(replace(outcome, cost=line.cost), lookup)
 
 
 def _sent(answer: wire.Accepted, phones: Sequence[str]) -> Sent:

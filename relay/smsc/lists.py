@@ -2,7 +2,8 @@ r"""`list` requests: several texts to several phones in one call (vendor: sendin
 
 A line is ``phones:mes``; lines end at a line end, so that one inside a text is written ``\n``.
 That has no escape of its own, and how the provider reads other backslashes is not published: a
-text that holds one goes alone. So does what has no text, and what goes to a group or a nick.
+text that holds one goes alone. So does one with a bar, since the page's other form of a line is
+``sender,tz|phones:mes``; what has no text; and what goes to a group or a nick.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _PHONES = re.compile(r"\+[0-9]{7,15}\Z")
 
 def fits(phones: Sequence[str], text: str) -> bool:
     """Whether a list can say this: only numbers, and a text that reads back as it was written."""
-    return bool(text) and "\\" not in text and bool(phones) and all(map(_PHONES.match, phones))
+    return bool(text) and not {"\\", "|"} & {*text} and bool(phones) and all(map(_PHONES.match, phones))
 
 
 def line(phones: Sequence[str], text: str) -> str:

@@ -8,11 +8,13 @@ says at least that the provider has it. Text from the provider is cleaned before
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from relay.model import Kind, Outcome, Rest
 
+_LONGEST_NAME = 40  # characters of an operator's or a country's name
 _LONGEST = 300  # characters of the provider's own text that are kept
 
 
@@ -229,11 +231,11 @@ def unknown(last: Outcome | None = None) -> Outcome:
 
 
 def looked_up(outcome: Outcome, found: Mapping[str, str]) -> Outcome:
-    """The outcome of an HLR query with what it found, under the provider's names."""
-    said = {name: " ".join(clean(value).replace(";", ",").split()) for name, value in found.items()}
-    if not any(said.values()):
+    """The outcome of an HLR query with what it found, JSON under the provider's names."""
+    if not {"net", "cn"} & found.keys():  # statuses of other messages may bear its codes too
         return outcome
-    return replace(outcome, text="; ".join(f"{name}={value}" for name, value in said.items()))
+    said = {name: clean(value)[:_LONGEST_NAME] for name, value in found.items()}
+    return replace(outcome, text=json.dumps(said, ensure_ascii=False))
 
 
 def about_question(outcome: Outcome) -> Outcome:

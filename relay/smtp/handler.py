@@ -82,14 +82,13 @@ class Handler:
         resolved = self._resolve(recipient)
         if isinstance(resolved, Reply):
             return resolved
-        if envelope.recipients and (resolved.gateway or self._by_command(envelope)):
-            return replies.ALONE
+        if self._by_command(envelope):
+            return replies.CREDENTIALS  # not 452: it would be tried again alone, and the text sent
         return replies.RECIPIENT_OK
 
     def _by_command(self, envelope: Envelope) -> bool:
         """Whether the mail holds a command in the provider's grammar, and with it credentials."""
-        found = [self._resolve(recipient) for recipient in envelope.recipients[:1]]
-        return any(isinstance(each, Resolved) and each.gateway for each in found)
+        return routes.by_command([self._resolve(recipient) for recipient in envelope.recipients])
 
     async def on_data(self, session: Session, envelope: Envelope, body: Body) -> Reply | Sequence[Reply]:
         """Read, compose, store; the 250 comes after the commit."""
@@ -156,8 +155,10 @@ class Handler:
         if not composed.drafts and not lmtp:
             return _worst([refusal.reply for refusal in composed.refusals])
         if lmtp:
-            refused = {refusal.recipient: refusal.reply for refusal in composed.refusals}
-            served = replace(composed, refusals=())
+            served_too = {draft.recipient for draft in composed.drafts}  # of send@: some of its phones
+            reported = tuple(each for each in composed.refusals if each.recipient in served_too)
+            refused = {each.recipient: each.reply for each in composed.refusals if each not in reported}
+            served = replace(composed, refusals=reported)
             answer = await self._store_mail(envelope, letter, served, body, now) if served.drafts else None
             fine = answer or replies.OK
             return [refused.get(n, fine) for n in range(len(envelope.recipients))]

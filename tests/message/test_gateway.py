@@ -29,14 +29,20 @@ def parsed(text: str) -> Command:
 @pytest.mark.parametrize(
     ("rest", "ident", "channel", "lines"),
     [
-        ("0::0,0,:79999999999:Hello", "", "sms", [(("79999999999",), "Hello", {})]),
+        ("0::0,0,:79999999999:Hello", "", "sms", [(("79999999999",), "Hello", {"translit": "0"})]),
         (
             "0:0101301000:0,1,ivan:79999999999,78888888888:line1: a\nline2\n",
             "",
             "flash",
-            [(("79999999999", "78888888888"), "line1: a\nline2", {"time": "0101301000", "sender": "ivan"})],
+            [
+                (
+                    ("79999999999", "78888888888"),
+                    "line1: a\nline2",
+                    {"time": "0101301000", "translit": "0", "sender": "ivan"},
+                )
+            ],
         ),
-        ("0:0:0,0,:79999999999:m", "", "sms", [(("79999999999",), "m", {})]),
+        ("0:0:0,0,:79999999999:m", "", "sms", [(("79999999999",), "m", {"translit": "0"})]),
         ("::1,,,:79999999999:m", "", "sms", [(("79999999999",), "m", {"translit": "1"})]),
         ("77:9-21,3:2:79999999999:m", "77", "sms",
          [(("79999999999",), "m", {"time": "9-21", "tz": "3", "translit": "2"})]),
@@ -78,6 +84,7 @@ def test_what_real_senders_write_is_read(rest, ident, channel, lines):
         ("alex:PSW:no blanks:::79999999999:m", "id takes up to 40"),
         ("alex:PSW:0::,99:79999999999:m", "format is a number from 0 to 13"),
         ("alex:PSW:0::,x:79999999999:m", "format is a number"),
+        (f"alex:PSW:0::0,{'9' * 5000}:79999999999:m", "format is a number"),
         ("alex:PSW:0::,,,1:79999999999:m", "test: a trial run is not known here"),
         ("alex:PSW:0:tomorrow::79999999999:m", "time: write"),
         ("alex:PSW:0::7:79999999999:m", "translit: write"),

@@ -207,7 +207,7 @@ def test_which_good_news():
 def test_good_news_of_an_alias_waits_for_all(success, other, wanted):
     """That it went well is told when it went well for every member."""
     state = State.SENT if success == "accepted" else State.DELIVERED
-    row = [order(1), order(2, other)]
+    row = [order(1, hidden=1), order(2, other, hidden=1)]
     assert wanted == bool(told(row[0], State.SENDING, state, siblings=row, success=success))
 
 
@@ -215,7 +215,7 @@ def test_members_merged_elsewhere_went_well_or_not_at_all():
     """A member that another mail's order speaks for counts by what became of that order."""
 
     def telling(**merged: object) -> list[tuple[Action, bool]]:
-        row = [order(1), order(2, State.MERGED, merged_into=9, **merged)]
+        row = [order(1, hidden=1), order(2, State.MERGED, hidden=1, merged_into=9, **merged)]
         return told(row[0], State.SENT, State.DELIVERED, siblings=row, success="delivered")
 
     good = {"kind": Kind.DELIVERED.value, "status": "2.1.5", "reason": "delivered", "finished_at": 5}
@@ -229,17 +229,17 @@ def test_good_news_is_told_once_where_a_member_was_merged():
     """An alias of two, one of them merged elsewhere: whichever is delivered first, there is one fact."""
     settings = {"success": "delivered"}
     first = told(
-        order(1),
+        order(1, hidden=1),
         State.SENT,
         State.DELIVERED,
-        siblings=[order(1), order(2, State.MERGED, merged_into=9)],
+        siblings=[order(1, hidden=1), order(2, State.MERGED, hidden=1, merged_into=9)],
         **settings,
     )
     second = told(
-        order(2, State.MERGED, merged_into=9),
+        order(2, State.MERGED, hidden=1, merged_into=9),
         State.SENT,
         State.DELIVERED,
-        siblings=[order(1, State.DELIVERED), order(2, State.MERGED, merged_into=9)],
+        siblings=[order(1, State.DELIVERED, hidden=1), order(2, State.MERGED, hidden=1, merged_into=9)],
         **settings,
     )
     assert [(Action.DELIVERED, False)] == first + second

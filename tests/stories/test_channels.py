@@ -15,9 +15,11 @@ import pytest
 import pytest_asyncio
 from harness import Journey, journey, settings
 
-from relay.config import Route
+from relay.config import Alias, Route
 from relay.message import params
 from relay.message.channels import CHANNELS
+from relay.report import fields, words
+from relay.smsc import outcomes
 
 LOGIN = ("login", "psw")
 ASKED = [("charset", "utf-8"), ("fmt", "3"), ("cost", "3"), ("op", "1")]
@@ -366,3 +368,145 @@ async def test_an_answer_that_notify_declines_is_not_sent(every: Journey) -> Non
     await every.pass_time(120)
 
     assert [] == every.reports()
+
+
+SAME = [
+    ("call", "", '"{}+fileurl=https://x.example/a.wav"', '"{}+fileurl=https://x.example/b.wav"'),
+    ("viber", "look", '"{}+fileurl=https://x.example/a.png"', '"{}+fileurl=https://x.example/b.png"'),
+    ("mms", "", "{}+subj=One", "{}+subj=Two"),
+    ("bot", "hi", "{}+bot=one_bot", "{}+bot=two_bot"),
+]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("domain", "body", "one", "two"), SAME)
+async def test_what_the_person_is_shown_makes_another_message(
+    every: Journey, domain: str, body: str, one: str, two: str
+) -> None:
+    """Another file, subject or bot within the minute is not the same message."""
+    for each in (one, two, one):
+        await every.mail(mail("", body), f"{each.format(PHONE)}@{domain}.example.com")
+    await every.pass_time(30)
+
+    assert 2 == len(every.sends())
+    assert ["delivered", "delivered", "merged"] == [order.state for order in await every.orders()]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("user", ["alex_nick", "#1122334455"])
+@pytest.mark.parametrize("fault", ["reset", "accepted-reset"])
+async def test_an_unsure_bots_user_is_never_repeated(every: Journey, user: str, fault: str) -> None:
+    """A nick or #id can't be asked about by phone: it is looked for by its id, and else unknown."""
+    every.sandbox.next_send_faults.append(fault)
+    await every.mail(mail("", "x"), f"{user}@bot.example.com")
+    await every.pass_time(80 * 3600)
+
+    assert 1 == len(every.sends())
+    asked = {call.path.rpartition("/")[2] for call in every.sandbox.calls}
+    assert "status.php" not in asked
+    (order,) = await every.orders()
+    assert ("delivered" if fault == "accepted-reset" else "unknown") == order.state
+
+
+@pytest.mark.asyncio
+async def test_a_users_id_has_no_members(every: Journey) -> None:
+    """Only groups have: the history's line about #id is about the order itself."""
+    await every.mail(mail("", "x"), "#1122334455@bot.example.com")
+    await every.mail(mail("", "x"), "Alex_Nick@bot.example.com")
+    await every.mail(mail("", "x"), "alex_nick@bot.example.com")
+    await every.pass_time(3600)
+
+    assert [("#1122334455", "delivered"), ("@alex_nick", "delivered"), ("@alex_nick", "merged")] == [
+        (order.target, order.state) for order in await every.orders()
+    ]
+
+
+@pytest.mark.asyncio
+async def test_every_answer_about_a_group_or_an_alias_is_told(tmp_path: Path) -> None:
+    """Each phone behind the address has its own, and the address none."""
+    aliases = {"both": Alias.model_validate({"to": ["+79999999999", "+79999992006"]})}
+    config = settings(tmp_path, routes=ROUTES, aliases=aliases)
+    async with journey(tmp_path, config=config) as running:
+        await running.mail(mail("", "x"), "both@hlr.example.com")
+        await running.mail(mail("", "x"), "g777@hlr.example.com")
+        await running.pass_time(3600)
+        texts = "".join(report.get_body().get_content() for report in running.reports())
+
+    assert 4 == texts.count("The number is in service and can be reached.")
+    assert 1 == texts.count("The number can't be reached: ")
+    assert "DELIVERED" not in texts
+
+
+@pytest.mark.parametrize(
+    ("told", "lines"),
+    [
+        ({"mcc": "250"}, ["in service"]),
+        ({"net": "MTS", "cn": "Russia"}, ["Operator: MTS", "Country: Russia"]),
+        ({"net": "MTS", "rnet": "", "rcn": ""}, ["Operator: MTS", "Roaming: no"]),
+        ({"net": "M" * 350, "cn": "C" * 300, "rnet": "T-Mobile", "rcn": "US"}, ["Roaming: T-Mobile, US"]),
+        ({"net": "a\r\nBcc: x@y.example", "cn": '"}'}, ["Operator: a Bcc: x@y.example"]),
+    ],
+)
+def test_no_more_is_said_of_a_number_than_was_told(told: dict[str, str], lines: list[str]) -> None:
+    """Home is claimed only where the operator said so; nothing hostile becomes a line of its own."""
+    outcome = outcomes.looked_up(outcomes.for_status(1), told)
+    state, facts = words.answer("en", "hlr", "", fields.clean(outcome.text), good=True)
+    said = "\n".join([state, *facts])
+    for line in lines:
+        assert line in said
+    assert ("Roaming" in said) == any(line.startswith("Roaming") for line in lines)
+
+
+@pytest.mark.asyncio
+async def test_a_button_is_never_cut(every: Journey) -> None:
+    """Half of one would be shown as it is written."""
+    replies = await every.mail(
+        mail("", "x " * 480 + "{button,https://x.example/abcdefgh,Open it now}"),
+        f"{PHONE}@button.example.com",
+    )
+    assert replies[-1].startswith("554 5.6.0 a text with a menu or a button can't be cut")
+
+
+@pytest.mark.asyncio
+async def test_forms_fill_the_routes_text_and_are_trimmed(tmp_path: Path) -> None:
+    """Templates and trimming count on push, bin and tg as anywhere."""
+    ways = (
+        route("*@push.example.com", "push", text="http://x.example/{{ subject }}\n{{ body }}"),
+        route("*@bin.example.com", "bin", text="00{{ body }}"),
+        route("*@tg.example.com", "tg"),
+    )
+    async with journey(tmp_path, config=settings(tmp_path, routes=ways)) as running:
+        await running.mail(mail("42", "Title\n\n-- \nJohn Doe\n"), f"{PHONE}@push.example.com")
+        await running.mail(mail("", "4142"), f"{PHONE}@bin.example.com")
+        await running.mail(mail("", "4821\n-- \nJohn Doe\n"), f"{PHONE}@tg.example.com")
+        await running.pass_time(5)
+        assert ["http://x.example/42\nTitle", "004142", "4821"] == [sent["mes"] for sent in running.sends()]
+
+
+@pytest.mark.asyncio
+async def test_authors_reach_no_file_that_is_kept_at_the_provider(every: Journey) -> None:
+    """Neither by a parameter nor by a WAP push; what a header sets is made harmless like a text."""
+    kept = "https://smsc.ru/upload/files/1.wav"
+    by_option = await every.mail(mail("", "x"), f'"{PHONE}+fileurl={kept}"@call.example.com')
+    by_push = await every.mail(mail("t", kept), f"{PHONE}@push.example.com")
+    await every.mail(mail("", "x", X_SMSC_Subj="__CALL__: pay"), f"{PHONE}@mms.example.com")
+    await every.pass_time(5)
+
+    assert by_option[-1].startswith("550 5.5.4 fileurl: ")
+    assert by_push[-1].startswith("554 5.6.0 this address")
+    assert ["_CALL_: pay"] == [sent["subj"] for sent in every.sends()]
+
+
+@pytest.mark.asyncio
+async def test_a_header_for_the_phone_does_not_bounce_the_mailbox(tmp_path: Path) -> None:
+    """What a mailbox's route does not allow is passed over there, with a note."""
+    ways = (
+        route("*@sms.example.com", "sms", allow=["sender"]),
+        route("*", "mail", allow=[]),
+    )
+    async with journey(tmp_path, config=settings(tmp_path, routes=ways)) as running:
+        await running.mail(
+            mail("s", "x", X_SMSC_Sender="ALERTS"), [f"{PHONE}@sms.example.com", "bob@x.example"]
+        )
+        await running.pass_time(5)
+        assert {"ALERTS", "ops@mon.example.com"} == {sent["sender"] for sent in running.sends()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from relay.config.shape import Account
 
 LOGIN, PSW = "alex-of-the-gateway", "S3cret-of-the-gateway"
 TO = "send@sms.example.com"
+BOTH = ["NOTIFY=SUCCESS,FAILURE"]
 MAIN = {"account": "main", "accounts": ["main"]}
 ROUTES = (
     Route.model_validate(
@@ -107,13 +109,98 @@ async def test_wrong_credentials_send_nothing(gate: Journey) -> None:
 
 @pytest.mark.asyncio
 async def test_a_command_is_its_mails_only_business(gate: Journey) -> None:
-    """Whoever comes beside send@ is asked to come in another mail, so that no password is texted on."""
-    first = await gate.mail(command("0:::79999999999:Hello"), [TO, "79991111111@sms.example.com"])
-    second = await gate.mail(command("0:::79999999999:Hello"), ["79991111111@sms.example.com", TO])
+    """Nobody beside send@ gets its text, whoever is named first: it holds a password."""
+    first = await gate.mail(command("0:::79999999999:One"), [TO, "79991111111@sms.example.com", TO])
+    second = await gate.mail(command("0:::79999999999:Two"), ["79991111111@sms.example.com", TO])
+    await gate.pass_time(60)
 
-    assert ["250", "452", "250"] == [reply[:3] for reply in first[1:]]
-    assert "452 4.5.3 send@ is a mail's only recipient, send the rest in another mail" == first[2]
-    assert "452" == second[2][:3]
+    assert ["250", "550", "550", "250"] == [reply[:3] for reply in first[1:]]
+    assert "550 5.7.0 a mail to send@ holds credentials, it goes to nobody else" == first[2]
+    assert ["250", "250", "250"] == [reply[:3] for reply in second[1:]]
+    assert ["One", "Two"] == [sent["mes"] for sent in gate.sends()]
+    (report,) = gate.reports()
+    assert "79991111111" in report.as_string()
+
+
+@pytest.mark.asyncio
+async def test_lmtp_answers_250_where_a_command_is_partly_served(tmp_path: Path) -> None:
+    """One bad number of a list does not make the client send the rest again; it is reported."""
+    account = Account.model_validate({"url": "sandbox", "login": LOGIN, "psw": PSW})
+    config = settings(tmp_path, routes=ROUTES).model_copy(update={"accounts": {"main": account}})
+    door = config.listeners[0].model_copy(update={"protocol": "lmtp"})
+    async with journey(tmp_path, config=config.model_copy(update={"listeners": (door,)})) as running:
+        host, _, port = running.app.listeners[0].address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        said = command("0::0,0,::79999999999:One\n123:Two").replace(b"\n", b"\r\n")
+        lines = [b"LHLO x", b"MAIL FROM:<ops@mon.example.com>", f"RCPT TO:<{TO}>".encode(), b"DATA"]
+        writer.write(b"\r\n".join(lines) + b"\r\n" + said + b"\r\n.\r\nQUIT\r\n")
+        dialog = (await reader.read()).decode()
+        writer.close()
+        await running.pass_time(60)
+        (report,) = running.reports()
+
+    assert "250 2.0.0 queued as" in dialog
+    assert "123" in report.get_body().get_content()
+
+
+@pytest.mark.asyncio
+async def test_every_phone_of_a_command_is_told_of(gate: Journey) -> None:
+    """Bad numbers, and texts that failed, each by itself; good ones too where that was asked for."""
+    await gate.mail(command("0:::123,456,79999999999,oncall2:Hello"), TO, rcpt_options=BOTH)
+    await gate.mail(command("0::::79990000007:One\n79990000017:Two\n79990000008:Three"), TO)
+    await gate.pass_time(600)
+
+    told = "".join(report.get_body().get_content() for report in gate.reports())
+    for each in ('"123" is not', '"456" is not', "'oncall2' is nobody", "phone +79999999999", "One", "Three"):
+        assert each in told
+
+
+@pytest.mark.asyncio
+async def test_moscow_time_is_sent_as_zero(gate: Journey) -> None:
+    """Tz 0 is Moscow, absent it is the account's: they are not the same; translit 0 is off."""
+    await gate.mail(command("0:0101301000,0:0,0,:79999999999:m"), TO)
+    await gate.mail(command("0:0::79999999998:m"), TO)
+    await gate.pass_time(5)
+
+    first, second = gate.sends()
+    assert ("0101301000", "0", "0") == (first["time"], first["tz"], first["translit"])
+    assert not {"time", "tz", "translit"} & second.keys()
+
+
+@pytest.mark.asyncio
+async def test_a_command_in_the_header_is_not_kept(gate: Journey, tmp_path: Path) -> None:
+    """A program that writes the line into the subject too does not make us store it."""
+    line = f"{LOGIN}:{PSW}:0:::79990000007:Hello"
+    await gate.mail(f"Subject: {line}\n\n{line}", TO)
+    await gate.pass_time(60)
+
+    assert 1 == len(gate.reports())
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert PSW.encode() not in kept
+
+
+@pytest.mark.asyncio
+async def test_options_of_send_are_no_command(gate: Journey) -> None:
+    """send+flash@ is an address like any other, and so is nobody."""
+    replies = await gate.mail(command("0:::79999999999:Hello"), "send+flash@sms.example.com")
+    assert replies[1].startswith("550")
+
+
+@pytest.mark.asyncio
+async def test_a_list_may_come_with_files(gate: Journey) -> None:
+    """The place of a file is no line of the list."""
+    body = f"{LOGIN}:{PSW}:0::,7::79999999999:One\n79999999998:Two"
+    raw = (
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\n\n"
+        + body
+        + "\n--b\nContent-Type: text/plain; name=a.txt\n"
+        "Content-Disposition: attachment; filename=a.txt\n\nx\n--b--\n"
+    )
+    replies = await gate.mail(raw, TO)
+    await gate.pass_time(5)
+
+    assert replies[-1].startswith("250")
+    assert ["One\n<file 1>", "Two\n<file 1>"] == [sent["mes"] for sent in gate.sends()]
 
 
 @pytest.mark.asyncio

@@ -181,7 +181,7 @@ def mark(number: int) -> str:
     return f"{_MARK_OPEN}{number}{_MARK_CLOSE}"
 
 
-MARK = f"{_MARK_OPEN}([0-9]+){_MARK_CLOSE}"  # the pattern of a mark, the number its group
+MARK = f"{_MARK_OPEN}([0-9]{{1,6}}){_MARK_CLOSE}"  # the pattern of a mark, the number its group
 
 
 # -- what is sent -------------------------------------------------------------------------

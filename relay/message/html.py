@@ -8,7 +8,6 @@ preheaders, tracking pictures, zero-width letters. A link is its text, but one t
 from __future__ import annotations
 
 import re
-from html import unescape
 
 import lxml.html
 from inscriptis import Inscriptis
@@ -99,7 +98,7 @@ def _broken_up(plain: str) -> str:
     """A plain text in which a program wrote HTML's line ends and signs all the same."""
     if not _BREAK.search(plain):
         return plain
-    return unescape(_BREAK.sub("\n", plain))
+    return markup.unescaped(_BREAK.sub("\n", plain))
 
 
 def is_stub(plain: str, html: str) -> bool:

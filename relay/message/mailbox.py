@@ -27,6 +27,7 @@ def for_mail(work: Work, sender: str) -> Content:
     if not places.words(said) and not work.files:
         said = (escape(subject) if as_html else subject) or _NO_TEXT
     order = places.order(said, work.files)
+    said = places.only(said, work.files)
     said = harmless(text.printable(said).strip("\n"), work, html=as_html)
     work.rules.append("HTML is kept" if as_html else "the plain text is sent")
     said = places.numbered(said, order) or _NO_TEXT

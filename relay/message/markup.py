@@ -21,7 +21,8 @@ _CID_SOURCE = re.compile(r"""\bsrc\s{0,9}=\s{0,9}["']?\s{0,9}cid:([^"'\s>]{1,400
 _CID = re.compile(r"""\bcid:([^"'\s>)]{1,400})""", re.IGNORECASE)
 _PICTURE = re.compile(r"""data:image/[a-z0-9.+-]{1,40};base64,[A-Za-z0-9+/=\s%]*""", re.IGNORECASE)
 _ALT = re.compile(r"""\balt\s{0,9}=\s{0,9}(?:"([^"]{1,400})"|'([^']{1,400})')""", re.IGNORECASE)
-_REFERENCE = re.compile(r"&#(?:[0-9]{1,10}|x[0-9a-f]{1,10});?", re.IGNORECASE)
+_REFERENCE = re.compile(r"&#(?:(?P<number>[0-9]++)|x(?P<hex>[0-9a-f]++));?", re.IGNORECASE)
+_LONGEST_NUMBER = 7  # digits of a character that there is, without zeros in front
 _QUOTE = re.compile(r"""=\s{0,9}(["'])""")
 _DROPPED = re.compile(
     r"<(?:!--|[!?]|/?(script|style|title|xml|html|head|body|meta|link|base)(?=[\s/>]))", re.IGNORECASE
@@ -72,7 +73,7 @@ def _images(html: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _name(cid: str) -> str:
-    return unquote(unescape(cid))
+    return unquote(unescaped(cid))
 
 
 def tag_end(html: str, at: int) -> int:
@@ -88,12 +89,27 @@ def tag_end(html: str, at: int) -> int:
 
 
 def honest(html: str) -> str:
-    """The HTML without references to characters that no text may hold: a mark can't be forged."""
+    """The HTML without references to characters that no text may hold: a mark can't be forged.
+
+    In their place stands U+FFFD, not nothing: what was around them must not join to another one.
+    Zeros in front go, since what is longer than a number of a character confuses those who read it.
+    """
     return _REFERENCE.sub(_kept, html)
 
 
+def unescaped(html: str) -> str:
+    """The text with the characters that references name, as far as a text may hold them."""
+    return unescape(honest(html)) if "&" in html else html
+
+
 def _kept(found: re.Match[str]) -> str:
-    return found[0] if charsets.clean(unescape(found[0])).strip("\ufffd") else ""
+    digits = (found["number"] or found["hex"]).lstrip("0")
+    if len(digits) > _LONGEST_NUMBER:
+        return "\ufffd"
+    short = f"&#{'x' if found['hex'] else ''}{digits or 0};"
+    if not charsets.clean(unescape(short)).strip("\ufffd"):
+        return "\ufffd"
+    return short if len(short) < len(found[0]) else found[0]
 
 
 def without_pictures(html: str) -> str:
@@ -152,7 +168,7 @@ def descriptions(html: str) -> Iterator[str]:
     for found in _IMG.finditer(html):
         alt = _ALT.search(html, found.end(), tag_end(html, found.end()))
         if alt:
-            yield unescape(alt[1] if alt[1] is not None else alt[2])
+            yield unescaped(alt[1] if alt[1] is not None else alt[2])
 
 
 def strip(html: str) -> str:
@@ -163,4 +179,4 @@ def strip(html: str) -> str:
         name = (found[1] or "").lower()
         pieces.append("\n" if name in _LINES else " " if name in _CELLS else "")
         at = _after(html, found, name if name in _UNREAD else "", lost)
-    return unescape("".join([*pieces, html[at:]]))
+    return unescaped("".join([*pieces, html[at:]]))

@@ -66,7 +66,7 @@ def _said(work: Work, said: str, comment: str = "") -> Content | Reply:
     """A text on its way from what it says to what is sent."""
     if work.files:
         said = places.everywhere(said, work.files)
-    said = _in_alphabet(said, work)
+    said = _in_alphabet(places.only(said, work.files), work)
     said = harmless(said, work)
     if not said and "fileurl" not in work.params and not work.params.get("subj"):
         return replies.reply(554, "5.6.0", "nothing to send: subject and text are empty")

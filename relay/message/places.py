@@ -24,6 +24,14 @@ def without(text: str, numbers: Collection[int] | None = None) -> str:
     return _MARK.sub(lambda match: "" if int(match[1]) in numbers else match[0], text)
 
 
+def only(text: str, numbers: Collection[int]) -> str:
+    """The text with the marks of these files and no others; a space stands where another was.
+
+    Before a text is made harmless: what vanishes afterwards would join what stood around it.
+    """
+    return _MARK.sub(lambda match: match[0] if int(match[1][:9]) in numbers else " ", text)
+
+
 def without_trailing(text: str, numbers: Collection[int]) -> str:
     """The text without marks of these files at its very end, where they say no more than their order."""
     kept = text.rstrip()
@@ -65,8 +73,8 @@ def everywhere(text: str, numbers: Sequence[int]) -> str:
 def numbered(text: str, files: Sequence[int]) -> str:
     """The marks as `<file n>`, counted from 1; what a cut left of one goes."""
     names = {number: f"<file {position}>" for position, number in enumerate(files, start=1)}
-    text = _MARK.sub(lambda match: names.get(int(match[1]), ""), text)
-    return _HALF.sub("", text)
+    text = _MARK.sub(lambda match: names.get(int(match[1]), " "), text)
+    return _HALF.sub(" ", text)
 
 
 def words(text: str) -> str:

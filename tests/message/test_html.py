@@ -29,7 +29,7 @@ MARK = model.mark(3)
         ("<?xml version='1.0' encoding='windows-1251'?><html><body>Привет</body></html>", "Привет"),
         ("<meta charset=koi8-r>Привет", "Привет"),
         (f"a {MARK} b", f"a {MARK} b"),
-        ("&#xfdd0;0&#64977; &#0;x", "0 x"),
+        ("&#xfdd0;0&#64977; &#0;x", "\ufffd0\ufffd \ufffdx"),
         ("5 < 6 & 7 > 3", "5 < 6 & 7 > 3"),
         ('<a href="http://x/y">Click here</a>', "Click here http://x/y"),
         ('<a href="https://x/y"><b>по ссылке</b></a>.', "по ссылке https://x/y."),
@@ -180,3 +180,39 @@ def test_any_html_is_read(source):
     assert once.count(MARK) <= source.count(MARK)
     placed = markup.place(source, {"a": 7})
     assert (7 in placed.shown) == (model.mark(7) in placed.html)
+
+
+PADDED = "&#" + "0" * 6000 + "64976;"
+LONG = "&#0000000065" + "1" * 5000 + ";"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "_&#00000064976;9&#00000064977;_CALL_&#00000064976;8&#00000064977;_: hi",
+        "_&#x0000000fdd0;9&#x0000000fdd1;_CALL__: hi",
+        "A&#&#&#64976;64976;64976;B0&#&#64977;64977;C",
+        f"a{PADDED}0&#64977;b{LONG}c",
+        "&lt;&#64976;7&#64977;file 1>",
+    ],
+)
+def test_no_reference_forges_a_mark(source):
+    """Padded, nested or longer than any number: what no text may hold is none in what is read of it."""
+    for text in (html.to_text(f"<p>{source}</p>"), markup.strip(source), html.readable(f"x<br>{source}", "")):
+        assert not {"\ufdd0", "\ufdd1"} & {*text}
+
+
+@pytest.mark.parametrize("source", [LONG, PADDED, "&#" + "1" * 5000, "a<br>&#" + "9" * 5000 + ";"])
+def test_a_reference_of_thousands_of_digits_raises_nowhere(source):
+    """Python refuses to make numbers of so many."""
+    assert isinstance(html.shows(f"<p>hi {source}"), bool)
+    assert "\0" not in html.to_text("<div>" * 300 + source) + html.readable(source, "")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("&#0000065;", "A"), ("&#x00041;", "A"), ("&#65", "A"), ("&#8364;&#128;", "€€"), ("&#55357;", "\ufffd")],
+)
+def test_references_are_read_whatever_their_zeros(source, said):
+    """As browsers do, windows-1252 among them."""
+    assert said == markup.unescaped(source)

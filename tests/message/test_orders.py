@@ -885,7 +885,7 @@ def test_marks_never_leave():
     for to in (SMS, CALL, MAIL):
         found = content(Letter(plain=f"a{mark(7)}b", files=(WAV,)), to)
         assert not re.search(MARK, found.text)
-        assert found.text.startswith("ab")
+        assert found.text.startswith("a b")
 
 
 # -- further corners ---------------------------------------------------------------------------
@@ -1062,3 +1062,18 @@ def test_a_loop_is_not_forwarded():
     """RFC 5321 section 6.3."""
     made = composed(Letter(received=51), "bob@own.example", ways=[forward()])
     assert [replies.LOOP] == [refusal.reply for refusal in made.refusals]
+
+
+FORGED = "_{0}_CALL_{0}_: wake up {0}{{menu: 1}} <{0}file 1> \n~{0}~~\n"
+
+
+@pytest.mark.parametrize(
+    "forged", [mark(9), mark(123456), "\ufdd0", "\ufdd1", "\ufdd01234567\ufdd1", "\ufdd09"]
+)
+@pytest.mark.parametrize("to", [SMS, CALL, MAIL])
+def test_a_mark_of_no_file_hides_nothing(forged, to):
+    """It is gone before the text is made harmless: nothing joins around it afterwards."""
+    body = FORGED.format(forged)
+    letter = Letter(subject=body, plain=body, html=f"<p>{body}</p>" if to == MAIL else "")
+    said = composed(letter, to).contents[0].text.removesuffix("{no_unsub}")
+    assert not re.search(r"__\s*CALL|\{menu|<file|\n~~~\n|[\ufdd0\ufdd1]", said)

@@ -8,7 +8,7 @@ places. Channels where `mes` is no text for people have forms of their own (`for
 from __future__ import annotations
 
 from relay import replies
-from relay.message import attached, channels, forms, gsm, places, templates, text, trim, wording
+from relay.message import attached, channels, forms, gsm, places, templates, text, wording
 from relay.message.channels import Form
 from relay.message.wording import (
     MAX_CHARS,
@@ -23,6 +23,7 @@ from relay.message.wording import (
 from relay.model import Content
 from relay.replies import Reply
 
+_AMPLE = 5 * MAX_CHARS  # of a text: what is behind it no phone can get, so nothing is done with it
 _NO_SUBJECT = "(no subject)"
 
 
@@ -64,6 +65,7 @@ def _words(work: Work) -> Content | Reply:
 
 def _said(work: Work, said: str, comment: str = "") -> Content | Reply:
     """A text on its way from what it says to what is sent."""
+    whole, said = len(said), said[:_AMPLE]
     if work.files:
         said = places.everywhere(said, work.files)
     said = _in_alphabet(places.only(said, work.files), work)
@@ -74,7 +76,7 @@ def _said(work: Work, said: str, comment: str = "") -> Content | Reply:
         forms.buttons(said)
     if "subj" in work.channel.params and not places.words(said):
         work.params.setdefault("subj", _NO_SUBJECT)
-    short, order, was_cut = _cut(said, work)
+    short, order, was_cut = _cut(said, work, whole)
     if was_cut and work.route.macros and forms.commands(said):
         return replies.reply(
             554, "5.6.0", f"a text with a menu or a button can't be cut: write {MAX_CHARS} characters at most"
@@ -168,7 +170,7 @@ def _body(work: Work) -> tuple[str, str]:
         if comment:
             work.note(f"kept as a comment, not sent to the phone: {quoted(comment)}")
     if work.route.trim and not (work.route.macros and forms.commands(body)):  # its end is not a signature
-        body, cut = trim.trim(body, work.letter.subject)
+        body, cut = work.source.trimmed(body)
         if cut:
             work.note(f"cut off: {', '.join(cut)}")
     return body, comment
@@ -200,7 +202,7 @@ def _in_alphabet(said: str, work: Work) -> str:
     return said
 
 
-def _cut(said: str, work: Work) -> tuple[str, tuple[int, ...], bool]:
+def _cut(said: str, work: Work, whole: int) -> tuple[str, tuple[int, ...], bool]:
     """The text within the limits, the files in their order, and whether it was cut.
 
     A cut never loses a file's place.
@@ -213,7 +215,7 @@ def _cut(said: str, work: Work) -> tuple[str, tuple[int, ...], bool]:
     short, was_cut = _short(said, most, room, work)
     if not was_cut:
         return said, order, False
-    work.note(f"the text was cut from {len(said)} to {len(short)} characters")
+    work.note(f"the text was cut from {max(whole, len(said))} to {len(short)} characters")
     return places.everywhere(short, order), order, True
 
 

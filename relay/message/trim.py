@@ -12,30 +12,54 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from relay.message.alarms import alarm_of
+from relay.model import Alarm
+
 _LONG = 300  # a line longer than this is text, whatever it begins with
 
 
+_MOST = 20_000  # characters that are looked at: of what is behind them no phone gets any
 _PASSED_ON = re.compile(
     r"\s*(?:fwd?|fw|wg|tr|rv|rif|enc|pd|doorst|пересл|перенапр|перес\.)\s{0,3}[.:]", re.IGNORECASE
 )
 
 
-def trim(text: str, subject: str = "") -> tuple[str, tuple[str, ...]]:
+def trim(text: str, subject: str = "", *, reply: bool = False) -> tuple[str, tuple[str, ...]]:
     """The text without its signature, disclaimers and quotes, and which of these were cut.
 
-    By its subject a mail is known that passes another on: there the quote is the message.
+    By its subject a mail is known that passes another on: there the quote is the message. `reply`
+    says that the mail answers one, so that lines with ``>`` are a quote even without a word about it.
     """
-    kept = text.split("\n")
+    head, tail = _head(text)
+    lines = head.split("\n")
     cut: list[str] = []
-    for what, without in _CUTS[bool(_PASSED_ON.match(subject)) :]:
+    kept: Sequence[str] = lines
+    if not _PASSED_ON.match(subject):
+        kept = _without_quotes(lines, reply=reply)
+        cut += ["a quoted mail"] if kept != lines else []
+        tail = tail if kept and kept[-1] is lines[-1] else ""
+    for what, without in _CUTS[: 1 if tail else None]:
         left = without(kept)
-        if left != list(kept):
+        if left != list(kept) and not _tells_of_trouble(kept, left):
             cut.append(what)
-        kept = left
-    said = "\n".join(kept).strip()
-    if not said or not cut:
-        return text, ()
-    return said, tuple(cut)
+            kept = left
+    said = ("\n".join(kept) + tail).strip()
+    return (said, tuple(cut)) if said and cut else (text, ())
+
+
+def _head(text: str) -> tuple[str, str]:
+    """The beginning of a text, at a line's end, and the rest."""
+    if len(text) <= _MOST:
+        return text, ""
+    end = text.find("\n", _MOST)
+    end = end if 0 <= end <= 2 * _MOST else _MOST
+    return text[:end], text[end:]
+
+
+def _tells_of_trouble(before: Sequence[str], after: Sequence[str]) -> bool:
+    """Whether what would go says that something broke: then it is no signature and no notice."""
+    gone = [line for line in before if line not in set(after)][:_NOTICE]
+    return any(alarm_of(line, "") is Alarm.PROBLEM for line in gone if not _LEGAL.search(line))
 
 
 # -- quoted mail ---------------------------------------------------------------------------
@@ -64,13 +88,15 @@ _FORWARD = re.compile(
 _HEADER = re.compile(
     r"\*{0,2}(?:(?P<sender>from|от|от кого|von|de|da|van|od)|(?P<when>sent|date|отправлено|дата|gesendet"
     r"|datum|envoyé|enviado|inviato|data|verzonden|wysłano)|(?P<about>subject|тема|betreff|objet|asunto|oggetto"
-    r"|assunto|onderwerp|temat))\s?:\*{0,2}\s{0,4}\S",
+    r"|assunto|onderwerp|temat)"
+    r"|(?P<to>to|cc|bcc|reply-to|importance|attachments|кому|копия|важность|вложения|an|kopie|à|cc|para|a|aan|do|dw))\s?:\*{0,2}\s{0,4}\S",
     re.IGNORECASE,
 )
+_FIELD = re.compile(r"\*{0,2}[^\W\d][\w -]{0,30}\s?:\*{0,2}\s")
 _BLOCK = 3  # lines of ">" that are taken for a quote without an attribution
 
 
-def _without_quotes(lines: Sequence[str]) -> list[str]:
+def _without_quotes(lines: Sequence[str], *, reply: bool) -> list[str]:
     """What the author wrote. A mail that is nothing but a quote, or forwards one, stays."""
     kept: list[str] = []
     written = False
@@ -81,7 +107,7 @@ def _without_quotes(lines: Sequence[str]) -> list[str]:
             return kept + list(lines[at:])
         if written and _begins_old_mail(lines, at):
             return kept
-        skipped = _quote(lines, at)
+        skipped = _quote(lines, at, reply=reply)
         if skipped > at:
             at = skipped
             continue
@@ -95,15 +121,27 @@ def _without_quotes(lines: Sequence[str]) -> list[str]:
 
 
 def _begins_old_mail(lines: Sequence[str], at: int) -> bool:
-    """A divider, or the header of the mail that is answered, as Outlook puts it."""
+    """A divider, or the header of the mail that is answered, as Outlook puts it.
+
+    A form on a web page looks alike: its From has no address and nobody that it goes to, or it has
+    fields that no mail has.
+    """
     line = lines[at].strip()
     if _REPLY.match(line):
         return True
     first = _HEADER.match(line) if len(line) <= _LONG else None
-    if not first or not first["sender"]:
+    if not first or not first["sender"] or (at and lines[at - 1].strip("_-=* \t")):
         return False
-    matches = [_HEADER.match(each.strip()[:_LONG]) for each in lines[at : at + 7]]
-    return {"when", "about"} <= {match.lastgroup for match in matches if match}
+    found: set[str | None] = set()
+    for each in lines[at : at + 9]:
+        match = _HEADER.match(each.strip()[:_LONG])
+        if match:
+            found.add(match.lastgroup)
+        elif not each.strip() or not _FIELD.match(each.strip()[:_LONG]):
+            break
+        else:
+            return False
+    return {"when", "about"} <= found and ("@" in line or "to" in found)
 
 
 def _attributes(line: str) -> bool:
@@ -115,13 +153,16 @@ def _attributes(line: str) -> bool:
 
 def _surely(line: str) -> bool:
     """No machine writes so: what follows is a quote even without its ">"."""
-    return bool(_SENDER.search(line) or (_LEAD.match(line) and _CLOCK.search(line)))
+    named = _SENDER.search(line) is not None
+    if not _CLOCK.search(line):
+        return False
+    return (named and "<" in line) or (bool(_LEAD.match(line)) and (named or bool(_WROTE.search(line))))
 
 
-def _quote(lines: Sequence[str], at: int) -> int:
+def _quote(lines: Sequence[str], at: int, *, reply: bool) -> int:
     """The line after the quote that begins at `at`, with its attribution; `at` where none does."""
     if _cited(lines[at]):
-        end = _quoted(lines, at)
+        end = _quoted(lines, at) if reply else at
         return end if sum(map(_cited, lines[at:end])) >= _BLOCK else at
     start = at + _attribution(lines, at)
     while at < start < min(at + 4, len(lines)) and not lines[start].strip():
@@ -173,10 +214,12 @@ _OPENING = re.compile(
 )
 _LEGAL = re.compile(
     r"confidential|intended (?:only|solely|recipient)|privileged|from outside|before (?:you print|printing)"
-    r"|конфиденциал|предназначен\w{0,6} (?:только|исключительно)|не являетесь|по ошибке|прежде чем печатать"
+    r"|конфиденциал|предназначен\w{0,6} (?:только|исключительно)|не являетесь|по ошибке|адресат"
+    r"|прежде чем печатать"
     r"|vertraulich|confidentiel|confidencial|riservat|vertrouwelijk|poufn|důvěrn",
     re.IGNORECASE,
 )
+_LEGAL_LENGTH = 120  # a notice with one such word only is at least this long
 _NOTICE = 30  # lines of one disclaimer
 
 
@@ -184,7 +227,8 @@ _BANNER = re.compile(
     r"[\s*_<=!-]{0,6}(?:\[external(?: (?:e-?mail|sender|message))?\]"
     r"|(?:(?:caution|warning|notice|внимание)\s{0,3}[:!]\s{0,3})?(?:this |the |это )?"
     r"(?:e-?mail|message|sender|письмо) "
-    r".{0,60}(?:from outside|outside (?:of )?(?:the|your) organi|from an external|от внешнего))",
+    r".{0,30}(?:(?:originated|came|comes|sent|received|is) .{0,20}(?:from outside|from an external)"
+    r"|outside (?:of )?(?:the|your) organi|от внешнего))",
     re.IGNORECASE,
 )
 """What mail systems put on top of a stranger's mail; an alarm may begin with CAUTION or EXTERNAL too."""
@@ -201,7 +245,7 @@ def _without_disclaimers(lines: Sequence[str]) -> list[str]:
     first = next((n for n, line in enumerate(lines) if line.strip()), 0)
     if lines and len(lines[first]) <= _LONG and _BANNER.match(lines[first]):
         _, marked, rest = lines[first].partition("]")
-        rest = rest.strip() if marked else ""
+        rest = rest.strip() if marked and not _BANNER.match(rest) else ""
         below = first + 1
         while below < len(lines) and below < first + 4 and _ADVICE.search(lines[below][:_LONG]):
             below += 1
@@ -215,7 +259,9 @@ def _without_disclaimers(lines: Sequence[str]) -> list[str]:
         else:
             while end < min(at + _NOTICE, len(lines)) and lines[end].strip():
                 end += 1
-            if not _LEGAL.search(" ".join(line[:2000] for line in lines[at:end])):
+            said = " ".join(line[:2000] for line in lines[at:end])
+            legal = {match[0].lower() for match in _LEGAL.finditer(said)}
+            if not legal or (len(legal) == 1 and len(said) < _LEGAL_LENGTH):
                 kept += lines[at:end]
         at = end
     return kept
@@ -243,6 +289,8 @@ _DEVICE = re.compile(
     r"|gesendet von mein|von meinem|envoyé de(?:puis)? mon|enviado desde mi|inviato da|verzonden vanaf)\b",
     re.IGNORECASE,
 )
+_FOUND = re.compile(r"[!:]\s|found|threat|infected|trojan|обнаруж|угроз|заражен", re.IGNORECASE)
+"""Footers of virus scanners that found nothing don't say so."""
 _POINTS = {ord(sign): None for sign in " .,!"}
 _WINDOW = 24  # lines at the end among which a signature begins
 
@@ -274,12 +322,21 @@ def _signs(line: str, after: Sequence[str]) -> bool:
     if line == "--":
         return 1 <= len(after) <= 5 and after[0].translate(_POINTS).isalpha()
     if _GREETING.fullmatch(_NAMED.sub("", line[:_LONG]).rstrip(",.! ")):
-        return len(after) <= 8 and all(len(each) <= 80 for each in after)
-    return len(line) <= 100 and len(after) <= 2 and bool(_DEVICE.match(line))
+        return (
+            len(after) <= 8 and all(len(each) <= 80 for each in after) and (not after or _is_name(after[0]))
+        )
+    return len(line) <= 100 and len(after) <= 2 and bool(_DEVICE.match(line)) and not _FOUND.search(line)
+
+
+def _is_name(line: str) -> bool:
+    """A few words, none of which a sentence would hold: people and companies."""
+    words = line.strip(",.! ").split()
+    return (
+        len(words) <= 5 and all(word[:1].isupper() or len(word) <= 3 for word in words) and line[-1:] != ":"
+    )
 
 
 _CUTS: tuple[tuple[str, Callable[[Sequence[str]], list[str]]], ...] = (
-    ("a quoted mail", _without_quotes),
     ("a disclaimer", _without_disclaimers),
     ("a signature", _without_signature),
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from relay.config import Route
-from relay.message import channels, html, neutral, places, templates, text
+from relay.message import channels, html, neutral, places, templates, text, trim
 from relay.message.alarms import alarm_of
 from relay.message.condense import Condensed, recognise
 from relay.message.recogniser import Recogniser
@@ -19,6 +19,7 @@ from relay.model import Alarm, Letter
 
 MAX_CHARS = 1000
 """Of `mes` on phone channels, comment included (vendor: sending, `mes`)."""
+_ANSWERED = ("re:", "re[", "aw:", "sv:", "отв:", "на:")
 SEPARATOR = "\n~~~\n"
 
 
@@ -28,6 +29,7 @@ class Source:
     def __init__(self, letter: Letter, recognisers: Sequence[Recogniser] = ()) -> None:
         self.letter = letter
         self._recognisers = recognisers
+        self._trimmed: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     @cached_property
     def readable(self) -> str:
@@ -36,6 +38,15 @@ class Source:
         if letter.readable:
             return letter.readable
         return html.readable(letter.plain, letter.html)
+
+    def trimmed(self, body: str) -> tuple[str, tuple[str, ...]]:
+        """The body without what nobody needs, and what that was; made once for all ways of sending."""
+        if body not in self._trimmed:
+            letter = self.letter
+            answers = letter.header("In-Reply-To") or letter.header("References")
+            reply = bool(answers) or letter.subject[:4].lower().startswith(_ANSWERED)
+            self._trimmed[body] = trim.trim(body, letter.subject, reply=reply)
+        return self._trimmed[body]
 
     @cached_property
     def recognised(self) -> Condensed | None:

@@ -27,7 +27,6 @@ CUT = [
     ("Oui\nLe lun. 5 mai 2025 à 10:00, Jean <j@x.fr> a écrit :\n> Vraiment ?", "Oui"),
     ("No\nEl lun, 5 may 2025 a las 10:00, Juan escribió:\nsaid before", "No"),
     ("Top\nOn 5 May Ivan wrote:\n> quote\n> more\nBottom", "Top\nBottom"),
-    ("> a\n> b\n> c\nanswer", "answer"),
     ("Ok\n-----Original Message-----\nFrom: x", "Ok"),
     ("Ok\n----- Исходное сообщение -----\nот кого-то", "Ok"),
     ("Ok\n\nFrom: Ivan\nSent: Monday\nTo: Petr\nSubject: Re: disk\n\nold", "Ok"),
@@ -72,6 +71,21 @@ KEPT = [
     "> a\n> b\n> c",
     "This e-mail is confidential: disk full",
     "External: 40 degC\nhigh",
+    "> a\n> b\n> c\nanswer",
+    "New request\n\nFrom: Ivan\nDate: today\nSubject: stuck in the lift\nMessage: two children",
+    "Новая заявка\nОт: Иван\nДата: 5 мая\nТема: Застряли в лифте\nСообщение: подъезд 3, двое детей",
+    "Nightly job\n02:00:01 rsync backup@nas1:\nrsync: connection refused\nERROR: no backup for db1",
+    "rancid diff for fw1:\n> permit any any\n> deny ip\n> permit x\n\n-- \nERROR: 3 devices unreachable",
+    "passwd changed:\n> root2:x:0:0\n> root3:x:0:0\n> root4:x:0:0",
+    "Disk report srv1\n\n-- \n/dev/sda1 98% used\nCRITICAL: act now",
+    "Sensor report\n--\nPump failed",
+    "Line 1 down\nCheers\nLine 2 down",
+    "Backup done.\n\nRegards\n\nP.S. db1 is on fire",
+    "Tank 4\nCAUTION! Tank 4 pressure 9 bar\noperator privileged override active\nvalve 7 closed",
+    "Тревога\nЭто сообщение предназначено только для дежурной смены: пожар в серверной 2",
+    "Message from outside camera: intruder in yard\nZone 4",
+    "Scan\nVirus-free: no! Trojan found on PC7",
+    "Scan\nThis email has been scanned by Kaspersky: THREAT FOUND",
     "CAUTION: external source failed\nUPS 1",
     "WARNING: sender unit outside of range\nUPS 1",
     "-----Original Message-----\nFrom: mon\nSent: now\nSubject: disk\n\nDisk full",
@@ -96,9 +110,23 @@ def test_what_nobody_needs_is_cut(text, left):
 @pytest.mark.parametrize("subject", ["Fwd: disk", "FW: disk", " wg: disk", "Пересл.: диск", "TR : disque"])
 def test_what_a_mail_passes_on_is_its_message(subject):
     """Below a word of its author the old mail stays, with whatever divides it; a signature still goes."""
-    text = "See this\n\nFrom: Ivan\nSent: Monday\nSubject: disk\n\nDisk full"
+    text = "See this\n\nFrom: Ivan <i@x.org>\nSent: Monday\nSubject: disk\n\nDisk full"
     assert text == trim.trim(f"{text}\n-- \nPetr", subject)[0]
     assert "See this" == trim.trim(text, "Re: disk")[0]
+
+
+def test_a_quote_without_a_word_about_it_goes_from_answers_only():
+    """A diff and a mail may begin their lines alike."""
+    assert "answer" == trim.trim("> a\n> b\n> c\nanswer", reply=True)[0]
+
+
+def test_of_a_long_text_the_beginning_is_looked_at():
+    """A quote there takes all that follows; a signature at its far end is left alone."""
+    far = "x\n" * 20_000
+    assert "Yes" == trim.trim(f"Yes\n\n-----Original Message-----\n{far}")[0]
+    assert (f"{far}-- \nIvan", ()) == trim.trim(f"{far}-- \nIvan")
+    notice = "This e-mail is confidential and privileged.\n\n"
+    assert f"Disk\n\n\n{far}".strip() == trim.trim(f"Disk\n\n{notice}{far}")[0]
 
 
 @pytest.mark.parametrize("text", KEPT)

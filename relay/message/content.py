@@ -52,7 +52,8 @@ def read(raw: bytes, charset: str = "") -> model.Letter:
         message_id=_bare(headers.first(fields, "message-id")),
         date=_bare(headers.first(fields, "date")),
         headers=tuple(
-            (_title(name), headers.decode(value, hint)[:_VALUE]) for name, value in fields[:_SHOWN]
+            (_title(name), headers.decode(value[: 4 * _VALUE], hint)[:_VALUE])
+            for name, value in fields[:_SHOWN]
         ),
         head=_head(raw),
         plain=body.plain.strip("\n"),

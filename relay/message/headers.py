@@ -160,6 +160,9 @@ def _word(value: bytes, start: int) -> tuple[str, bytes, bytes, int] | None:
 # -- parameters (RFC 2045 section 5.1, RFC 2231) --------------------------------------------
 
 
+_LONGEST_PARAMETER = 2048  # octets: no file name is longer, and each is decoded more than once
+
+
 def parameters(value: bytes) -> tuple[str, dict[str, bytes]]:
     """A value such as Content-Type's: its first word in lower case, and its raw parameters."""
     head, *rest = _semicolons(value)
@@ -171,7 +174,7 @@ def parameters(value: bytes) -> tuple[str, dict[str, bytes]]:
         name, equals, text = each.partition(b"=")
         key = name.strip().decode("latin-1").lower()
         if equals and key:
-            found.setdefault(key, _unquoted(text.strip()))
+            found.setdefault(key, _unquoted(text.strip())[:_LONGEST_PARAMETER])
     return head.partition(b"(")[0].strip(b" \t,").decode("latin-1").lower(), found
 
 

@@ -15,6 +15,7 @@ import os
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from relay.delivery import assembly
 from relay.delivery.chores import Chores
 from relay.delivery.claims import recover
 from relay.delivery.forwarding import Forwarder
+from relay.delivery.moving import Mover
 from relay.delivery.settle import Settler
 from relay.delivery.worker import Worker
 from relay.message import recognisers
@@ -170,6 +172,7 @@ class App:
             for worker in self.workers.values():
                 self._loop(worker.run(), worker.name)
             self._loop(self.forwarder.run(), "forwarder")
+            self._loop(self.mover.run(), "mover")
             self._loop(self.mailer.run(), "mailer")
             self._loop(self.chores.run(), "chores")
 
@@ -202,13 +205,14 @@ class App:
             chance=self._chance,
             mailed=lambda verdict: metrics.REPORTS.labels(verdict=verdict).inc(),
         )
+        self.mover = Mover(config, store=self.store, workers=self.workers, kick=self.kick)
         self.settler = Settler(
             self.store,
             reports=config.reports,
             delivery=config.delivery,
             chance=self._chance,
             notice_due=self.mailer.kick,
-            moved=assembly.moved,
+            moved=partial(assembly.moved, kick=self.kick),
         )
         for name in config.accounts:
             self.workers[name] = assembly.worker(
@@ -219,6 +223,7 @@ class App:
                 client=self.clients[name],
                 chance=self._chance,
                 rest_told=self._rest_told,
+                mover=self.mover,
             )
         self.forwarder = Forwarder(config, store=self.store, settler=self.settler, chance=self._chance)
         self.chores = Chores(
@@ -272,9 +277,9 @@ class App:
         """Something new waits for these accounts; "" is none, for what is forwarded."""
         if "" in accounts:
             self.forwarder.kick()
-        for name in accounts:
-            if name in self.workers:
-                self.workers[name].kick()
+        for name in accounts & self.workers.keys():
+            self.workers[name].kick()
+        self.mover.waits(accounts)
 
     def queued(self, accounts: set[str]) -> None:
         """New orders wait for these accounts, and with them deadlines."""
@@ -302,6 +307,7 @@ class App:
         self.mailer.adopt(config.reports, config.delivery)
         self.chores.adopt(config.keep, config.delivery)
         self.forwarder.adopt(self.config)
+        self.mover.adopt(self.config)
         for worker in self.workers.values():
             worker.adopt(config.delivery, config.storm)
         _log.info("configuration re-read")
@@ -316,9 +322,8 @@ class App:
         if last is rest and now - at < HOUR:
             return  # it came and went and came again: once an hour is enough
         self._last_told[account] = (rest, now)
-        task = asyncio.create_task(
-            self.mailer.tell_operator(f"account {account}", operator.of_rest(account, rest, outcome))
-        )
+        told = operator.of_rest(account, rest, outcome, lends=self.mover.lends(account))
+        task = asyncio.create_task(self.mailer.tell_operator(f"account {account}", told))
         self._told.add(task)
         task.add_done_callback(self._told.discard)
 
@@ -330,11 +335,9 @@ class App:
             await listener.close()
         await self.registry.drain(GRACE)
         if self._loops:
-            self.chores.stop()
-            self.mailer.stop()
-            self.forwarder.stop()
-            for worker in self.workers.values():
-                worker.stop()
+            own = (self.chores.stop, self.mailer.stop, self.forwarder.stop, self.mover.stop)
+            for stop in (*own, *(worker.stop for worker in self.workers.values())):
+                stop()
             await asyncio.wait(self._loops, timeout=GRACE)
         for task in [*self._loops, *self._told]:
             task.cancel()

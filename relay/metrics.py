@@ -15,6 +15,9 @@ CALLS = Counter("relay_calls", "Calls to the provider.", ["account", "kind", "re
 CALL_SECONDS = Histogram(
     "relay_call_seconds", "How long calls to the provider took.", ["account", "kind"], registry=REGISTRY
 )
+LENT = Counter(
+    "relay_orders_lent", "Orders that another account took over.", ["account", "to"], registry=REGISTRY
+)
 IN_FLIGHT = Gauge("relay_calls_in_flight", "Calls under way.", ["account"], registry=REGISTRY)
 RESTING = Gauge("relay_account_resting", "1 while an account rests.", ["account"], registry=REGISTRY)
 QUEUE = Gauge("relay_queue_orders", "Orders in each unfinished state.", ["state"], registry=REGISTRY)

@@ -237,6 +237,7 @@ class Rest(StrEnum):
     LOGIN = "login"
     MONEY = "money"
     BLOCKED = "blocked"
+    UNREACHABLE = "unreachable"  # no connection: of weight only where it lasts, and another account may do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,7 @@ def _senders(config: Config, account: str) -> list[str]:
     names = [
         route.params["sender"]
         for route in config.routes
-        if route.account == account and route.channel != "mail" and "sender" in route.params
+        if account in route.accounts and route.channel != "mail" and "sender" in route.params
     ]
     return list(dict.fromkeys(names))
 

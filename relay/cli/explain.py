@@ -125,6 +125,7 @@ def _request(letter: Letter, made: orders.Composed, drafts: Sequence[orders.Draf
     said = content_.text.split(SEPARATOR, maxsplit=1)[0]
     return {
         "account": drafts[0].account,
+        "accounts": list(drafts[0].accounts),
         "channel": content_.channel,
         "alarm": drafts[0].alarm.value,
         "phones": [draft.target for draft in drafts],
@@ -189,6 +190,8 @@ def _show(told: list[dict[str, Any]]) -> None:
         for key in ("route", "account", "channel", "alarm", "smarthost", "parts", "price"):
             if entry.get(key):
                 table.add_row(key, str(entry[key]))
+            if key == "account" and entry.get("accounts"):
+                table.add_row("or else", ", ".join(entry["accounts"][1:]))
         for file in entry.get("files", ()):
             table.add_row("file", f"{file['name']} ({file['type']}, {file['size']} octets)")
         for name, size in entry.get("alphabets", {}).items():

@@ -74,11 +74,6 @@ NOT_BUILT = (
     _warns("web", "callback_secret", so="callbacks are not taken"),
     _warns("web", "public_url", so="callbacks are not taken"),
     _warns("reports", "dkim", so="reports are not signed"),
-    NotBuilt(
-        pattern=("routes", EACH, "accounts"),
-        says="only the first account is used in this version",
-        harmless=lambda value: not isinstance(value, list) or len(value) < 2,
-    ),
 )
 """Settings whose work comes with a later version."""
 

@@ -152,7 +152,9 @@ class Route(Shape):
     match: Pattern = setting(help="A pattern on the address without its +options; * is any text.")
     channel: Channel = setting(help="How it is sent; forward hands mail on to the smarthost smtp.")
     account: Line = setting("", shown="the only account", help="The account it is sent from.")
-    accounts: tuple[Line, ...] = setting([], help="Several, the first that can; instead of account.")
+    accounts: tuple[Line, ...] = setting(
+        [], help="Several, in their order: where one rests the next takes over; instead of account."
+    )
     smtp: Smarthost | None = setting(None, help="Only with forward: the smarthost.")
     region: Region = setting("", help="The country of numbers without its code, as in RU.")
     text: Text | None = setting(

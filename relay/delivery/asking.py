@@ -7,6 +7,8 @@ id. All phones unknown twice, the second time at least 10 s after the break (60 
 provider answered with error 9): the same bytes go out once more under the same id; where
 even that was refused, the refusal counts. What can't be asked about by phone (groups) is
 looked for in the history and never repeated. What stays open until `give_up` is unknown.
+Where the account rests and another may carry the orders they are not repeated but let go of,
+once "unknown" is the last word on all of them.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class Asking:
         sending: Sending,
         delivery: Delivery,
         chance: Callable[[], float],
+        elsewhere: Callable[[Order], bool] = lambda _order: False,
     ) -> None:
         self._store = store
         self._settler = settler
@@ -54,6 +57,7 @@ class Asking:
         self._sending = sending
         self._delivery = delivery
         self._chance = chance
+        self._elsewhere = elsewhere  # whether another account would carry the order now
         self._questions = Questions()
 
     def adopt(self, delivery: Delivery) -> None:
@@ -131,17 +135,23 @@ class Asking:
         news = [news_of(order.id, _known(found[order.target])) for order in heard]
         if accepted:
             alone = absent if since >= SURE_ABSENT else []
-            news += [self._alone(order, now) for order in alone]
+            without = "the provider took the request without this phone"
+            news += [self._alone(order, now, without) for order in alone]
             left = len(absent) - len(alone)
             later = partial(self._due, request, now + max(SECOND, SURE_ABSENT - since), 0)
             await self._settler.surely(news, later if left else partial(self._sending.close, request))
             return
-        wait = SURE_ABSENT if request.cause == "nine" else SECOND_ASK
+        # the provider's filter of repeats guards a repeat, but not what goes out by another account
+        moves = request.cause != REFUSED and all(self._elsewhere(order) for order in open_)
+        wait = SURE_ABSENT if request.cause == "nine" or moves else SECOND_ASK
         if request.absences < 1 or since < wait:
             await self._ask_again(request, now + max(SECOND, wait - since), request.absences + 1)
             return
         if request.cause == REFUSED:
             await self._refused_after_all(request, open_)
+        elif moves:
+            news = [self._alone(order, now, "the provider knows nothing of the request") for order in open_]
+            await self._settler.surely(news, partial(self._sending.close, request))
         else:
             await self._repeat(request, open_, now)
 
@@ -168,9 +178,9 @@ class Asking:
         news = [news_of(order.id, sent.outcome) for order in open_]
         await self._sending.taken(request, open_, sent, news)
 
-    def _alone(self, order: Order, now: int) -> News:
-        """Its request was accepted without it: it goes alone, under a new id, or fails if too late."""
-        outcome = person(Kind.ABSENT, "4.4.1", "the provider took the request without this phone")
+    def _alone(self, order: Order, now: int, why: str) -> News:
+        """The provider has not got it: it goes alone, under a new id, or fails if too late."""
+        outcome = person(Kind.ABSENT, "4.4.1", why)
         if order.expire_at <= now:
             return News(order=order.id, event=Event.EXPIRED, outcome=_too_late())
         columns = {"request_id": None, "batch": self._store.new_id(), "due_at": now}

@@ -10,6 +10,7 @@ from relay import metrics
 from relay.config import Config
 from relay.delivery.asking import Asking
 from relay.delivery.forwarding import Forwarder
+from relay.delivery.moving import Mover
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
 from relay.delivery.standing import RestTold, Standing
@@ -32,6 +33,7 @@ def worker(
     client: Client,
     chance: Callable[[], float],
     rest_told: RestTold,
+    mover: Mover,
 ) -> Worker:
     """The worker of an account, with its own sending, asking and standing."""
     sending = Sending(store=store, settler=settler, client=client, delivery=config.delivery, chance=chance)
@@ -42,6 +44,10 @@ def worker(
         sending=sending,
         delivery=config.delivery,
         chance=chance,
+        elsewhere=mover.elsewhere,
+    )
+    standing = Standing(
+        account, store, config.delivery, rest_told, changed=mover.wake, lends=lambda: mover.lends(account)
     )
     return Worker(
         name=account,
@@ -51,7 +57,7 @@ def worker(
         sending=sending,
         asking=asking,
         storm_rules=config.storm,
-        standing=Standing(account, store, config.delivery, rest_told),
+        standing=standing,
     )
 
 
@@ -65,8 +71,8 @@ def remote(order: Order, config: Config, forwarder: Forwarder) -> str:
     return "sandbox" if account.url == "sandbox" else urlsplit(account.url).hostname or ""
 
 
-def moved(order: Order, state: State, outcome: Outcome) -> None:
-    """Count and log that an order came to a state."""
+def moved(order: Order, state: State, outcome: Outcome, *, kick: Callable[[set[str]], None]) -> None:
+    """Count and log that an order came to a state; where it waits, whoever may take it is woken."""
     metrics.MOVES.labels(account=order.account, state=state.value).inc()
     _log.info(
         "moved",
@@ -77,3 +83,5 @@ def moved(order: Order, state: State, outcome: Outcome) -> None:
             "code": outcome.code,
         },
     )
+    if state is State.WAITING:
+        kick({order.account})

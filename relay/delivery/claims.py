@@ -134,7 +134,7 @@ class Claims:
             await self._ask_again(request, now)
             return None
         change = Change()
-        phones = await self._store.phones(self._account, {order.target for order in open_})
+        phones = await self._store.phones({order.target for order in open_})
         for order in open_:
             phone = phones[order.target]
             _remember(change, phone, storm.having_heard(phone, order, window=window, now=now))

@@ -47,7 +47,9 @@ def take(
         lease_until=until,
         attempts=attempts,
     )
-    tell(change, store, order.id, event.value, f"request {request.name}" if request else detail)
+    if request:
+        detail = f"request {request.name}{f' by {request.account}' if order.accounts else ''}"
+    tell(change, store, order.id, event.value, detail)
     return replace(
         order,
         version=order.version + 1,

@@ -44,6 +44,7 @@ class _Scene:
     siblings: dict[int, list[Order]]  # by recipient
     merged: dict[int, list[Order]]  # by the order that speaks
     shared: set[int] = field(default_factory=set)  # recipients of merged orders that were answered
+    revived: list[tuple[Order, State, Outcome]] = field(default_factory=list)
 
 
 class Settler:
@@ -86,7 +87,7 @@ class Settler:
                     await self._store.write(change)
             except Stale:
                 continue
-            for order, state, outcome in moves:
+            for order, state, outcome in (*moves, *scene.revived):
                 self._moved(order, state, outcome)
             if any(table is schema.notice for table, _ in change.inserts):
                 self.notice_due()
@@ -303,6 +304,7 @@ class Settler:
                     },
                 )
                 tell(change, self._store, each.id, Event.REVIVED.value)
+                scene.revived.append((each, State.WAITING, outcome))
             else:
                 self._update(change, each, scene, {"merged_into": heir.id})
 

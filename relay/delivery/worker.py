@@ -193,7 +193,7 @@ class Worker:
         """Judge what is due; what is to be merged or to wait does so at once."""
         if not orders:
             return storm.Judged()
-        self._phones = await self._store.phones(self.name, {order.target for order in orders})
+        self._phones = await self._store.phones({order.target for order in orders})
         self._unsaid_orders = await self._unsaid(self._phones)
         judged = self._judge(orders, now)
         news = [_merged(order, speaker) for order, speaker in judged.merge]
@@ -206,12 +206,16 @@ class Worker:
         return storm.judge(orders, self._phones, window=window, now=now, unsaid=self._unsaid_orders)
 
     async def _unsaid(self, phones: dict[str, Phone]) -> set[int]:
-        """Orders that phones were to hear, but that ended before the provider had them."""
+        """Orders that phones were to hear, but that the provider has not got.
+
+        They ended before, or wait for another account, which may rest for long.
+        """
         speakers = {who for phone in phones.values() for _says, _at, who in phone.heard}
         return {
             order.id
             for order in (await self._store.orders(speakers) if speakers else ())
-            if order.sent_at is None and order.state in (State.FAILED, State.DROPPED)
+            if (order.sent_at is None and order.state in (State.FAILED, State.DROPPED))
+            or (order.state is State.WAITING and order.account != self.name)
         }
 
     async def _start(self, made: Plan, now: int) -> None:

@@ -42,6 +42,7 @@ class Draft:
     says: str  # equal where the phone would hear the same
     label: str = ""  # the number that a mail in the provider's grammar gave it
     alarm: Alarm = Alarm.NONE
+    accounts: tuple[str, ...] = ()  # in their order, where another than `account` may carry it too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +237,7 @@ def _way(place: int, content: Content, letter: Letter, route: Route, now: int) -
     return _Way(
         place,
         content,
-        _digest(route.account, content.channel, content.text, form, *files),
+        _digest("\n".join(route.accounts) or route.account, content.channel, content.text, form, *files),
         _digest(content.channel, heard, *moment, *files),
     )
 
@@ -269,6 +270,17 @@ def _drafts(number: int, way: _Way, meant: Resolved, now: int, label: str, alarm
             says=way.says,
             label=label,
             alarm=alarm,
+            accounts=_choice(meant.route, target.to, way.content.channel),
         )
         for target in meant.targets
     ]
+
+
+def _choice(route: Route, target: str, channel: str) -> tuple[str, ...]:
+    """The accounts that may carry it, where there are several.
+
+    Groups and the friends of a bot are an account's own: another one's g777 are other people.
+    """
+    several = tuple(dict.fromkeys(route.accounts))
+    everywhere = channel != channels.FORWARD and (target.startswith("+") or "@" in target)
+    return several if everywhere and len(several) > 1 else ()

@@ -134,6 +134,7 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
         content_id=content_id,
         sender=intake.mail.sender,
         account=draft.account,
+        accounts=as_json(list(draft.accounts)) if draft.accounts else "",
         channel=draft.channel,
         target=draft.target,
         hidden=int(draft.hidden),
@@ -154,7 +155,8 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
 
 
 def _way(draft: Draft) -> str:
-    return f"{draft.channel} by {draft.account}" if draft.account else draft.channel
+    way = f"{draft.channel} by {draft.account}" if draft.account else draft.channel
+    return f"{way}, or else {', '.join(draft.accounts[1:])}" if draft.accounts else way
 
 
 def _add_failed(intake: Intake, refusal: Refusal, ids: model.Ids, now: int) -> None:

@@ -154,6 +154,7 @@ class Order:
     parts: int
     alarm: str
     label: str
+    accounts: str
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -163,6 +164,11 @@ class Order:
     def forwarded(self) -> bool:
         """Whether it goes to a mail server, past the provider."""
         return self.channel == FORWARD
+
+    @property
+    def choice(self) -> tuple[str, ...]:
+        """The accounts that may carry it, in their order."""
+        return tuple(json.loads(self.accounts)) if self.accounts else (self.account,)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -240,7 +246,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """What a phone heard last: the texts of the last minutes and the length of its chain."""
+    """What a phone heard last: the texts of the last minutes and the length of its chain.
+
+    It is one row whichever accounts speak to the phone, so `account` is "".
+    """
 
     account: str
     target: str

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text, text
 
-VERSION = 2
+VERSION = 3
 """The schema's version; a database of an older one is brought forward when it is opened."""
 OLDEST = 1
 """The oldest program (by the schema version it knows) that may use a database of this version."""
@@ -108,6 +108,7 @@ orders = Table(                   # one text to one phone by one channel
     _text("cost"), _int("parts"),
     _later("alarm"),              # "problem" or "recovery", where the mail is known for one
     _later("label"),              # the number that a mail in the provider's grammar gave it
+    _later("accounts"),           # JSON: the accounts that may carry it, in order; "" is `account` alone
     Index("orders_mail", "mail_id"),
     Index("orders_age", "account", "state", "rank", "id", "due_at"),
     Index("orders_due", "account", "due_at", sqlite_where=text("state = 'waiting'"),
@@ -153,7 +154,7 @@ story = Table(                    # what happened to an order, for `queue show`
     _key("id"), _int("order_id"), _int("at"), _text("event"), _text("detail"),
     Index("story_order", "order_id"),
 )
-phone = Table(                    # what a phone heard last, by account: storms are judged by it
+phone = Table(                    # what a phone heard last, by whatever account (""): storms are judged by it
     "phone", metadata,
     Column("account", Text, primary_key=True), Column("target", Text, primary_key=True),
     _int("version", 1), _int("last_at"), _int("chain"), _text("texts"),
@@ -171,6 +172,15 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
     2: (
         "ALTER TABLE orders ADD COLUMN alarm TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE orders ADD COLUMN label TEXT NOT NULL DEFAULT ''",
+    ),
+    3: (
+        "ALTER TABLE orders ADD COLUMN accounts TEXT NOT NULL DEFAULT ''",
+        # a phone that two accounts spoke to keeps what it heard last
+        """DELETE FROM phone WHERE EXISTS (
+            SELECT 1 FROM phone AS other WHERE other.target = phone.target AND (
+                other.last_at > phone.last_at
+                OR (other.last_at = phone.last_at AND other.account > phone.account)))""",
+        "UPDATE phone SET account = ''",
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

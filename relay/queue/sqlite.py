@@ -290,6 +290,8 @@ def _answer(job: _Job, value: Any, error: Exception | None) -> None:
 def _translated(error: Exception) -> Exception:
     if isinstance(error, Trouble):
         return error
+    if isinstance(error, sqlite3.IntegrityError) and " phone." in str(error):
+        return Stale("a phone was spoken to meanwhile")  # by another account's worker, for the first time
     if isinstance(error, sqlite3.Error):
         full = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE"))
         return Full("no room on the disk") if full else Trouble(str(error))

@@ -45,6 +45,23 @@ DUE_FORWARDS = (
     .order_by(_o.rank, _o.id)
     .limit(bindparam("many"))
 )
+TO_MOVE = (
+    select(schema.orders)
+    .where(
+        _o.account == bindparam("account"),
+        _o.state == State.WAITING,
+        _o.accounts != "",
+        _o.expire_at > bindparam("now"),
+        (_o.rank > bindparam("rank")) | ((_o.rank == bindparam("rank")) & (_o.id > bindparam("key"))),
+    )
+    .order_by(_o.rank, _o.id)
+    .limit(bindparam("many"))
+)
+WAITING_AT = (
+    select(_o.account)
+    .distinct()
+    .where(_o.finished_at.is_(None), _o.state == State.WAITING, _o.accounts != "")
+)
 DUE_REQUESTS = (
     select(schema.request)
     .where(_r.account == bindparam("account"), _r.due_at <= bindparam("now"))
@@ -115,7 +132,7 @@ CONTENTS = select(schema.content).where(_c.id.in_(_ids))
 REQUESTS = select(schema.request).where(_r.id.in_(_ids))
 CALLING = select(schema.request).where(_r.state == RequestState.CALLING)
 PHONES = select(schema.phone).where(
-    schema.phone.c.account == bindparam("account"),
+    schema.phone.c.account == "",
     schema.phone.c.target.in_(bindparam("targets", expanding=True)),
 )
 ACCOUNTS = select(schema.account)

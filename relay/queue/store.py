@@ -127,6 +127,15 @@ class Store:
         rank, key = (after.rank, after.id) if after else (-_FAR, 0)
         return await self._orders(sql.DUE_FORWARDS, account="", now=now, many=many, rank=rank, key=key)
 
+    async def to_move(self, account: str, now: int, many: int, after: Order | None = None) -> list[Order]:
+        """Orders that wait for an account and that another may carry as well, by rank, then age."""
+        rank, key = (after.rank, after.id) if after else (-_FAR, 0)
+        return await self._orders(sql.TO_MOVE, account=account, now=now, many=many, rank=rank, key=key)
+
+    async def waited_for(self) -> set[str]:
+        """The accounts that orders wait for which another may carry as well."""
+        return {next(iter(row.values())) for row in await self.engine.read(sql.WAITING_AT)}
+
     async def next_send(self, account: str, now: int) -> int | None:
         """When the next waiting order of an account falls due that is not due now."""
         return await self._one(sql.NEXT_DUE, account=account, now=now)
@@ -198,11 +207,11 @@ class Store:
         """Requests whose call was under way: at start, what a crash left behind."""
         return [Request.of(row) for row in await self.engine.read(sql.CALLING)]
 
-    async def phones(self, account: str, targets: Iterable[str]) -> dict[str, Phone]:
-        """What each phone heard last; a phone that heard nothing yet has version 0."""
+    async def phones(self, targets: Iterable[str]) -> dict[str, Phone]:
+        """What each phone heard last, by any account; one that heard nothing yet has version 0."""
         wanted = list(targets)
-        rows = await self.engine.read(sql.PHONES, account=account, targets=wanted)
-        return {target: Phone(account, target) for target in wanted} | {
+        rows = await self.engine.read(sql.PHONES, targets=wanted)
+        return {target: Phone("", target) for target in wanted} | {
             row["target"]: Phone(**row) for row in rows
         }
 

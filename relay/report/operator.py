@@ -11,13 +11,15 @@ _REST = {
     Rest.LOGIN: "the provider refuses the login (or this machine's address); nothing is sent until it works",
     Rest.MONEY: "the account is out of money; nothing is sent until it is paid",
     Rest.BLOCKED: "the provider blocks this machine's address for a while; nothing is sent meanwhile",
+    Rest.UNREACHABLE: "no connection to the provider can be made; nothing is sent until one can",
 }
+_LENT = " What may go by another account of its route does so meanwhile."
 
 
-def of_rest(account: str, rest: Rest, outcome: Outcome | None) -> str:
-    """What the operator should know of an account that goes to rest."""
-    said = f" The provider said: {outcome.code} {outcome.text}." if outcome else ""
-    return f"Account {account}: {_REST[rest]}.{said}"
+def of_rest(account: str, rest: Rest, outcome: Outcome | None, *, lends: bool = False) -> str:
+    """What the operator should know of an account that goes to rest, and whether others stand in."""
+    said = f" The provider said: {outcome.code} {outcome.text}." if outcome and outcome.code else ""
+    return f"Account {account}: {_REST[rest]}.{said}{_LENT if lends else ''}"
 
 
 def compose(

@@ -190,7 +190,7 @@ def for_status(status: int, err: int | None = None, text: str = "") -> Outcome:
 def no_connection(why: str = "") -> Outcome:
     """No connection could be made: the provider has heard nothing."""
     reason = _because("no connection to the provider could be made", why)
-    return Outcome(kind=Kind.LATER, status=UNREACHED, reason=reason)
+    return Outcome(kind=Kind.LATER, status=UNREACHED, reason=reason, rest=Rest.UNREACHABLE)
 
 
 def broke_off(why: str = "") -> Outcome:

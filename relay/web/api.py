@@ -98,6 +98,7 @@ class Api:
             "notes": list(content.said) if content else [],
             "attempts": order.attempts,
             "request": model.show(order.request_id) if order.request_id else "",
+            "accounts": list(order.choice) if order.account else [],
             "alarm": order.alarm,
             "label": order.label,
             "expire_at": order.expire_at,
@@ -151,7 +152,7 @@ class Api:
             await self._relay.store.write(change)
         except Trouble as trouble:
             return _wrong(f"the store did not take it: {trouble}", 503)
-        self._relay.queued({order.account})
+        self._relay.queued({again["account"]})
         return _answer(_brief(Order.of(again)))
 
     async def _send(self, request: web.Request) -> web.Response:
@@ -237,7 +238,8 @@ def _again(order: Order, store: Store) -> dict[str, Any]:
     values = asdict(order)
     values |= {
         "id": store.ids.new(now), "version": 1, "parent_id": None, "merged_into": None, "request_id": None,
-        "state": State.WAITING.value, "due_at": now, "batch": 0, "attempts": 0, "lease_until": None,
+        "account": order.choice[0], "state": State.WAITING.value, "due_at": now, "batch": 0,
+        "attempts": 0, "lease_until": None,
         "created_at": now, "start_at": now, "expire_at": now + max(60_000, order.expire_at - order.start_at),
         "sent_at": None, "finished_at": None, "warn_at": None, "poll_at": None, "polls": 0,
         "kind": "", "status": "", "reason": "", "code": "", "words": "", "cost": "", "parts": 0,

@@ -199,20 +199,21 @@ async def journey(
     *,
     clock: Clock | None = None,
     sandbox: Sandbox | None = None,
+    backup: Sandbox | None = None,
     config: Config | None = None,
     **options: Any,
 ) -> AsyncIterator[Journey]:
-    """A relay that runs for as long as the block."""
+    """A relay that runs for as long as the block. `backup` is the provider of an account of that name."""
     clock = clock or StillClock()
     sandbox = sandbox or Sandbox(now=lambda: clock.now() / SECOND)
-    app = App(
-        config or settings(folder), clock=clock, chance=lambda: 0.0, sandboxes={"main": sandbox}, **options
-    )
+    sandboxes = {"main": sandbox} | ({"backup": backup} if backup else {})
+    app = App(config or settings(folder), clock=clock, chance=lambda: 0.0, sandboxes=sandboxes, **options)
     try:
         async with app.running():
             yield Journey(app, sandbox, clock, folder)
     finally:
-        await sandbox.stop()
+        for each in sandboxes.values():
+            await each.stop()
 
 
 class Process:

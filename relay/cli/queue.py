@@ -116,7 +116,7 @@ def queue_show(config: str | None, id_: str, *, json_: bool) -> None:
     ):
         facts.add_row(key, str(order[key]))
         if key == "account" and len(order["accounts"]) > 1:
-            facts.add_row("of", ", ".join(order["accounts"]))
+            facts.add_row("accounts", ", ".join(order["accounts"]))
     facts.add_row("mail", f"{order['mail']['id']} from <{order['mail'].get('from', '')}>")
     facts.add_row("outcome", _said(order))
     facts.add_row("text", order["text"])

@@ -136,7 +136,7 @@ class Asking:
         if accepted:
             alone = absent if since >= SURE_ABSENT else []
             without = "the provider took the request without this phone"
-            news += [self._alone(order, now, without) for order in alone]
+            news += [self._again(order, now, self._store.new_id(), without) for order in alone]
             left = len(absent) - len(alone)
             later = partial(self._due, request, now + max(SECOND, SURE_ABSENT - since), 0)
             await self._settler.surely(news, later if left else partial(self._sending.close, request))
@@ -150,7 +150,8 @@ class Asking:
         if request.cause == REFUSED:
             await self._refused_after_all(request, open_)
         elif moves:
-            news = [self._alone(order, now, "the provider knows nothing of the request") for order in open_]
+            nothing, batch = "the provider knows nothing of the request", self._store.new_id()
+            news = [self._again(order, now, batch, nothing) for order in open_]
             await self._settler.surely(news, partial(self._sending.close, request))
         else:
             await self._repeat(request, open_, now)
@@ -178,12 +179,12 @@ class Asking:
         news = [news_of(order.id, sent.outcome) for order in open_]
         await self._sending.taken(request, open_, sent, news)
 
-    def _alone(self, order: Order, now: int, why: str) -> News:
-        """The provider has not got it: it goes alone, under a new id, or fails if too late."""
+    def _again(self, order: Order, now: int, batch: int, why: str) -> News:
+        """The provider has not got it: it goes with its batch, under a new id, or fails if too late."""
         outcome = person(Kind.ABSENT, "4.4.1", why)
         if order.expire_at <= now:
             return News(order=order.id, event=Event.EXPIRED, outcome=_too_late())
-        columns = {"request_id": None, "batch": self._store.new_id(), "due_at": now}
+        columns = {"request_id": None, "batch": batch, "due_at": now}
         return News(order=order.id, event=Event.ABSENT, outcome=outcome, columns=columns)
 
     async def _repeat(self, request: Request, orders: Sequence[Order], now: int) -> None:

@@ -103,9 +103,16 @@ class Mover:
             if rest is not Rest.NONE and self._another_works(account):
                 await self._empty(account)
         if self._strays:
+            await self._gather()
+
+    async def _gather(self) -> None:
+        self._strays = False
+        try:
             for account in sorted(await self._store.waited_for() - self._workers.keys()):
                 await self._empty(account)
-            self._strays = False
+        except Trouble:
+            self._strays = True
+            raise
 
     def _another_works(self, account: str) -> bool:
         """Whether any other account works, without which there is nothing to look for."""

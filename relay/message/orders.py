@@ -232,12 +232,13 @@ def _way(place: int, content: Content, letter: Letter, route: Route, now: int) -
     form = json.dumps(sorted(content.params.items()))
     comments = channels.CHANNELS[content.channel].comment != channels.NONE
     heard = content.text.split(SEPARATOR)[0] if comments else content.text
+    payers = "\n".join(dict.fromkeys((route.account, *route.accounts)))
     apart = _APART + (("sender",) if content.channel == "mail" else ())
     moment = [f"{name}={content.params[name]}" for name in apart if name in content.params]
     return _Way(
         place,
         content,
-        _digest("\n".join(route.accounts) or route.account, content.channel, content.text, form, *files),
+        _digest(payers, content.channel, content.text, form, *files),
         _digest(content.channel, heard, *moment, *files),
     )
 

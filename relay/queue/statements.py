@@ -57,11 +57,7 @@ TO_MOVE = (
     .order_by(_o.rank, _o.id)
     .limit(bindparam("many"))
 )
-WAITING_AT = (
-    select(_o.account)
-    .distinct()
-    .where(_o.finished_at.is_(None), _o.state == State.WAITING, _o.accounts != "")
-)
+WAITING_AT = select(_o.account).distinct().where(_o.state == State.WAITING, _o.accounts != "")
 DUE_REQUESTS = (
     select(schema.request)
     .where(_r.account == bindparam("account"), _r.due_at <= bindparam("now"))

@@ -140,6 +140,22 @@ def test_explain_shows_the_request_and_why_not(tmp_path: Path) -> None:
     assert 2 == bad.exit_code
 
 
+def test_explain_names_the_accounts_that_may_take_over(tmp_path: Path) -> None:
+    """All of the route's, in their order."""
+    mail = tmp_path / "mail.eml"
+    mail.write_text(MAIL)
+    accounts = {"main": {"url": "sandbox"}, "backup": {"url": "sandbox"}}
+    route = {"match": "*@sms.example.com", "channel": "sms", "accounts": ["main", "backup"]}
+    command = ("explain", "-c", configured(tmp_path, accounts=accounts, routes=[route]), mail)
+    told = json.loads(run(*command, "--to", "79991234567@sms.example.com", "--json").output)
+    shown = run(*command, "--to", "79991234567@sms.example.com").output
+
+    assert ("main", ["main", "backup"]) == (told[0]["account"], told[0]["accounts"])
+    assert ["or else", "backup"] == next(
+        line.split("  ", 1)[0:1] + line.split()[-1:] for line in shown.splitlines() if "or else" in line
+    )
+
+
 @pytest.mark.asyncio
 async def test_explain_asks_for_the_price(tmp_path: Path) -> None:
     """--price asks the account with cost=1, and sends nothing."""
@@ -200,6 +216,25 @@ async def test_check_compares_the_sender_names_of_routes(tmp_path: Path) -> None
     assert ["NOBODY is not among the account's names: SMSC.RU, ALERTS"] == [
         line["trouble"] for line in json.loads(bad.stdout) if line["trouble"]
     ]
+
+
+@pytest.mark.asyncio
+async def test_check_asks_every_account_of_a_route(tmp_path: Path) -> None:
+    """The one that takes over must work and know the sender's name as well."""
+    sandbox, second = Sandbox(), Sandbox()
+    accounts = {
+        "main": {"url": await sandbox.start(), "login": "l", "psw": "p"},
+        "backup": {"url": await second.start(), "login": "m", "psw": "p"},
+    }
+    route = {"match": "*@sms.example.com", "channel": "sms", "sender": "ALERTS", "accounts": [*accounts]}
+    good = await typed("check", "-c", configured(tmp_path, accounts=accounts, routes=[route]))
+    await sandbox.stop()
+    await second.stop()
+
+    assert 0 == good.exit_code
+    for name in accounts:
+        assert f"account {name} at " in good.output
+        assert f"account {name}, sender ALERTS: works" in good.output
 
 
 def test_faults_of_the_shape_hide_none_of_the_rooms(tmp_path: Path) -> None:

@@ -100,6 +100,18 @@ def test_two_good_phones_share_one_content():
     assert ((), ()) == (made.refusals, made.files)
 
 
+def test_an_order_has_all_accounts_of_its_route():
+    """In their order, each once. A group is one account's own, and so is what has one account only."""
+    oncall = {"oncall": Alias(to=(A, "g777"))}
+    ways = [route(accounts=["main", "backup", "main"]), route("mail", accounts=["main", "backup"])]
+    made = composed(Letter(plain="hot"), "oncall@sms.example.com", MAIL, ways=ways, aliases=oncall)
+    assert [(A, ("main", "backup")), ("g777", ()), (MAIL, ("main", "backup"))] == [
+        (each.target, each.accounts) for each in made.drafts
+    ]
+    assert {"main"} == {each.account for each in made.drafts}
+    assert [()] == [each.accounts for each in composed(Letter(plain="hot"), CALL).drafts]
+
+
 def test_an_alias_of_three_is_three_hidden_orders():
     """An alias is an order for each member, all on one content and none shown to the sender."""
     oncall = {"oncall": Alias(to=(A, B, "g777"))}

@@ -109,6 +109,17 @@ def rows(taken_, table):
     return [values for each, values in taken_.change.inserts if each is table]
 
 
+def test_an_order_keeps_its_accounts():
+    """As JSON, in their order; its story's first line names them."""
+    first, *others = COMPOSED.drafts
+    several = replace(COMPOSED, drafts=(replace(first, accounts=("main", "b", "c")), *others))
+    found = taken(composed=several)
+    assert [("main", "b", "c"), ("second",), ("main",)] == [order.choice for order in found.orders]
+    assert ["sms by main, or else b, c", "call by second", "sms by main"] == [
+        line["detail"] for line in rows(found, schema.story) if line["event"] == "queued"
+    ]
+
+
 def test_mail_row():
     """The mail's row holds the transaction and what reports need of the letter."""
     assert [

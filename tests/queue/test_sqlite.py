@@ -188,9 +188,50 @@ async def test_older_schema_is_brought_forward(path, version):
         assert columns(fresh, name) == columns(old, name)
     (order,) = [Order.of(row) for row in await old.read(select(schema.orders))]
     assert ("+79991234567", "", "") == (order.target, order.alarm, order.label)
+    assert ("", ("main",)) == (order.accounts, order.choice)
     assert schema.VERSION == old._connection.execute("PRAGMA user_version").fetchone()[0]
     await old.close()
     await fresh.close()
+
+
+@pytest.mark.asyncio
+async def test_a_phone_that_two_accounts_spoke_to_becomes_one(path):
+    """Up to version 2 each account had a row of its own: the one that spoke last is kept."""
+    raw = sqlite3.connect(path)
+    raw.executescript((Path(__file__).parent / "schemas" / "2.sql").read_text())
+    for account, target, last in (
+        ("a", "+1", 5),
+        ("b", "+1", 9),
+        ("a", "+2", 3),
+        ("a", "+3", 4),
+        ("b", "+3", 4),
+    ):
+        raw.execute(
+            "INSERT INTO phone (account, target, last_at, version, chain, texts) VALUES (?, ?, ?, 2, 1, '')",
+            (account, target, last),
+        )
+    raw.commit()
+    raw.close()
+    engine = SQLite(str(path))
+    rows = await engine.read(select(schema.phone))
+    await engine.close()
+    assert {("", "+1", 9), ("", "+2", 3), ("", "+3", 4)} == {
+        (row["account"], row["target"], row["last_at"]) for row in rows
+    }
+    assert 3 == len(rows)
+
+
+@pytest.mark.asyncio
+async def test_a_phone_that_somebody_spoke_to_first_is_stale(engine):
+    """Two accounts' workers speak to a new phone at once: the second one reads again."""
+    for expected in (None, Stale):
+        change = Change()
+        change.insert(schema.phone, account="", target="+1")
+        if expected is None:
+            await engine.write(change)
+        else:
+            with pytest.raises(Stale):
+                await engine.write(change)
 
 
 @pytest.mark.asyncio

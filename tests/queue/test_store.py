@@ -422,6 +422,27 @@ async def test_an_order_changes(store):
     )
 
 
+@pytest.mark.asyncio
+async def test_orders_that_another_account_may_carry(store):
+    """Those that wait for an account and have a list, by rank and age, a page after another."""
+    both = '["a","b"]'
+    await put_orders(
+        store,
+        {"accounts": both, "rank": 1},
+        {"accounts": both},
+        {"accounts": both, "due_at": START + DAY},
+        {"accounts": both, "account": "b"},
+        {"accounts": both, "state": "unsure"},
+        {"accounts": both, "expire_at": START},
+        {},
+        {"accounts": both, "account": "gone", "state": "failed"},
+    )
+    first = await store.to_move("a", START, 2)
+    assert [2, 3] == ids(first)
+    assert [1] == ids(await store.to_move("a", START, 2, first[-1]))
+    assert {"a", "b"} == await store.waited_for()
+
+
 # -- phones, accounts, mails --------------------------------------------------------------
 
 
@@ -801,7 +822,7 @@ async def test_statements_use_an_index(name, engine, path):
 async def test_whole_statements_leave_history_alone(name, engine, path):
     """What is asked about all open orders reads these alone, however many are finished."""
     (step,) = [each for each in steps_of(name, path) if each.startswith(("SCAN", "SEARCH"))]
-    assert step.endswith(("USING INDEX orders_started", "USING INDEX orders_open"))
+    assert step.endswith(("USING INDEX orders_started", "USING INDEX orders_open", "USING INDEX orders_due"))
 
 
 @pytest.mark.asyncio

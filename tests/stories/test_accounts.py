@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from accounts import BOTH, heard, moves, other, texts, two
 from faults import HOUR, act, asked, bare, change_route, to
 from harness import SENDER, Journey, StillClock, journey, settings
 
+from relay import model
 from relay.model import Rest
 from relay.queue.states import State
 from relay.smsc.client import Credentials
@@ -413,6 +415,26 @@ async def test_a_report_names_the_request_that_carried_it(relay: Journey) -> Non
     status = report.get_payload()[1].as_string()  # type: ignore[union-attr]
     assert f"X-SMSC-Id: {call.params['id']}" in status
     assert "Remote-MTA" in status
+
+
+@pytest.mark.asyncio
+async def test_queue_show_tells_the_accounts_that_were_tried(relay: Journey) -> None:
+    """Those that may be used, and which request went by which."""
+    relay.sandbox.set_balance("0")
+    await relay.mail(bare("one"), to("4567"))
+    await relay.pass_time(60)
+    order = await relay.order()
+    connector = aiohttp.UnixConnector(path=str(relay.app.config.web.socket))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.get(f"http://relay/api/queue/{model.show(order.id)}") as answer,
+    ):
+        shown = await answer.json()
+
+    assert (["main", "backup"], "backup") == (shown["accounts"], shown["account"])
+    claims = [line["detail"].split()[-1] for line in shown["story"] if line["event"] == "claimed"]
+    assert ["main", "backup"] == claims
+    assert "sms by main, or else backup" == shown["story"][0]["detail"]
 
 
 @pytest.mark.asyncio

@@ -18,7 +18,7 @@ from relay.message import routes
 from relay.model import Outcome
 from relay.queue.engine import InUse, Trouble
 from relay.queue.sqlite import SQLite
-from relay.report import smarthost
+from relay.report import signing, smarthost
 from relay.report.mailer import way_out
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Maildir
@@ -31,6 +31,7 @@ def doubts(loaded: Loaded) -> list[str]:
     return [
         *loaded.warnings,
         *(loaded.fault(place, why) for place, why in routes.doubts(loaded.config.routes)),
+        *(loaded.fault(place, why) for place, why in signing.doubts(loaded.config.reports)),
     ]
 
 

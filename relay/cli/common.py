@@ -12,6 +12,7 @@ import click
 from relay.config import ConfigError, Loaded, find, load
 from relay.message import recognisers, routes
 from relay.message.recogniser import RecogniserFault
+from relay.report import signing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,7 +55,7 @@ def complaints(loaded: Loaded) -> list[str]:
         recognisers.known(config.recognisers)
     except RecogniserFault as fault:
         found += [loaded.fault(("recognisers",), why) for why in str(fault).split("\n")]
-    return found
+    return [*found, *(loaded.fault(place, why) for place, why in signing.complaints(config.reports))]
 
 
 def as_json(value: Any) -> None:

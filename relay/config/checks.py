@@ -59,11 +59,9 @@ NOT_BUILT = (
     ),
     # -- these do not
     _warns("workers", so="one process delivers"),
-    _warns("listeners", EACH, "answer", so="DATA is answered once the mail is on disk"),
     _warns("routes", EACH, "quiet", "hours", so="messages go out at any hour"),
     _warns("routes", EACH, "escalate", so="nobody else is called"),
     _warns("aliases", EACH, "escalate", so="nobody else is called"),
-    _warns("listeners", EACH, "answer_timeout", so="DATA is answered once the mail is on disk"),
     _warns("routes", EACH, "quiet", "by", so="messages go out at any hour"),
     _warns("storm", "burst", so="there are no digests; each message goes out"),
     _warns("storm", "per", so="there are no digests; each message goes out"),
@@ -73,7 +71,6 @@ NOT_BUILT = (
     _warns("inbox", "default", so="replies from phones are not fetched"),
     _warns("web", "callback_secret", so="callbacks are not taken"),
     _warns("web", "public_url", so="callbacks are not taken"),
-    _warns("reports", "dkim", so="reports are not signed"),
 )
 """Settings whose work comes with a later version."""
 

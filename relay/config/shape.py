@@ -132,9 +132,11 @@ class Account(Shape):
 class Dkim(Shape):
     """How reports are signed."""
 
-    domain: Line = setting("", help="The signing domain.")
-    selector: Line = setting("", help="The selector of its key.")
-    key: Line = setting("", help="The private key, a PEM file.")
+    domain: Line = setting("", help="The signing domain: that of reports.from, or above it.")
+    selector: Line = setting("", help="The selector of its key, as in SELECTOR._domainkey.DOMAIN.")
+    key: FilePath | None = setting(
+        None, help="The private key, a PEM file: RSA, or Ed25519. For our eyes only."
+    )
 
 
 class Reports(Shape):

@@ -25,7 +25,7 @@ from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Content, Mail, Notice, NoticeState, Order, Recipient, StoredFile
 from relay.queue.store import Store
-from relay.report import dsn, operator, smarthost, transport
+from relay.report import dsn, operator, signing, smarthost, transport
 from relay.report.dsn import Action, Entry, Report
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Delivery as Delivered
@@ -58,8 +58,6 @@ class Mailer:
         mailed: Callable[[str], None] = lambda _verdict: None,
     ) -> None:
         self._store = store
-        self._reports = reports
-        self._delivery = delivery
         self._hostname = hostname
         self._remote = remote
         self._chance = chance
@@ -67,11 +65,12 @@ class Mailer:
         self._kick = asyncio.Event()
         self._stopping = False
         self._trouble_told_at = -HOUR
-        self._where = way_out(reports)
+        self.adopt(reports, delivery)
 
     def adopt(self, reports: Reports, delivery: Delivery) -> None:
         """Go on by a re-read configuration."""
         self._reports, self._delivery, self._where = reports, delivery, way_out(reports)
+        self._key = signing.opened(reports)
 
     def kick(self) -> None:
         """Notices were written."""
@@ -197,9 +196,7 @@ class Mailer:
             message_id=self._message_id(notice.report_id or notice.id),
             now=self._store.clock.now(),
         )
-        return await transport.deliver(
-            self._where, recipient=self._reports.operator, mail=mail, hostname=self._hostname
-        )
+        return await self._deliver(self._reports.operator, mail)
 
     async def _send_report(self, notices: Sequence[Notice]) -> Delivered:
         report = await self._report(notices)
@@ -213,13 +210,17 @@ class Mailer:
         now = self._store.clock.now()
         mail = dsn.compose(report, **about, now=now)
         narrow = b"" if mail.isascii() else dsn.compose(dsn.narrowed(report), **about, now=now)
+        return await self._deliver(report.to, mail, narrow, utf8=report.utf8)
+
+    async def _deliver(
+        self, recipient: str, mail: bytes, narrow: bytes = b"", *, utf8: bool = False
+    ) -> Delivered:
+        """Sign each form, and hand over what this smarthost takes."""
+        if self._key is not None:
+            mail = await asyncio.to_thread(signing.signed, mail, self._key)
+            narrow = await asyncio.to_thread(signing.signed, narrow, self._key)
         return await transport.deliver(
-            self._where,
-            recipient=report.to,
-            mail=mail,
-            narrow=narrow,
-            utf8=report.utf8,
-            hostname=self._hostname,
+            self._where, recipient=recipient, mail=mail, narrow=narrow, utf8=utf8, hostname=self._hostname
         )
 
     def _message_id(self, identity: int) -> str:

@@ -43,6 +43,7 @@ from relay.smtp.handler import Handler
 from relay.smtp.registry import Registry
 from relay.smtp.session import Limits
 from relay.smtp.sockets import Listener, connections
+from relay.smtp.waiting import Waiting
 from relay.web.api import Api
 from relay.web.server import Web
 
@@ -90,6 +91,7 @@ class App:
         self.workers: dict[str, Worker] = {}
         self.listeners: list[Listener] = []
         self.registry = Registry()
+        self.waiting = Waiting(partial(assembly.moved, kick=self.kick), closed=not self.has("delivery"))
         self._loops: set[asyncio.Task[None]] = set()
         self._told: set[asyncio.Task[None]] = set()
         self._last_told: dict[str, tuple[Rest, int]] = {}
@@ -212,7 +214,8 @@ class App:
             delivery=config.delivery,
             chance=self._chance,
             notice_due=self.mailer.kick,
-            moved=partial(assembly.moved, kick=self.kick),
+            moved=self.waiting.moved,
+            held_until=self.waiting.held_until,
         )
         for name in config.accounts:
             self.workers[name] = assembly.worker(
@@ -246,6 +249,7 @@ class App:
             recognisers=lambda: self.recognisers,
             queued=self.queued,
             notice_due=self.mailer.kick,
+            waiting=self.waiting,
         )
         most = Limits().connections
         if (room := connections(most)) < most:
@@ -260,7 +264,7 @@ class App:
             try:
                 bound = await server.listen(
                     listener.address,
-                    handler,
+                    handler.answering(listener),
                     limits,
                     self.registry,
                     hostname=self.config.hostname,
@@ -331,6 +335,7 @@ class App:
 
     async def _drain(self) -> None:
         """No new mail; sessions and calls under way come to their end, within the grace."""
+        self.waiting.close()
         for listener in self.listeners:
             await listener.close()
         await self.registry.drain(GRACE)

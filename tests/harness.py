@@ -163,7 +163,8 @@ class Journey:
             awake = [event for event in clock.sleepers if event.is_set()]
             busy = self.app.forwarder.in_flight
             busy = busy or any(worker.in_flight for worker in self.app.workers.values())
-            return len(clock.sleepers) == loops and not awake and not busy
+            patient = self.app.waiting.count  # answers to DATA that wait for an outcome
+            return len(clock.sleepers) == loops + patient and not awake and not busy
 
         for _ in range(3):
             await self.until(at_rest, "rest")

@@ -59,6 +59,7 @@ class Settler:
         chance: Callable[[], float],
         notice_due: Callable[[], None],
         moved: Callable[[Order, State, Outcome], None] = lambda _order, _state, _outcome: None,
+        held_until: Callable[[int], int] = lambda _mail: 0,
     ) -> None:
         self._store = store
         self._reports = reports
@@ -66,6 +67,7 @@ class Settler:
         self._chance = chance
         self.notice_due = notice_due
         self._moved = moved
+        self._held_until = held_until
 
     def adopt(self, reports: Reports, delivery: Delivery) -> None:
         """Go on by a re-read configuration."""
@@ -125,7 +127,7 @@ class Settler:
         return found
 
     def write_facts(self, change: Change, facts: Iterable[Fact]) -> None:
-        """Add notices to a change; each falls due after `reports.gather`."""
+        """Add notices to a change; each falls due after `reports.gather`, and once DATA is answered."""
         now = self._store.clock.now()
         for fact in facts:
             outcome = fact.outcome
@@ -143,7 +145,7 @@ class Settler:
                 unknown=int(fact.unknown),
                 state=NoticeState.WAITING.value,
                 created_at=now,
-                due_at=now + self._reports.gather,
+                due_at=max(now + self._reports.gather, self._held_until(fact.order.mail_id)),
             )
 
     async def _scene(self, news: Sequence[News]) -> _Scene:

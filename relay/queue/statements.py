@@ -151,6 +151,7 @@ OLD_OPERATOR_NOTICES = delete(schema.notice).where(
     _n.mail_id == 0, _n.state != NoticeState.WAITING, _n.created_at <= bindparam("before")
 )
 NEXT_NOTICE = select(func.min(_n.due_at)).where(_n.due_at.is_not(None))
+FORGET_REPEAT = delete(schema.repeat).where(schema.repeat.c.key == bindparam("key"))
 SWEEP_REPEATS = delete(schema.repeat).where(schema.repeat.c.at <= bindparam("before"))
 OLD_MAILS = (
     select(schema.mail.c.id)

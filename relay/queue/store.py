@@ -92,6 +92,10 @@ class Store:
             stored.append(kept)
         return stored
 
+    async def forget_repeat(self, key: str) -> None:
+        """A mail was refused after all: who sends it again means it."""
+        await self.engine.delete(sql.FORGET_REPEAT, key=key)
+
     async def file_chunks(self, file: StoredFile) -> AsyncIterator[bytes]:
         """A stored file's octets, chunk by chunk."""
         for n in range((file.size + CHUNK - 1) // CHUNK):

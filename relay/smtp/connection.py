@@ -122,6 +122,7 @@ class Connection(SMTP):
         self._client = Session(peer="")
         self._mail: Envelope | None = None
         self._admitted = self._waiting = self._going = False
+        self._half_closed = False  # the client will say no more, and may have gone
         self._errors = self._commands = 0
 
     # -- the connection ------------------------------------------------------------------
@@ -147,6 +148,7 @@ class Connection(SMTP):
         # A client may close its half once it has said all (nc -N): what it said still counts, and
         # it hears the answers. SMTP.eof_received would cancel the task, even within a commit.
         asyncio.StreamReaderProtocol.eof_received(self)
+        self._half_closed = True
         return not self._client.tls  # TLS has no half-close
 
     @property

@@ -1,7 +1,7 @@
 """What is answered at each step of a mail: sender, recipients, data.
 
 RCPT  address -> route -> 250, or the reply that says why not
-DATA  read -> composed -> one transaction -> 250 2.0.0 queued as ID
+DATA  read -> composed -> one transaction -> 250 2.0.0 queued as ID, or what `waiting` tells
 
 DATA is refused only where no recipient at all can be served; otherwise the 250 stands and
 those that can't be served are reported. A mail that repeats one that we took (RFC 1047) is
@@ -15,6 +15,7 @@ raises is answered `451 4.3.0` by the server, and the log has the details.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from dataclasses import replace
 from email.utils import parseaddr
 
 from relay import metrics, model, replies
-from relay.config import Config
+from relay.config import Config, Listener
 from relay.delivery.settle import Settler
 from relay.message import content, gateway, orders, routes
 from relay.message.channels import FORWARD
@@ -40,6 +41,7 @@ from relay.report import notices
 from relay.smtp import policy
 from relay.smtp.data import Body
 from relay.smtp.session import Session
+from relay.smtp.waiting import Pending, Wait, Waiting
 
 _log = logging.getLogger("relay.smtp")
 
@@ -57,6 +59,7 @@ class Handler:
         recognisers: Callable[[], Sequence[Recogniser]],
         queued: Callable[[set[str]], None],
         notice_due: Callable[[], None],
+        waiting: Waiting,
     ) -> None:
         self._config = config
         self._store = store
@@ -65,6 +68,14 @@ class Handler:
         self._recognisers = recognisers
         self._queued = queued
         self._notice_due = notice_due
+        self._waiting = waiting
+        self.patience: int | None = None  # milliseconds that DATA waits for the outcome
+
+    def answering(self, listener: Listener) -> Handler:
+        """The same hooks, with answers to DATA as this listener wants them."""
+        hooks = copy.copy(self)
+        hooks.patience = listener.answer_timeout if listener.answer == "outcome" else None
+        return hooks
 
     async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
         """Who may send is decided here, before a recipient is looked at."""
@@ -90,7 +101,9 @@ class Handler:
         """Whether the mail holds a command in the provider's grammar, and with it credentials."""
         return routes.by_command([self._resolve(recipient) for recipient in envelope.recipients])
 
-    async def on_data(self, session: Session, envelope: Envelope, body: Body) -> Reply | Sequence[Reply]:
+    async def on_data(
+        self, session: Session, envelope: Envelope, body: Body
+    ) -> Reply | Sequence[Reply] | Pending:
         """Read, compose, store; the 250 comes after the commit."""
         try:
             charset = gateway.CHARSET if self._by_command(envelope) else ""
@@ -118,7 +131,7 @@ class Handler:
 
     async def _stored(
         self, session: Session, envelope: Envelope, letter: Letter, body: Body
-    ) -> Reply | Sequence[Reply]:
+    ) -> Reply | Sequence[Reply] | Pending:
         try:
             return await self._take(session, envelope, letter, body)
         except Full:
@@ -138,7 +151,7 @@ class Handler:
 
     async def _take(
         self, session: Session, envelope: Envelope, letter: Letter, body: Body
-    ) -> Reply | Sequence[Reply]:
+    ) -> Reply | Sequence[Reply] | Pending:
         now = self._store.clock.now()
         composed = orders.compose(
             letter,
@@ -154,19 +167,26 @@ class Handler:
         lmtp = session.protocol == "lmtp"
         if not composed.drafts and not lmtp:
             return _worst([refusal.reply for refusal in composed.refusals])
+        each: list[str | Reply] | None = None
         if lmtp:
-            served_too = {draft.recipient for draft in composed.drafts}  # of send@: some of its phones
-            reported = tuple(each for each in composed.refusals if each.recipient in served_too)
-            refused = {each.recipient: each.reply for each in composed.refusals if each not in reported}
-            served = replace(composed, refusals=reported)
-            answer = await self._store_mail(envelope, letter, served, body, now) if served.drafts else None
-            fine = answer or replies.OK
-            return [refused.get(n, fine) for n in range(len(envelope.recipients))]
-        return await self._store_mail(envelope, letter, composed, body, now)
+            served = {draft.recipient for draft in composed.drafts}  # of send@: some of its phones
+            reported = tuple(refusal for refusal in composed.refusals if refusal.recipient in served)
+            refused = {refusal.recipient: refusal.reply for refusal in composed.refusals}
+            refused = {number: reply for number, reply in refused.items() if number not in served}
+            each = [refused.get(n, one.address) for n, one in enumerate(envelope.recipients)]
+            composed = replace(composed, refusals=reported)
+            if not composed.drafts:
+                return [one if isinstance(one, Reply) else replies.OK for one in each]
+        answer = await self._store_mail(envelope, letter, composed, body, now)
+        if isinstance(answer, Reply):
+            return [one if isinstance(one, Reply) else answer for one in each] if each else answer
+        key = intake.repeat_key(envelope, letter)
+        return Pending(answer, self._waiting, self._store, key=key, each=each)
 
     async def _store_mail(
         self, envelope: Envelope, letter: Letter, composed: orders.Composed, body: Body, now: int
-    ) -> Reply:
+    ) -> Reply | Wait:
+        """The 250, or where the outcome is to be waited for, the wait."""
         mail_id = self._store.ids.new(now)
         kept = await self._store.put_files(mail_id, [letter.files[n] for n in composed.files])
         files = dict(zip(composed.files, kept, strict=True))
@@ -185,14 +205,28 @@ class Handler:
             files=files,
             full_id=whole.id if whole and returned else None,
         )
-        self._owe(taken)
-        first = await self._store.write(taken.change)
+        wait = None if self.patience is None else self._waiting.expect(mail_id, now + self.patience)
+        try:
+            self._owe(taken)
+            first = await self._store.write(taken.change)
+        except BaseException:
+            if wait is not None:
+                self._waiting.drop(wait)
+            raise
         if first is not None:
             metrics.REPEATED.inc()
             _log.info("repeated", extra={"mail": model.show(first)})
-            return replies.queued(model.show(first))
+            return self._again(first, wait)
         self._tell(envelope, taken, body)
-        return replies.queued(model.show(mail_id))
+        return wait or replies.queued(model.show(mail_id))
+
+    def _again(self, first: int, wait: Wait | None) -> Reply | Wait:
+        """A mail that was taken before is answered as that one is."""
+        if wait is None:
+            self._waiting.promise(first)
+            return replies.queued(model.show(first))
+        self._waiting.drop(wait)
+        return self._waiting.expect(first, wait.until)
 
     def _owe(self, taken: Intake) -> None:
         """Delay warnings and the reports of recipients that DATA found impossible."""

@@ -22,7 +22,7 @@ from relay.smtp import data, protocol, sockets
 from relay.smtp.connection import Connection, Door, Refused, Verb
 from relay.smtp.data import Body, Dots, Spool
 from relay.smtp.registry import Registry
-from relay.smtp.session import Hooks, Limits, Session
+from relay.smtp.session import Hooks, LaterAnswer, Limits, Session
 from relay.smtp.sockets import Listener
 
 __all__ = ["Body", "Hooks", "Limits", "Listener", "Registry", "Session", "listen"]
@@ -135,6 +135,7 @@ class Conversation(Connection):
             return None
         await self._say(replies.GO_AHEAD)
         spool = Spool(self._limits.spool_dir, over=self._limits.spool_over, limit=self._limits.max_size)
+        later: LaterAnswer | None = None
         try:
             flaw = await self._read_data(spool)
             envelope, self._mail = self._mail, None  # RFC 5321 4.1.1.4: whatever comes of it
@@ -143,10 +144,12 @@ class Conversation(Connection):
                 answers = [flaw] * self._answers_due(envelope)
             else:
                 self._deadline = math.inf
-                answers = await self._door.registry.take(self._take(envelope, spool.take()))
+                answers, later = await self._door.registry.take(self._take(envelope, spool.take()))
         finally:
             spool.drop()
         await self._say(*answers)
+        if later is not None and not self._half_closed:
+            await self._door.registry.take(later.heard())
         return None
 
     def _data_refusal(self, argument: str) -> Reply | None:
@@ -176,20 +179,25 @@ class Conversation(Connection):
             return replies.BARE_LINE_ENDS
         return replies.STORE_FULL if spool.failed else None
 
-    async def _take(self, envelope: Envelope, body: Body) -> list[Reply]:
+    async def _take(self, envelope: Envelope, body: Body) -> tuple[list[Reply], LaterAnswer | None]:
         """Hand the mail over; runs as a task of its own, which no client can cancel."""
         due = self._answers_due(envelope)
+        later: LaterAnswer | None = None
         try:
-            answer = await self._door.hooks.on_data(self._client, envelope, body)
+            try:
+                answer = await self._door.hooks.on_data(self._client, envelope, body)
+            finally:
+                data.remove(body)
+                del body  # its octets are not held while an answer is waited for
+            if not isinstance(answer, Reply | Sequence):
+                later, answer = answer, await answer.answer()
             answers = _each(answer, due)
         except Exception:
             log.exception("DATA for %s failed", self._client.peer)
             answers = [replies.TROUBLE] * due
-        finally:
-            data.remove(body)
         if any(each.good for each in answers):
             self._commands = self._errors = 0
-        return answers
+        return answers, later
 
     def _answers_due(self, envelope: Envelope) -> int:
         return len(envelope.recipients) if self._client.protocol == "lmtp" else 1

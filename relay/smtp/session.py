@@ -45,6 +45,18 @@ class Session:
     user: str = ""  # who logged in
 
 
+class LaterAnswer(Protocol):
+    """The answer to a mail that was taken, where there is none yet."""
+
+    async def answer(self) -> Reply | Sequence[Reply]:
+        """The answer; it is waited for whatever the client does meanwhile."""
+        ...
+
+    async def heard(self) -> None:
+        """Called once the answer was written, unless the client had left by then."""
+        ...
+
+
 class Hooks(Protocol):
     """What is asked at each step of a mail. A hook that raises is answered `451 4.3.0`."""
 
@@ -59,10 +71,12 @@ class Hooks(Protocol):
         """Judge one recipient; only a good reply adds it to the envelope."""
         ...
 
-    async def on_data(self, session: Session, envelope: Envelope, body: Body) -> Reply | Sequence[Reply]:
+    async def on_data(
+        self, session: Session, envelope: Envelope, body: Body
+    ) -> Reply | Sequence[Reply] | LaterAnswer:
         """Take the mail. It runs to its end whatever the client does meanwhile.
 
         LMTP: one reply for each recipient, or one reply for all. The body's file is removed
-        when this returns.
+        when this returns, also where the answer comes later.
         """
         ...

@@ -23,19 +23,65 @@ _TRACE = frozenset((
 ))  # fmt: skip
 _TRACE_PREFIXES = ("arc-", "x-spam", "x-arc-", "x-proofpoint", "x-barracuda", "x-ms-exchange-")
 _AWAY = re.compile(
-    r"(?:re: ?)?(?:auto(?:matic)?[- ]?(?:reply|response|antwort|matische antwort)|out of (?:the )?office|"
-    r"vacation|away from|автоответ|автоматический ответ|автовідповідь|автоматична відповідь|вне офиса|"
-    r"нет на месте|abwesend|abwesenheit|réponse automatique)\b",
+    r"(?:(?:re|auto): ?)?(?:"
+    r"auto(?:matic|mated)?[- ]?(?:reply|response)|out of (?:the )?office(?! hours)|away from"
+    r"|.{1,80} (?:is|will be) out of (?:the )?office"
+    r"|auto(?:matische)?[- ]?antwort|abwesenheits(?:notiz|benachrichtigung|nachricht|assistent)"
+    r"|réponse automatique|absence du bureau|respuesta automática|fuera de (?:la )?oficina"
+    r"|risposta automatica|fuori sede|fuori ufficio|resposta automática|fora do escritório"
+    r"|automatisch antwoord|afwezigheid|automatiskt? svar|autosvar|automaattinen vastaus|poissaolo"
+    r"|odpowiedź automatyczna|autoodpowiedź|automatická odpoveď|automatická odpověď"
+    r"|automatikus válasz|răspuns automat|otomatik (?:yanıt|cevap)"
+    r"|αυτόματη απάντηση|автоматичен отговор|автоответ|автоматический ответ"
+    r"|автовідповідь|автоматична відповідь|вне офиса|нет на месте"
+    r")\b|自動(?:応答|返信|回覆|答覆)|自动(?:答复|回复)|不在通知|자동 ?(?:회신|응답)|부재중"
+    r"|תשובה אוטומטית|رد تلقائي",
     re.IGNORECASE,
 )
-_DAEMON = re.compile(rb"\b(?:mailer-daemon|postmaster|mail delivery (?:sub)?system)\b", re.IGNORECASE)
+"""Subjects of vacation notices, which prove nothing alone: a person may write of one."""
+_PERHAPS_AWAY = re.compile(
+    r"(?:re: ?)?(?:auto:|abwesen(?:d|heit)|(?:i am )?on (?:vacation|holiday|leave)|vacation)\b", re.IGNORECASE
+)
+"""Subjects that an alarm may have too, of an alarm system at least."""
+_SURELY_AWAY = re.compile(
+    r"(?:out of office autoreply|abwesenheitsnotiz|auto-response for your message)\b", re.IGNORECASE
+)
+"""What Exchange and Mailman wrote before there was a header for it; nothing else begins so."""
+_RECEIVED = re.compile(
+    r"\[request received\]|ticket received\b|support ticket opened\b"
+    r"|we(?:'ve| have) received your (?:request|mail|message|ticket)\b",
+    re.IGNORECASE,
+)
+_TICKET = re.compile(r"\[[^\]]{1,80} #[0-9]{1,12}\] autoreply:", re.IGNORECASE)
+_CONFIRM = re.compile(
+    r"confirm [0-9a-f]{8,64}\Z|confirm (?:un)?subscribe\b|(?:command )?confirmation request\b"
+    r"|majordomo results\b"
+    r"|your message to .{1,80} awaits moderator approval|please confirm (?:your message\b|\(conf#)",
+    re.IGNORECASE,
+)
+_ROBOT = re.compile(
+    rb"\b(?:majordomo|listserv|sympa|mlmmj|ecartis)\b|-(?:request|help|confirm|bounces)[-+@]", re.IGNORECASE
+)
+_DAEMON = re.compile(
+    rb"\b(?:mailer-daemon|postmaster|mail delivery (?:sub)?system|mailer daemon|system administrator"
+    rb"|mail administrator|internet mail delivery|microsoftexchange[0-9a-f]{32})\b",
+    re.IGNORECASE,
+)
 _BOUNCE = re.compile(
-    r"(?:failure notice|undeliver|non-?delivery|mail delivery (?:failed|failure)"
-    r"|delivery (?:status )?(?:notification|failure)|returned mail|mail returned"
-    r"|message could not be delivered|недоставлен|(?:сообщение )?не доставлен)",
+    r"failure notice|undeliver|non-?delivery|delivery (?:status )?(?:notification|failure)"
+    r"|mail delivery (?:failed|failure|problem)|permanent delivery failure|mail failed, returning"
+    r"|returned mail|mail returned|mail system error|message status - undeliverable|failed mail"
+    r"|message (?:undeliverable|delivery failure|could not be delivered|not delivered)"
+    r"|warning: (?:message .{1,40} delayed|could not send message)|notice: mail delivery status"
+    r"|недоставлен|(?:сообщение |письмо )?не доставлен|не уда(?:ется|ётся|лось) доставить"
+    r"|unzustellbar|non remis|no se puede entregar|impossibile recapitare|não é possível entregar"
+    r"|.{0,40}退信|配信不能",
     re.IGNORECASE,
 )
 _ANSWERS = ("x-autoreply", "x-autorespond", "x-autoreply-from", "x-autoresponse", "x-mail-autoreply")
+_FAILURES = ("x-failed-recipients", "x-ms-exchange-message-is-ndr")
+_ASKS = ("x-askversion", "x-delivery-agent", "x-mailman-version", "mailing-list")
+"""Programs that ask a sender to confirm that he exists, or a subscription."""
 _BLOCK = 64 * 1024
 
 
@@ -46,9 +92,9 @@ def auto(fields: tuple[headers.Field, ...], kind: str, subject: str) -> model.Au
         return model.Auto.REPORT
     if b"report-type=" in headers.first(fields, "content-type").lower().replace(b" ", b""):
         return model.Auto.REPORT
-    if _BOUNCE.match(subject) and _DAEMON.search(headers.first(fields, "from")[:400]):
-        return model.Auto.REPORT  # as mail systems older than RFC 3464 write it
-    if submitted == "auto-replied" or _answers(fields) or _away(fields, submitted, subject):
+    if _bounce(fields, subject):
+        return model.Auto.REPORT
+    if submitted == "auto-replied" or _answers(fields, subject) or _away(fields, submitted, subject):
         return model.Auto.REPLIED
     bulk = _word(fields, "precedence") in ("bulk", "list", "junk")
     if bulk or (submitted and submitted != "no") or headers.first(fields, "list-id"):
@@ -56,17 +102,48 @@ def auto(fields: tuple[headers.Field, ...], kind: str, subject: str) -> model.Au
     return model.Auto.PERSON
 
 
-def _answers(fields: tuple[headers.Field, ...]) -> bool:
-    """The marks of vacation programs that are older than the RFC."""
+def _bounce(fields: tuple[headers.Field, ...], subject: str) -> bool:
+    """A failure told without RFC 3464: by mail systems older than it, and by some of today."""
+    if any(name in _FAILURES for name, _ in fields):
+        return True
+    return bool(_BOUNCE.match(subject) and _DAEMON.search(headers.first(fields, "from")[:400]))
+
+
+def _answers(fields: tuple[headers.Field, ...], subject: str) -> bool:
+    """The marks of programs that answer, older than the RFC or without regard to it."""
     said = any(_word(fields, name) not in ("", "no") for name in _ANSWERS)
-    said = said or _word(fields, "precedence") in ("auto_reply", "auto-reply")
-    return said or _word(fields, "x-autogenerated") in ("reply", "replied")
+    precedence = _word(fields, "precedence")
+    said = said or precedence in ("auto_reply", "auto-reply")
+    said = said or _word(fields, "x-autogenerated") in ("reply", "replied")
+    # formail -r, with which procmail's recipes answer; machines that thread their alarms say bulk
+    said = said or (precedence == "junk" and bool(headers.first(fields, "in-reply-to")))
+    said = said or any(name == "delivered-by-the-graces-of" for name, _ in fields)
+    return said or _asks(fields, subject)
+
+
+def _asks(fields: tuple[headers.Field, ...], subject: str) -> bool:
+    """Challenges, confirmations of lists, words that a request has come: the answers of desks and lists."""
+    if _TICKET.match(subject):
+        return True
+    if _CONFIRM.match(subject):
+        robot = _ROBOT.search(headers.first(fields, "from")[:400])
+        return bool(robot) or any(name in _ASKS for name, _ in fields)
+    return bool(_RECEIVED.match(subject)) and _answering(fields)
+
+
+def _answering(fields: tuple[headers.Field, ...]) -> bool:
+    """It names what it answers, or wants no answer itself."""
+    return bool(headers.first(fields, "in-reply-to") or headers.first(fields, "x-auto-response-suppress"))
 
 
 def _away(fields: tuple[headers.Field, ...], submitted: str, subject: str) -> bool:
-    """A subject as vacation notices have it proves nothing alone: an alarm may be so called."""
-    answers = headers.first(fields, "in-reply-to") or headers.first(fields, "x-auto-response-suppress")
-    return bool(_AWAY.match(subject)) and bool(answers or submitted not in ("", "no"))
+    """A vacation notice: by its subject, and a header that an alarm of that subject would not have."""
+    if _SURELY_AWAY.match(subject):
+        return True
+    if _AWAY.match(subject):
+        automatic = submitted not in ("", "no") or _word(fields, "precedence") in ("bulk", "junk")
+        return automatic or _answering(fields)
+    return bool(_PERHAPS_AWAY.match(subject)) and _answering(fields)
 
 
 def _word(fields: tuple[headers.Field, ...], name: str) -> str:

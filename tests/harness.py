@@ -153,21 +153,19 @@ class Journey:
 
     # -- time -----------------------------------------------------------------------------
 
-    async def rest(self) -> None:
-        """Wait until nobody has anything to do at this moment."""
+    def at_rest(self) -> bool:
+        """Whether nobody has anything to do at this moment."""
         clock = self.clock
         assert isinstance(clock, StillClock)
-        loops = len(self.app._loops)
+        awake = [event for event in clock.sleepers if event.is_set()]
+        busy = self.app.forwarder.in_flight or any(each.in_flight for each in self.app.workers.values())
+        patient = self.app.waiting.count  # answers to DATA that wait for an outcome
+        return len(clock.sleepers) == len(self.app._loops) + patient and not awake and not busy
 
-        def at_rest() -> bool:
-            awake = [event for event in clock.sleepers if event.is_set()]
-            busy = self.app.forwarder.in_flight
-            busy = busy or any(worker.in_flight for worker in self.app.workers.values())
-            patient = self.app.waiting.count  # answers to DATA that wait for an outcome
-            return len(clock.sleepers) == loops + patient and not awake and not busy
-
+    async def rest(self) -> None:
+        """Wait until nobody has anything to do at this moment."""
         for _ in range(3):
-            await self.until(at_rest, "rest")
+            await self.until(self.at_rest, "rest")
             await asyncio.sleep(0)
 
     async def pass_time(self, seconds: float) -> None:

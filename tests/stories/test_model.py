@@ -1,0 +1,274 @@
+"""Everything that can happen, in any order; then the law of one message and one word must hold.
+
+A Hypothesis state machine over the real relay: its store on a file, the sandbox over HTTP, time
+that is moved by hand. Mails come, calls meet every fate, persons meddle, the account rests, the
+clock jumps back, the process dies between any two of its steps and starts again. `MODEL_EXAMPLES`
+sets how many walks are made, `--hypothesis-seed` which. What fails is shown as its steps.
+
+One thing is bounded: the provider takes a request at most `LATEST` seconds after its line broke.
+The one case that is left beyond that has a test of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from faults import act
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from law import Taken, breaches, open_books
+from mortal import EXPIRE, GIVE_UP, ONCALL, WHERE, Mortal, Trap
+
+T = TypeVar("T")
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
+LATEST = 9.5
+
+PHONES = ("4567", "4568", "4569", "4570", "4571", "4572")
+FATES = (
+    "2006",
+    "0107",
+    "0108",
+    "0130",
+    "0122",
+    "0112",
+    "0113",
+    "0114",
+    "0115",
+    "0117",
+    "0009",
+    "0007",
+    "0003",
+    "3022",
+)
+BREAKS = ("reset", "http500", "html", "empty", "cut", "silence")
+FAULTS = (
+    *BREAKS,
+    *(f"accepted-{each}" for each in BREAKS),
+    *(f"late-{seconds}" for seconds in (1, 5, LATEST)),
+    *range(1, 10),
+)
+RECIPIENTS = (
+    *((f"7999123{each}@sms.example.com", frozenset({f"+7999123{each}"})) for each in PHONES),
+    *((f"7999123{each}@sms.example.com", frozenset({f"+7999123{each}"})) for each in FATES),
+    ("oncall@sms.example.com", frozenset(ONCALL)),
+    ("g777@sms.example.com", frozenset({"g777"})),
+    ("ann@mail.example.org", frozenset({"ann@mail.example.org"})),
+    ("fate-2006@mail.example.org", frozenset({"fate-2006@mail.example.org"})),
+)
+NOTIFY = ("", "", "SUCCESS,FAILURE", "SUCCESS,FAILURE,DELAY", "FAILURE", "NEVER")
+TEXTS = ("same", "", "", "")
+STEPS = (0.5, 1, 2, 5, 11, 30, 61, 200, 1800)
+
+
+class Relay(RuleBasedStateMachine):
+    """One relay's life."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = Path(tempfile.mkdtemp(prefix="relay-"))
+        self.taken: list[Taken] = []
+        self.unanswered: list[tuple[Taken, str, list[str]]] = []  # no 250 came, so the client tries again
+        self.count = 0
+        self.broken = False
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a step; after one that failed nothing is asked any more."""
+        try:
+            return self.runner.run(work)
+        except BaseException:
+            self.broken = True
+            raise
+
+    @initialize()
+    def begin(self) -> None:
+        async def begin() -> None:
+            self.world = Mortal(self.folder)
+            await self.world.begin()
+
+        self.do(begin())
+
+    # -- senders --------------------------------------------------------------------------
+
+    @rule(
+        to=st.lists(st.sampled_from(RECIPIENTS), min_size=1, max_size=4, unique=True),
+        text=st.sampled_from(TEXTS),
+        notify=st.sampled_from(NOTIFY),
+    )
+    def mail(self, to: list[tuple[str, frozenset[str]]], text: str, notify: str) -> None:
+        """A mail to one to four recipients, of a text that was heard before or not."""
+        self.count += 1
+        body = text or f"text {self.count}"
+        mail = (
+            f"From: ops@mon.example.com\nSubject: alarm\nMessage-ID: <{self.count}@mon.example.com>\n"
+            f"Date: Fri, 20 Nov 2026 03:00:00 +0000\n\n{body}\n"
+        )
+        taken = Taken(f"mail-{self.count}", dict(to), notify)
+        self.do(self.post(taken, mail, [address for address, _ in to]))
+
+    async def post(self, taken: Taken, mail: str, to: list[str]) -> None:
+        """Send it; where no answer comes it is the client's to send it again."""
+        replies = await self.world.unless_dead(
+            self.world.relay.mail(
+                mail,
+                to,
+                options=[f"ENVID={taken.envid}"],
+                rcpt_options=[f"NOTIFY={taken.notify}"] if taken.notify else [],
+            )
+        )
+        if replies is None:
+            self.unanswered.append((taken, mail, to))
+            await self.again()
+            return
+        assert ["250"] * len(replies) == [reply[:3] for reply in replies], replies
+        self.taken.append(taken)
+
+    async def again(self) -> None:
+        """The process died: it starts again, and clients without an answer say it again."""
+        await self.world.die()
+        await self.world.start()
+        waiting, self.unanswered = self.unanswered, []
+        for taken, mail, to in waiting:
+            await self.post(taken, mail, to)
+
+    # -- the provider ---------------------------------------------------------------------
+
+    @rule(fates=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=3), sends=st.booleans())
+    def calls_meet(self, fates: list[str | int], sends: bool) -> None:
+        """The next calls, or the next sends, meet these fates."""
+        if sends:
+            self.world.sandbox.next_send_faults.extend(fates)
+        else:
+            named = [fate for fate in fates if isinstance(fate, str) and not fate.startswith("late")]
+            self.world.sandbox.next_faults.extend(named)
+
+    @rule(why=st.sampled_from(("money", "login")), seconds=st.sampled_from(STEPS))
+    def account_rests(self, why: str, seconds: float) -> None:
+        """For a while the account has no money, or its login is refused; then all is well again."""
+        world = self.world
+
+        async def rest() -> None:
+            if why == "money":
+                world.sandbox.set_balance("0")
+            else:
+                world.sandbox._provider.credentials = {"l": "another"}
+            await self.passes(seconds)
+            world.sandbox.set_balance("1000")
+            world.sandbox._provider.credentials = None
+
+        self.do(rest())
+
+    # -- time and death -------------------------------------------------------------------
+
+    async def passes(self, seconds: float) -> None:
+        await self.world.pass_time(seconds)
+
+    @rule(seconds=st.sampled_from(STEPS))
+    def time_passes(self, seconds: float) -> None:
+        """From one awakening to the next."""
+        self.do(self.passes(seconds))
+
+    @rule(seconds=st.sampled_from((1, 30, 3600)))
+    def clock_jumps_back(self, seconds: float) -> None:
+        """Somebody sets it right."""
+        self.world.jump_back(seconds)
+
+    @rule(where=st.sampled_from(WHERE), left=st.integers(1, 12))
+    def will_die(self, where: str, left: int) -> None:
+        """The process will die there."""
+        self.world.trap = Trap(where, left)
+
+    @rule(away=st.sampled_from((0, 0, 3, 90, 1800)), clean=st.booleans())
+    def stops_and_starts(self, away: float, clean: bool) -> None:
+        """At any instant, drained or not."""
+        world = self.world
+
+        async def turn() -> None:
+            if clean and world.trap is None:
+                await world.stop()
+            else:
+                await world.die()
+            world.clock.set(world.clock.now() + int(away * 1000))
+            await world.start()
+
+        self.do(turn())
+
+    # -- persons --------------------------------------------------------------------------
+
+    @precondition(lambda self: self.taken)
+    @rule(which=st.integers(0, 50), action=st.sampled_from(("hold", "release", "drop", "retry")))
+    def person(self, which: int, action: str) -> None:
+        """Somebody meddles with an order."""
+        world = self.world
+
+        async def meddle() -> None:
+            orders = await world.unless_dead(world.relay.orders())
+            if orders:
+                await world.unless_dead(act(world.relay, orders[which % len(orders)].id, action))
+            if world.dead.is_set():
+                await self.again()
+
+        self.do(meddle())
+
+    # -- the end --------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """All faults end, everything settles, and the law holds."""
+        try:
+            if not self.broken and hasattr(self, "world"):
+                self.runner.run(self.settle())
+        finally:
+            if hasattr(self, "world"):
+                self.runner.run(self.world.end())
+            self.runner.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def settle(self) -> None:
+        world = self.world
+        world.trap = None
+        world.sandbox.next_faults.clear()
+        world.sandbox.next_send_faults.clear()
+        await world.pass_time(EXPIRE + GIVE_UP + 3600)
+        books = await open_books(world.relay, steady=not world.skew)
+        bad = breaches(books, self.taken, world.relay.reports())
+        if bad:
+            bad += [f"{each.phone} {each.text!r} {each.id} {each.final}" for each in world.sandbox.messages]
+            for order in books.orders.values():
+                lines = await world.relay.app.store.story(order.id)
+                bad += [
+                    f"{order.id} {order.target} {line['at']} {line['event']} {line['detail']}"
+                    for line in lines
+                ]
+        assert not bad, "\n".join(bad)
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """No log: a walk that fails is told by its steps."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.timeout(0)
+def test_one_message_and_one_word_whatever_happens(quiet: None) -> None:
+    """Every order of every mail: one message and one true word, or none and a report that says so."""
+    run_state_machine_as_test(
+        Relay,
+        settings=settings(max_examples=EXAMPLES, stateful_step_count=25, deadline=None),
+    )

@@ -214,6 +214,26 @@ def test_every_move_is_explained():
     assert all(cells[3] for cells in rows(STATES, "The moves"))
 
 
+# -- faults -------------------------------------------------------------------------------
+
+RELIABILITY = PAGES["docs/reliability.md"]
+SHOWN = sorted(set(re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", RELIABILITY)))
+
+
+@pytest.mark.parametrize(("file", "test"), SHOWN)
+def test_what_shows_a_fault_is_there(file, test):
+    """docs/reliability.md names tests that there are, each in a file of that name."""
+    found = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob(file))
+    assert re.search(rf"^(async )?def {test or 'test_'}", found, re.MULTILINE)
+
+
+def test_every_fault_names_its_test():
+    """No row of the table goes without."""
+    table = [line for line in RELIABILITY.splitlines() if line.startswith("| ")][1:]
+    assert len(table) >= 14
+    assert [] == [line for line in table if "::test_" not in line]
+
+
 # -- links and the first configuration ----------------------------------------------------
 
 

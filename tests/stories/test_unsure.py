@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness import Journey, StillClock, journey
+from mortal import Provider
 
 from relay.smsc.sandbox import Sandbox
 
@@ -152,3 +153,51 @@ async def test_an_unsure_order_past_its_time_is_not_repeated(tmp_path: Path) -> 
         assert [] == relay.sandbox.messages
         assert "failed" == order.state
         assert 1 == len(relay.reports())
+
+
+async def accepted_late(folder: Path, *faults: str | int) -> list[float]:
+    """When, in seconds, the provider accepted each message of one order whose sends met these faults."""
+    clock = StillClock()
+    start = clock.now() / 1000
+    sandbox = Provider(now=lambda: clock.now() / 1000)
+    sandbox.next_send_faults.extend(faults)
+    async with journey(folder, clock=clock, sandbox=sandbox) as relay:
+        await relay.mail(MAIL, to("4567"))
+        await relay.pass_time(600)
+        assert "delivered" == (await relay.order()).state
+        return [message.accepted_at - start for message in sandbox.messages]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("late", [0.5, 5, 9.5, 15, 40, 69])
+async def test_an_acceptance_within_the_bound_is_met_by_the_questions_or_by_the_filter(
+    tmp_path: Path, late: float
+) -> None:
+    """The provider takes the broken call after all: at once, before the repeat, or within a minute of it."""
+    assert 1 == len(await accepted_late(tmp_path, f"late-{late}"))
+
+
+@pytest.mark.asyncio
+async def test_the_one_case_that_is_left(tmp_path: Path) -> None:
+    """It takes our repeat, and the first call when its own filter has forgotten that: two messages."""
+    repeat, first = await accepted_late(tmp_path, "late-75")
+
+    assert first - repeat > 60
+    assert first == 75
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("late", "ends", "messages"), [(15, "delivered", 1), (40, "failed", 1)])
+async def test_a_repeat_that_is_refused_is_believed_ten_seconds_later(
+    tmp_path: Path, late: float, ends: str, messages: int
+) -> None:
+    """The bound is smaller where the repeat is refused for good: after one more question that counts."""
+    clock = StillClock()
+    sandbox = Provider(now=lambda: clock.now() / 1000)
+    sandbox.next_send_faults.extend([f"late-{late}", 6])
+    async with journey(tmp_path, clock=clock, sandbox=sandbox) as relay:
+        await relay.mail(MAIL, to("4567"))
+        await relay.pass_time(600)
+
+        assert ends == (await relay.order()).state
+        assert messages == len(sandbox.messages)

@@ -71,7 +71,8 @@ class Mortal:
 
     async def begin(self) -> None:
         """Open the provider's door and start."""
-        self.config = _config(self.folder, await self.sandbox.start())
+        self.url = await self.sandbox.start()
+        self.config = _config(self.folder, self.url)
         await self.start()
 
     async def start(self) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from faults import act
+from faults import act, too_often, worker
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -35,8 +35,9 @@ from law import Taken, breaches, open_books
 from mortal import EXPIRE, GIVE_UP, ONCALL, WHERE, Mortal, Trap
 
 T = TypeVar("T")
+Recipients = list[tuple[str, frozenset[str]]]  # an address, and whom it stands for
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
-LATEST = 9.5
+LATEST = 19
 
 PHONES = ("4567", "4568", "4569", "4570", "4571", "4572")
 FATES = (
@@ -59,7 +60,7 @@ BREAKS = ("reset", "http500", "html", "empty", "cut", "silence")
 FAULTS = (
     *BREAKS,
     *(f"accepted-{each}" for each in BREAKS),
-    *(f"late-{seconds}" for seconds in (1, 5, LATEST)),
+    *(f"late-{seconds}" for seconds in (1, 9.5, 12, LATEST)),
     *range(1, 10),
 )
 RECIPIENTS = (
@@ -110,16 +111,27 @@ class Relay(RuleBasedStateMachine):
         text=st.sampled_from(TEXTS),
         notify=st.sampled_from(NOTIFY),
     )
-    def mail(self, to: list[tuple[str, frozenset[str]]], text: str, notify: str) -> None:
+    def mail(self, to: Recipients, text: str, notify: str) -> None:
         """A mail to one to four recipients, of a text that was heard before or not."""
+        self.do(self.new(to, text, notify))
+
+    @rule(first=st.integers(0, 30), count=st.integers(6, 15), bad=st.sampled_from(FATES))
+    def mail_to_many(self, first: int, count: int, bad: str) -> None:
+        """A mail to many phones, one of which has a fate of its own."""
+        suffixes = (*(f"{4600 + first + n}" for n in range(count)), bad)
+        phones = [f"7999123{suffix}" for suffix in suffixes]
+        to = [(f"{phone}@sms.example.com", frozenset({f"+{phone}"})) for phone in phones]
+        self.do(self.new(to, "", ""))
+
+    async def new(self, to: Recipients, text: str, notify: str) -> None:
+        """A mail of its own, which its client will know again."""
         self.count += 1
-        body = text or f"text {self.count}"
         mail = (
             f"From: ops@mon.example.com\nSubject: alarm\nMessage-ID: <{self.count}@mon.example.com>\n"
-            f"Date: Fri, 20 Nov 2026 03:00:00 +0000\n\n{body}\n"
+            f"Date: Fri, 20 Nov 2026 03:00:00 +0000\n\n{text or f'text {self.count}'}\n"
         )
         taken = Taken(f"mail-{self.count}", dict(to), notify)
-        self.do(self.post(taken, mail, [address for address, _ in to]))
+        await self.post(taken, mail, [address for address, _ in to])
 
     async def post(self, taken: Taken, mail: str, to: list[str]) -> None:
         """Send it; where no answer comes it is the client's to send it again."""
@@ -172,6 +184,18 @@ class Relay(RuleBasedStateMachine):
             world.sandbox._provider.credentials = None
 
         self.do(rest())
+
+    @rule(seconds=st.sampled_from(STEPS))
+    def provider_is_down(self, seconds: float) -> None:
+        """No connection can be made for a while."""
+        world = self.world
+
+        async def down() -> None:
+            await world.sandbox.stop()
+            await self.passes(seconds)
+            await world.sandbox.start(port=int(world.url.rpartition(":")[2]))
+
+        self.do(down())
 
     # -- time and death -------------------------------------------------------------------
 
@@ -245,7 +269,7 @@ class Relay(RuleBasedStateMachine):
         world.sandbox.next_send_faults.clear()
         await world.pass_time(EXPIRE + GIVE_UP + 3600)
         books = await open_books(world.relay, steady=not world.skew)
-        bad = breaches(books, self.taken, world.relay.reports())
+        bad = [*breaches(books, self.taken, world.relay.reports()), *self.limits()]
         if bad:
             bad += [f"{each.phone} {each.text!r} {each.id} {each.final}" for each in world.sandbox.messages]
             for order in books.orders.values():
@@ -255,6 +279,16 @@ class Relay(RuleBasedStateMachine):
                     for line in lines
                 ]
         assert not bad, "\n".join(bad)
+
+    def limits(self) -> Iterator[str]:
+        """What the provider's limits and our own loops say."""
+        relay = self.world.relay
+        yield from (f"a loop died: {task.get_name()}" for task in relay.app._loops if task.done())
+        yield from (f"busy for ever: {each}" for each in worker(relay)._busy)
+        if relay.sandbox.max_in_flight > 14:
+            yield f"{relay.sandbox.max_in_flight} calls at once"
+        if self.world.lives == 1 and not self.world.skew:  # how often it asked is kept in memory
+            yield from (f"asked too often: {call.params['phone']}" for call in too_often(relay))
 
 
 @pytest.fixture

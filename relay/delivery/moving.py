@@ -3,8 +3,8 @@
 Read aloud: whenever an account went to rest or works again, and whenever something came to
 wait for one that rests, read what waits for it by rank and age, ask the rule of `fallback`,
 and write the moves, a bounded batch a transaction: the account changes, the request that
-found no connection is let go of (its id is the other account's), and what had been tried is
-due at once. A story says why. The worker of the new account is woken.
+found no connection is let go of (its id was meant for the first account), and what had been
+tried is due at once. A story says why. The worker of the new account is woken.
 
 What can go wrong. An order changed meanwhile (it was claimed, held, dropped): its batch is
 read again. A store that can't be written: nothing has moved, it is tried a second later.

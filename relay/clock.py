@@ -18,6 +18,10 @@ class Clock:
         """UTC milliseconds."""
         return time.time_ns() // 1_000_000
 
+    def zone(self, at: int) -> int:
+        """How far this machine's local time is ahead of UTC at a moment, in milliseconds."""
+        return time.localtime(at / 1000).tm_gmtoff * 1000
+
     async def wait(self, event: asyncio.Event, until: int | None) -> None:
         """Return when `event` is set (and clear it), or when `until` is reached."""
         timeout = None if until is None else max(0.0, (until - self.now()) / 1000)

@@ -145,6 +145,19 @@ class Quiet(Shape):
     hours: Hours = setting("", help='From one hour to another, as in 22-7; "" is never.')
     by: Literal["provider", "hold"] = setting("provider", help="Who waits: the provider (time=), or we.")
 
+    @model_validator(mode="after")
+    def _judge(self) -> Quiet:
+        if not self.hours:
+            return self
+        first, last = (int(hour) % 24 for hour in self.hours.split("-"))
+        if first == last:
+            raise ValueError("the quiet hours end when they begin; write two hours, as in 22-7")
+        if self.by == "provider" and last >= (first or 24):
+            raise ValueError(
+                "the provider waits for hours of one day only, and these leave two pieces; write by: hold"
+            )
+        return self
+
 
 class Route(Shape):
     """Where a recipient goes. Further keys are parameters of send.php, gathered in `params`."""

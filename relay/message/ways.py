@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from relay import replies
 from relay.config import Route
-from relay.message import channels, mailbox, neutral, params, phone, wording
+from relay.message import channels, mailbox, neutral, params, phone, quiet, wording
 from relay.message.routes import Resolved, is_on, reaches, read_options
 from relay.message.wording import Source, Work
 from relay.model import WHOLE, Auto, Content, File, Letter
@@ -41,6 +41,8 @@ def content(source: Source, meant: Resolved, sender: str) -> Content | Reply:
     if not all(reaches(name, target.to) for target in meant.targets):
         return replies.reply(550, "5.1.3", f"{name} can't reach a bot's user, who has no number")
     own = _fitting(route, name, notes)
+    if hours := quiet.time(route, name, {**own, **asked}):
+        own["time"] = hours
     rules = [*_reasons(meant, name, own, asked), *notes]
     work = Work(source, route, channel, {**own, **asked}, (), notes, rules)
     if "subj" in asked:

@@ -77,6 +77,11 @@ NO_VALID_RECIPIENTS = Reply(554, "5.5.1", "no valid recipients")
 UNKNOWN_COMMAND = Reply(500, "5.5.2", "command not recognised")
 
 
+def capped(why: str) -> Reply:
+    """A cap is reached; later there is room again."""
+    return reply(452, "4.7.1", f"{why}, try again later")
+
+
 def queued(identity: str) -> Reply:
     """The mail is on disk, under this id."""
     return Reply(250, "2.0.0", f"queued as {identity}")

@@ -48,8 +48,6 @@ NOT_BUILT = (
     _refuses("senders", EACH, "users", write="remove it, and let clients in by networks"),
     _refuses("senders", EACH, "users_file", write="remove it, and let clients in by networks"),
     _refuses("senders", EACH, "require", write="remove it, and let clients in by networks"),
-    _refuses("routes", EACH, "countries", write="remove it, and limit countries at the provider"),
-    _refuses("caps", write="remove it, and set limits at the provider"),
     _refuses("web", "users", write="remove it; the dashboard is not served without it"),
     NotBuilt(
         pattern=("store",),
@@ -59,10 +57,8 @@ NOT_BUILT = (
     ),
     # -- these do not
     _warns("workers", so="one process delivers"),
-    _warns("routes", EACH, "quiet", "hours", so="messages go out at any hour"),
     _warns("routes", EACH, "escalate", so="nobody else is called"),
     _warns("aliases", EACH, "escalate", so="nobody else is called"),
-    _warns("routes", EACH, "quiet", "by", so="messages go out at any hour"),
     _warns("storm", "burst", so="there are no digests; each message goes out"),
     _warns("storm", "per", so="there are no digests; each message goes out"),
     _warns("storm", "digest_every", so="there are no digests; each message goes out"),
@@ -95,6 +91,7 @@ def check(document: Document) -> None:
     _credentials(document)
     _reports(document)
     _forwards(document)
+    _caps(document)
     _not_built(document)
     _cautions(document)
 
@@ -195,6 +192,18 @@ def _forwards(document: Document) -> None:
             )
         elif route["channel"] != "forward" and "smtp" in route:
             document.fault((*place, "smtp"), "is for channel: forward; remove it")
+
+
+def _caps(document: Document) -> None:
+    """A cap on somebody who is not there would protect nobody."""
+    accounts = document.values.get("accounts")
+    senders = [str(name) for _place, name in select(document.values, ("senders", EACH, "name"))]
+    known = {"sender": senders, "account": list(accounts) if isinstance(accounts, dict) else []}
+    for place, cap in select(document.values, ("caps", EACH)):
+        for key in known.keys() & (cap.keys() if isinstance(cap, dict) else ()):
+            if isinstance(cap, dict) and cap[key] and str(cap[key]) not in known[key]:
+                there = ", ".join(known[key]) or "none"
+                document.fault((*place, key), f"there is no such {key}; there are: {there}")
 
 
 # -- allowed, but perhaps not meant ---------------------------------------------------------

@@ -32,6 +32,7 @@ from relay.config.units import (
     Name,
     Network,
     Pattern,
+    Phone,
     Provider,
     Secret,
     Size,
@@ -150,7 +151,16 @@ class Reports(Shape):
     )
     operator: MailboxOrNot = setting(
         "",
-        help="Who is told of account trouble and failing reports (later: low balance, silent callbacks).",
+        help="Who is told of account trouble, caps, old orders, failing reports (later: silent callbacks).",
+    )
+    operator_phone: Line = setting(
+        "", help="The same by phone, through an account that is not in trouble: a number or an address."
+    )
+    low_balance: Annotated[Whole, Field(ge=0)] = setting(
+        0, help="Tell the operator when an account holds less; 0 is never."
+    )
+    old_queue: Duration = setting(
+        "30m", help="Tell the operator when a message has waited so long; 0 is never."
     )
     smtp: Smarthost | None = setting(
         None, shown="{host: 127.0.0.1, port: 25}", help="The smarthost that takes reports; or maildir."
@@ -203,7 +213,7 @@ class Cap(Shape):
     """An upper limit, on one sender, phone or account."""
 
     sender: Line = setting("", help="The entry of senders that it limits; or phone, or account.")
-    phone: Line = setting("", help="The phone that it limits.")
+    phone: Phone = setting("", help="The phone that it limits; * is each phone, for itself.")
     account: Line = setting("", help="The account that it limits.")
     per: Literal["minute", "hour", "day", "month"] = setting("day", help="The time in which it counts.")
     messages: Annotated[Whole, Field(ge=0)] | None = setting(None, help="So many messages at most.")
@@ -296,7 +306,9 @@ class Config(Shape):
     reports: Reports = setting({}, help="What senders hear back, and by which way.")
     delivery: Delivery = setting({}, help="When to try again, to ask and to give up.")
     storm: Storm = setting({}, help="What keeps a phone from being flooded; counted for each phone.")
-    caps: tuple[Cap, ...] = setting([], help="Upper limits.")
+    caps: tuple[Cap, ...] = setting(
+        [], help="Upper limits; windows slide, and what is over is refused or held, never lost."
+    )
     inbox: Inbox = setting({}, help="Where messages from phones go.")
     keep: Keep = setting({}, help="How long finished orders are remembered.")
     web: Web = setting({}, help="HTTP: health, metrics, callbacks, the dashboard.")

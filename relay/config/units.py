@@ -267,6 +267,14 @@ def hours(value: object) -> object:
     return value
 
 
+def phone(value: object) -> object:
+    """A phone number with its country code, "*" for each, or "" for none."""
+    value = text(value)
+    if isinstance(value, str) and not re.fullmatch(r"(\+[0-9]{5,20}|\*)?", value):
+        raise ValueError('write the number as it is sent to, as in "+79991234567", or "*" for each phone')
+    return value
+
+
 Flag = Annotated[StrictBool, "true or false"]
 Whole = Annotated[StrictInt, "number"]
 Port = Annotated[StrictInt, Field(ge=1, le=65535), "port"]
@@ -285,6 +293,7 @@ Provider = Annotated[str, BeforeValidator(provider), "URL"]
 Mailbox = Annotated[str, BeforeValidator(mailbox), "mail address"]
 MailboxOrNot = Annotated[str, BeforeValidator(mailbox_or_not), "mail address"]
 Secret = Annotated[SecretStr, BeforeValidator(secret), "secret"]
+Phone = Annotated[str, BeforeValidator(phone), "phone"]
 Pattern = Annotated[str, BeforeValidator(pattern), "pattern"]
 Region = Annotated[str, BeforeValidator(region), "country"]
 Country = Annotated[str, BeforeValidator(country), "country"]

@@ -99,6 +99,12 @@ def person(kind: Kind, status: str, reason: str) -> Outcome:
     return Outcome(kind=kind, status=status, reason=reason)
 
 
+def merged(order: Order, speaker: int) -> News:
+    """Another order speaks for this one."""
+    outcome = person(Kind.NOTHING, "2.0.0", "the phone is being told the same by another message")
+    return News(order=order.id, event=Event.MERGED, outcome=outcome, columns={"merged_into": speaker})
+
+
 def member_row(key: int, parent: Order, phone: str, now: int, poll: Sequence[int]) -> dict[str, Any]:
     """The order of a group's member, as the provider's answer told of it."""
     values = asdict(parent)
@@ -115,6 +121,7 @@ def member_row(key: int, parent: Order, phone: str, now: int, poll: Sequence[int
         "warn_at": None,
         "lease_until": None,
         "finished_at": None,
+        "counted_at": None,
         **said(Outcome(kind=Kind.ACCEPTED, status="2.0.0", reason="accepted as a member of the group")),
     }
     return values

@@ -144,6 +144,13 @@ def make(
     return plan
 
 
+def wants_more(made: Plan, ready: Sequence[Order], slots: Slots) -> bool:
+    """Whether further due orders could change the plan: by filling a slot, or joining its last request."""
+    if made.calls < slots.free:
+        return True
+    return bool(ready) and any(row[-1].id == ready[-1].id for row in made.sends)
+
+
 def wants_mass(request: Request) -> bool:
     """Whether asking about an unsure request takes the minute's mass question."""
     return len(request.phones) > SINGLY

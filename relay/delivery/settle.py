@@ -20,6 +20,7 @@ from typing import Any
 
 from relay.config import Delivery, Reports
 from relay.delivery import plan
+from relay.delivery.counting import Counting
 from relay.delivery.news import News, detail, had, leaves_others_open, news_of, of_group, said
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
@@ -58,6 +59,7 @@ class Settler:
         delivery: Delivery,
         chance: Callable[[], float],
         notice_due: Callable[[], None],
+        counts: Counting,
         moved: Callable[[Order, State, Outcome], None] = lambda _order, _state, _outcome: None,
         held_until: Callable[[int], int] = lambda _mail: 0,
     ) -> None:
@@ -66,6 +68,7 @@ class Settler:
         self._delivery = delivery
         self._chance = chance
         self.notice_due = notice_due
+        self._counts = counts
         self._moved = moved
         self._held_until = held_until
 
@@ -255,11 +258,13 @@ class Settler:
     def _update(self, change: Change, order: Order, scene: _Scene, columns: dict[str, Any]) -> None:
         """Change the row, and the scene with it: later news in the same settling must see this."""
         known = scene.orders.get(order.id, order)
-        change.update(schema.orders, order.id, known.version, **columns)
         values = {**columns, "version": known.version + 1}
         if "state" in values:
             values["state"] = State(values["state"])
         fresh = replace(known, **values)
+        counted = self._counts.moved(change, known, fresh)
+        fresh = replace(fresh, **counted)
+        change.update(schema.orders, order.id, known.version, **columns, **counted)
         scene.orders[order.id] = fresh
         row = scene.siblings.setdefault(order.recipient_id, [])
         row[:] = [fresh if each.id == order.id else each for each in row]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from relay import metrics
@@ -24,7 +24,8 @@ from relay.config import Delivery, Storm
 from relay.delivery import plan, storm
 from relay.delivery.asking import Asking
 from relay.delivery.claims import Claims
-from relay.delivery.news import News, person
+from relay.delivery.gate import Gate
+from relay.delivery.news import merged
 from relay.delivery.plan import Plan, Resting, Slots
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
@@ -33,8 +34,9 @@ from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Order, Phone, Request
-from relay.queue.states import Event, State
+from relay.queue.states import State
 from relay.queue.store import Store
+from relay.smsc.wire import Balance
 
 _log = logging.getLogger("relay.delivery")
 Result = TypeVar("Result")
@@ -61,6 +63,7 @@ class Worker:
         asking: Asking,
         storm_rules: Storm,
         standing: Standing,
+        gate: Gate,
     ) -> None:
         self.name = name
         self._most = slots
@@ -71,6 +74,7 @@ class Worker:
         self._claims = Claims(name, store)
         self._storm = storm_rules
         self.standing = standing
+        self._gate = gate
         self._kick = asyncio.Event()
         self._stopping = False
         self._tasks: dict[asyncio.Task[None], bool] = {}  # the call, and whether it is a question
@@ -79,6 +83,7 @@ class Worker:
         self._failure: BaseException | None = None
         self._phones: dict[str, Phone] = {}  # what this round read of them, for judging and claiming
         self._unsaid_orders: set[int] = set()
+        self._heard: Callable[[Balance], None] | None = None  # who wants to know the balance
 
     def adopt(self, delivery: Delivery, storm_rules: Storm) -> None:
         """Go on by a re-read configuration."""
@@ -90,6 +95,11 @@ class Worker:
     def kick(self) -> None:
         """There is something new to do."""
         self._kick.set()
+
+    def look_at_balance(self, heard: Callable[[Balance], None]) -> None:
+        """Ask for the balance when a slot for questions is free; not at rest, when it is asked anyway."""
+        self._heard = heard
+        self.kick()
 
     def stop(self) -> None:
         """Start nothing more; `run` returns when the calls under way have ended."""
@@ -136,11 +146,18 @@ class Worker:
         """Start every call that may start now; when to look again at the latest."""
         while not self._stopping:
             now = self._store.clock.now()
+            self._look()
             made = await self._plan(now)
             await self._start(made, now)
             if not made.calls:
                 break
         return await self._next(self._store.clock.now())
+
+    def _look(self) -> None:
+        if self._heard is not None and self._slots().free_questions:
+            heard, self._heard = self._heard, None
+            if self.resting.why is Rest.NONE:
+                self._begin(self._balance(heard), question=True)
 
     def _slots(self) -> Slots:
         return Slots(most=self._most, taken=len(self._tasks), questions=sum(self._tasks.values()))
@@ -164,9 +181,10 @@ class Worker:
             requests = [request for request in requests if request.id not in self._busy]
             polls = [order for order in polls if order.id not in self._busy]
             ready = plan.sendable(due, resting=self.resting, slots=slots, slowed=slowed)
-            judged = await self._judged(ready, now)
-            if judged.merge:
-                continue  # the orders that speak for others have changed
+            passed = await self._gate.passed(ready, now)
+            judged = await self._judged(passed.orders, now)
+            if judged.merge or passed.aside:
+                continue  # what was read has changed, and others may be behind it
             orders = judged.send
             made = plan.make(
                 now=now,
@@ -177,7 +195,7 @@ class Worker:
                 polls=polls,
                 mass_at=self.standing.row.mass_at,
             )
-            if len(due) < many or many >= DUE or not _wants_more(made, orders, slots):
+            if len(due) < many or many >= DUE or not plan.wants_more(made, orders, slots):
                 return made
             many = min(DUE, 4 * many)
 
@@ -196,7 +214,7 @@ class Worker:
         self._phones = await self._store.phones({order.target for order in orders})
         self._unsaid_orders = await self._unsaid(self._phones)
         judged = self._judge(orders, now)
-        news = [_merged(order, speaker) for order, speaker in judged.merge]
+        news = [merged(order, speaker) for order, speaker in judged.merge]
         if news or judged.wait:
             await self._settler.settle(news, lambda change: _postpone(change, judged.wait))
         return judged
@@ -305,6 +323,13 @@ class Worker:
     async def _poll(self, orders: Sequence[Order]) -> None:
         await self.standing.heed(await self._timed("poll", self._asking.poll(orders)))
 
+    async def _balance(self, heard: Callable[[Balance], None]) -> None:
+        found = await self._timed("balance", self._asking.balance())
+        if isinstance(found, Outcome):
+            await self.standing.heed(found)
+        else:
+            heard(found)
+
     async def _timed(self, kind: str, call: Coroutine[Any, Any, Result]) -> Result:
         """Count a call and how long it took; its result is what it meant, or "well"."""
         with metrics.CALL_SECONDS.labels(account=self.name, kind=kind).time():
@@ -319,18 +344,6 @@ class Worker:
         finally:
             self.standing.probing = False
         await self.standing.probed(outcome)
-
-
-def _wants_more(made: Plan, ready: Sequence[Order], slots: Slots) -> bool:
-    """Whether further due orders could change the plan: by filling a slot, or joining its last request."""
-    if made.calls < slots.free:
-        return True
-    return bool(ready) and any(row[-1].id == ready[-1].id for row in made.sends)
-
-
-def _merged(order: Order, speaker: int) -> News:
-    outcome = person(Kind.NOTHING, "2.0.0", "the phone is being told the same by another message")
-    return News(order=order.id, event=Event.MERGED, outcome=outcome, columns={"merged_into": speaker})
 
 
 def _postpone(change: Change, wait: Sequence[tuple[Order, int]]) -> None:

@@ -14,7 +14,18 @@ from dataclasses import dataclass, replace
 
 from relay import model, replies
 from relay.config import Account, Route
-from relay.message import address, bodies, channels, gateway, params, places, routes, ways
+from relay.message import (
+    address,
+    bodies,
+    channels,
+    countries,
+    gateway,
+    params,
+    places,
+    quiet,
+    routes,
+    ways,
+)
 from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
 from relay.message.wording import SEPARATOR, Source
@@ -43,6 +54,7 @@ class Draft:
     label: str = ""  # the number that a mail in the provider's grammar gave it
     alarm: Alarm = Alarm.NONE
     accounts: tuple[str, ...] = ()  # in their order, where another than `account` may carry it too
+    quiet: str = ""  # the quiet hours that it keeps to while it waits here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +83,18 @@ class Composed:
         """Numbers of the letter's files that some content takes."""
         return tuple(sorted({number for content in self.contents for number in content.files} - {WHOLE}))
 
+    def refusing(self, why: Mapping[int, Reply]) -> Composed:
+        """The same, with these recipients refused."""
+        refused = {draft.recipient: draft.channel for draft in self.drafts if draft.recipient in why}
+        return replace(
+            self,
+            drafts=tuple(draft for draft in self.drafts if draft.recipient not in why),
+            refusals=(
+                *self.refusals,
+                *(Refusal(recipient=each, channel=to, reply=why[each]) for each, to in refused.items()),
+            ),
+        )
+
     @property
     def whole(self) -> bool:
         """Whether some content takes the mail itself."""
@@ -96,13 +120,14 @@ def compose(
     fallback_sender: str,
     accounts: Mapping[str, Account] | None = None,
     recognisers: Sequence[Recogniser] = (),
+    zone: quiet.Zone = quiet.utc,
 ) -> Composed:
     """Make the orders of a mail. `resolved` goes with `envelope.recipients`, one for one.
 
     `accounts` are those that a mail in the provider's own grammar may name by their credentials,
-    `recognisers` know the mails of monitors, the first that fits counts.
+    `recognisers` know the mails of monitors, the first that fits counts. `zone` is this machine's.
     """
-    board = _Board(letter.from_ or envelope.sender or fallback_sender, now)
+    board = _Board(letter.from_ or envelope.sender or fallback_sender, now, zone)
     source = Source(letter, recognisers)
     secret = routes.by_command(resolved)
     for number, meant in enumerate(resolved):
@@ -126,9 +151,10 @@ def compose(
 class _Board:
     """What a mail becomes, recipient by recipient; a way of sending it is made once."""
 
-    def __init__(self, sender: str, now: int) -> None:
+    def __init__(self, sender: str, now: int, zone: quiet.Zone) -> None:
         self._sender = sender
         self._now = now
+        self._zone = zone
         self._ways: dict[object, _Way | Reply] = {}
         self.contents: list[Content] = []
         self.drafts: list[Draft] = []
@@ -155,7 +181,7 @@ class _Board:
                 self.refuse(number, way, meant.channel, target=target, label=label)
         else:
             alarm = source.alarm if channels.CHANNELS[meant.channel].phone else Alarm.NONE
-            self.drafts += _drafts(number, way, meant, self._now, label, alarm)
+            self.drafts += _drafts(number, way, meant, self._now, self._zone, label, alarm)
 
     def _made(self, source: Source, meant: Resolved) -> _Way | Reply:
         made = ways.content(source, meant, self._sender)
@@ -215,7 +241,9 @@ def _reached(
             found = routes.target(each, command.channel, route.region)
         except address.AddressError as error:
             found, why = "", str(error)
-        if found:
+        if found and (abroad := countries.refusal([Target(to=found)], route.countries)):
+            board.refuse(number, abroad, command.channel, target=found, label=command.id)
+        elif found:
             yield Target(to=found)
         else:
             reply = replies.reply(553, "5.1.3", why)
@@ -253,9 +281,13 @@ def _file_digest(file: File, now: int) -> str:
     return model.stable_digest(file.name.encode("utf-8", "replace"), octets)
 
 
-def _drafts(number: int, way: _Way, meant: Resolved, now: int, label: str, alarm: Alarm) -> list[Draft]:
+def _drafts(
+    number: int, way: _Way, meant: Resolved, now: int, zone: quiet.Zone, label: str, alarm: Alarm
+) -> list[Draft]:
     given = way.content.params
+    hours = quiet.kept(meant.route, way.content.channel, given)
     start = params.due_from_time(given.get("time", ""), given.get("tz", ""), now) or now
+    start = quiet.until(hours, now, zone) or start
     return [
         Draft(
             recipient=number,
@@ -267,6 +299,7 @@ def _drafts(number: int, way: _Way, meant: Resolved, now: int, label: str, alarm
             priority=meant.route.priority,
             start_at=start,
             expire_at=start + meant.route.expire,
+            quiet=hours,
             digest=way.digest,
             says=way.says,
             label=label,

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from relay import replies
 from relay.config import Alias, Route
-from relay.message import address, channels, gateway, params, templates
+from relay.message import address, channels, countries, gateway, params, quiet, templates
 from relay.message.channels import To
 from relay.model import Target
 from relay.replies import Reply
@@ -100,6 +100,8 @@ def on_route(local: str, route: Route, aliases: Mapping[str, Alias]) -> Resolved
         if channels.CHANNELS[channel].to is To.BOT_USER:
             who = "neither an alias here nor a phone number, a nick or #id of a bot's user"
         return replies.reply(550, "5.1.1", f"{parsed.recipient!r} is {who}")
+    if abroad := countries.refusal(targets, route.countries, alias):
+        return abroad
     return Resolved(route=route, channel=channel, targets=targets, given=values, named=named, alias=alias)
 
 
@@ -256,6 +258,10 @@ def doubts(routes: Sequence[Route]) -> list[tuple[Place, str]]:
         ways = [route.channel, *(each for each in route.allow if each in channels.OPTION_CHANNELS)]
         if route.gateway and not channels.CHANNELS[route.channel].phone:
             found.append((("routes", index, "gateway"), f"does nothing on the channel {route.channel}"))
+        if route.countries and not channels.CHANNELS[route.channel].phone:
+            found.append((("routes", index, "countries"), f"does nothing on the channel {route.channel}"))
+        if route.quiet.hours and not any(quiet.reaches(each) for each in ways):
+            found.append((("routes", index, "quiet"), f"does nothing on the channel {route.channel}"))
         found += [
             (("routes", index, name), f"means nothing on the channel {route.channel}")
             for name in route.params

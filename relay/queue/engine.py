@@ -48,12 +48,14 @@ class Change:
     """Rows to insert and rows to change, all or none.
 
     `once` is a key that may be written only once and the mail it stands for: where the key
-    is there already nothing is written, and the earlier mail's id is the answer.
+    is there already nothing is written, and the earlier mail's id is the answer. `sums` are what
+    is added to rows of `spent`, which needs no version: whoever else adds does no harm.
     """
 
     inserts: list[tuple[Table, dict[str, Any]]] = field(default_factory=list)
     updates: list[tuple[Table, tuple[str, ...], dict[str, Any]]] = field(default_factory=list)
     once: tuple[str, int, int] | None = None
+    sums: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
     _places: dict[tuple[str, tuple[Any, ...]], int] = field(default_factory=dict)
 
     def insert(self, table: Table, **values: Any) -> None:
@@ -78,8 +80,14 @@ class Change:
         parameters |= {"version": version + 1, **values}
         self.updates[place] = (table, tuple(dict.fromkeys((*columns, *values))), parameters)
 
+    def add(self, cap: str, at: int, **amounts: int) -> None:
+        """Add amounts to what counts towards a cap at a step of its time."""
+        row = self.sums.setdefault((cap, at), {"messages": 0, "parts": 0, "cost": 0})
+        for name, amount in amounts.items():
+            row[name] += amount
+
     def __bool__(self) -> bool:
-        return bool(self.inserts or self.updates)
+        return bool(self.inserts or self.updates or self.sums)
 
 
 class Engine(Protocol):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from relay import model
+from relay.message import quiet
 from relay.message.orders import Composed, Draft, Refusal
 from relay.model import WHOLE, Envelope, Letter, Outcome
 from relay.queue import schema
@@ -126,6 +127,9 @@ def _mail(
 
 
 def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, now: int) -> None:
+    waits = bool(draft.quiet) and draft.start_at > now
+    reason = quiet.why(draft.quiet) if waits else ""
+    said = {"kind": model.Kind.LATER.value, "status": "4.7.1", "reason": reason} if waits else {}
     values = schema.row(
         schema.orders,
         id=ids.new(now),
@@ -140,7 +144,7 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
         hidden=int(draft.hidden),
         state=State.WAITING.value,
         rank=-draft.priority,
-        due_at=now,
+        due_at=draft.start_at if waits else now,
         digest=draft.digest,
         says=draft.says,
         created_at=now,
@@ -148,10 +152,14 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
         expire_at=draft.expire_at,
         label=draft.label,
         alarm=draft.alarm.value,
+        source=intake.mail.source,
+        quiet=draft.quiet,
+        counted_at=now,
+        **said,
     )
     intake.change.inserts.append((schema.orders, values))
     intake.orders.append(Order.of(values))
-    _story(intake, ids, now, values["id"], "queued", _way(draft))
+    _story(intake, ids, now, values["id"], "queued", f"{_way(draft)}; {reason}" if waits else _way(draft))
 
 
 def _way(draft: Draft) -> str:

@@ -155,6 +155,10 @@ class Order:
     alarm: str
     label: str
     accounts: str
+    source: str
+    quiet: str
+    cap: str
+    counted_at: int | None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:

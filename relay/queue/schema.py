@@ -109,6 +109,10 @@ orders = Table(                   # one text to one phone by one channel
     _later("alarm"),              # "problem" or "recovery", where the mail is known for one
     _later("label"),              # the number that a mail in the provider's grammar gave it
     _later("accounts"),           # JSON: the accounts that may carry it, in order; "" is `account` alone
+    _later("source"),             # the entry of `senders` that let its mail in
+    _later("quiet"),              # the quiet hours that it keeps to while it waits here
+    _later("cap"),                # the cap that holds it; "-" where a person let it pass all of them
+    _when("counted_at"),          # since when it counts as a message towards caps
     Index("orders_mail", "mail_id"),
     Index("orders_age", "account", "state", "rank", "id", "due_at"),
     Index("orders_due", "account", "due_at", sqlite_where=text("state = 'waiting'"),
@@ -127,6 +131,8 @@ orders = Table(                   # one text to one phone by one channel
           postgresql_where=text("finished_at IS NULL")),
     Index("orders_open", "expire_at", sqlite_where=text("finished_at IS NULL"),
           postgresql_where=text("finished_at IS NULL")),
+    Index("orders_held", "cap", "id", sqlite_where=text("state = 'held'"),
+          postgresql_where=text("state = 'held'")),
 )
 request = Table(                  # one HTTP call: one or more orders under one id of ours
     "request", metadata,
@@ -165,6 +171,14 @@ account = Table(                  # what must be known of an account after a res
     Column("name", Text, primary_key=True),
     _int("version", 1), _text("rest"), _when("probe_at"), _int("probes"), _when("mass_at"),
 )
+spent = Table(                    # what counts towards a cap, a row for each step of its time
+    "spent", metadata,
+    Column("cap", Text, primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    _int("messages"), _int("parts"),
+    _int("cost"),                 # millionths
+    Index("spent_at", "at"),
+)
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
 # fmt: on
 
@@ -181,6 +195,16 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
                 other.last_at > phone.last_at
                 OR (other.last_at = phone.last_at AND other.account > phone.account)))""",
         "UPDATE phone SET account = ''",
+        "ALTER TABLE orders ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE orders ADD COLUMN quiet TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE orders ADD COLUMN cap TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE orders ADD COLUMN counted_at BIGINT",
+        "CREATE INDEX orders_held ON orders (cap, id) WHERE state = 'held'",
+        (
+            "CREATE TABLE spent (cap TEXT NOT NULL, at BIGINT NOT NULL, messages BIGINT NOT NULL, "
+            "parts BIGINT NOT NULL, cost BIGINT NOT NULL, PRIMARY KEY (cap, at))"
+        ),
+        "CREATE INDEX spent_at ON spent (at)",
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

@@ -29,6 +29,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from relay.queue import schema
 from relay.queue.engine import Change, Full, Query, Row, Stale, Trouble
 from relay.queue.opening import locked, opened
 
@@ -36,6 +37,8 @@ _log = logging.getLogger("relay.queue")
 
 BATCH = 500
 """Changes in one transaction: bounds what a replay costs."""
+
+AMOUNTS = ("messages", "parts", "cost")
 
 _DIALECT = sqlite.dialect(paramstyle="named")
 
@@ -65,6 +68,14 @@ class _Compiled:
             found = str(statement.compile(dialect=_DIALECT))
             self._updates[(table.name, columns)] = found
         return found
+
+    def added(self) -> str:
+        if "+" not in self._inserts:
+            fresh = sqlite.insert(schema.spent)
+            columns = {name: schema.spent.c[name] + fresh.excluded[name] for name in AMOUNTS}
+            added = fresh.on_conflict_do_update(index_elements=["cap", "at"], set_=columns)
+            self._inserts["+"] = str(added.compile(dialect=_DIALECT))
+        return self._inserts["+"]
 
     def other(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         # Statements live as long as the program; the reference kept here makes id() a safe key.
@@ -267,6 +278,8 @@ class SQLite:
                 rows.setdefault(self._compiled.insert(table), []).append(values)
             for table, columns, parameters in change.updates:
                 updates.setdefault(self._compiled.update(table, columns), []).append(parameters)
+            for (cap, at), amounts in change.sums.items():
+                rows.setdefault(self._compiled.added(), []).append({"cap": cap, "at": at, **amounts})
         for sql, many in rows.items():
             self._connection.executemany(sql, many)
         for sql, many in updates.items():

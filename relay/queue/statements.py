@@ -102,6 +102,37 @@ NEXT_EXPIRY = select(func.min(_o.expire_at)).where(
 )
 NEXT_WARNING = select(func.min(_o.warn_at)).where(_o.warn_at.is_not(None))
 TO_WARN = select(schema.orders).where(_o.warn_at <= bindparam("now")).limit(bindparam("many"))
+SPENT = (
+    select(
+        schema.spent.c.cap,
+        *(
+            func.coalesce(func.sum(schema.spent.c[name]), 0).label(name)
+            for name in ("messages", "parts", "cost")
+        ),
+    )
+    .where(
+        schema.spent.c.cap.in_(bindparam("caps", expanding=True)),
+        schema.spent.c.at > bindparam("above"),
+        schema.spent.c.at <= bindparam("now"),
+    )
+    .group_by(schema.spent.c.cap)
+)
+SWEEP_SPENT = delete(schema.spent).where(schema.spent.c.at <= bindparam("before"))
+HELD_CAPS = select(_o.cap).where(_o.state == State.HELD, _o.cap > bindparam("cap")).order_by(_o.cap).limit(1)
+HELD_BY = (
+    select(schema.orders)
+    .where(_o.state == State.HELD, _o.cap == bindparam("cap"))
+    .order_by(_o.id)
+    .limit(bindparam("many"))
+)
+OLDEST_WAITING = (
+    select(schema.orders)
+    .where(_o.finished_at.is_(None), _o.start_at <= bindparam("now"), _o.state == State.WAITING,
+           _o.source != bindparam("source"))
+    .order_by(_o.start_at)
+    .limit(1)
+)  # fmt: skip
+TOLD_AT = select(func.max(_n.created_at)).where(_n.mail_id == 0, _n.status == bindparam("status"))
 LIST = (
     select(schema.orders)
     .where(_o.state.in_(bindparam("states", expanding=True)))

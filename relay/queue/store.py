@@ -19,7 +19,7 @@ from relay.clock import Clock
 from relay.model import DAY, File, Ids
 from relay.queue import schema
 from relay.queue import statements as sql
-from relay.queue.engine import Change, Engine, Query
+from relay.queue.engine import Change, Engine, Query, Row
 from relay.queue.rows import (
     Account,
     Content,
@@ -35,6 +35,7 @@ from relay.queue.states import State
 
 CHUNK = 256 * 1024
 REPEAT_KEPT = DAY
+SPENT_KEPT = 40 * DAY
 _CHUNKS_A_CHANGE = 16
 _FAR = 1 << 32  # beyond any rank
 _SWEEP_AFTER = DAY
@@ -249,6 +250,31 @@ class Store:
     async def next_notice(self) -> int | None:
         return await self._one(sql.NEXT_NOTICE)
 
+    # -- money ----------------------------------------------------------------------------
+
+    async def spent(self, windows: Sequence[tuple[list[str], int]], now: int) -> dict[str, Row]:
+        """What counts towards caps, by cap: `windows` are caps with the moment after which it counts."""
+        asked: list[Query] = [
+            (sql.SPENT, {"caps": caps, "above": above, "now": now}) for caps, above in windows
+        ]
+        return {row["cap"]: row for rows in await self.engine.read_all(*asked) for row in rows}
+
+    async def next_held_cap(self, after: str) -> str | None:
+        """The next cap, by its name, that holds an order; "-" holds none."""
+        return await self._one(sql.HELD_CAPS, cap=after)  # type: ignore[return-value]
+
+    async def held_by(self, cap: str, many: int) -> list[Order]:
+        """Orders that a cap holds, oldest first."""
+        return await self._orders(sql.HELD_BY, cap=cap, many=many)
+
+    async def oldest_waiting(self, now: int, but: str) -> Order | None:
+        """The order that has waited longest past its time, of all sources but one."""
+        return next(iter(await self._orders(sql.OLDEST_WAITING, now=now, source=but)), None)
+
+    async def operator_told_at(self, subject: str) -> int | None:
+        """When the operator was last written about a subject."""
+        return await self._one(sql.TOLD_AT, status=subject)
+
     # -- people ---------------------------------------------------------------------------
 
     async def listed(self, states: Iterable[State], many: int) -> list[Order]:
@@ -275,6 +301,7 @@ class Store:
         await self.engine.delete(sql.SWEEP_REPEATS, before=now - REPEAT_KEPT)
         await self.engine.delete(sql.SILENT_PHONES, before=now - REPEAT_KEPT)
         await self.engine.delete(sql.OLD_OPERATOR_NOTICES, before=now - 30 * REPEAT_KEPT)
+        await self.engine.delete(sql.SWEEP_SPENT, before=now - SPENT_KEPT)
         rows = await self.engine.read(sql.ORPHANS, before=now - _SWEEP_AFTER)
         await self._drop_files([row["id"] for row in rows])
 

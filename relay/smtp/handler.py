@@ -24,6 +24,9 @@ from email.utils import parseaddr
 
 from relay import metrics, model, replies
 from relay.config import Config, Listener
+from relay.delivery import caps
+from relay.delivery.caps import Want
+from relay.delivery.counting import Counting
 from relay.delivery.settle import Settler
 from relay.message import content, gateway, orders, routes
 from relay.message.channels import FORWARD
@@ -55,6 +58,7 @@ class Handler:
         config: Callable[[], Config],
         store: Store,
         settler: Settler,
+        counts: Counting,
         reader: Reader,
         recognisers: Callable[[], Sequence[Recogniser]],
         queued: Callable[[set[str]], None],
@@ -64,6 +68,7 @@ class Handler:
         self._config = config
         self._store = store
         self._settler = settler
+        self._counts = counts
         self._reader = reader
         self._recognisers = recognisers
         self._queued = queued
@@ -95,7 +100,21 @@ class Handler:
             return resolved
         if self._by_command(envelope):
             return replies.CREDENTIALS  # not 452: it would be tried again alone, and the text sent
-        return replies.RECIPIENT_OK
+        return await self._capped(envelope, resolved) or replies.RECIPIENT_OK
+
+    async def _capped(self, envelope: Envelope, resolved: Resolved) -> Reply | None:
+        """Why this recipient can't be taken now: a cap has no room for any message to it."""
+        wants = [
+            Want(
+                source=envelope.source,
+                target=target.to,
+                account=resolved.route.account,
+                channel=resolved.channel,
+            )
+            for target in resolved.targets
+        ]
+        full = await self._counts.refused(wants, before=len(envelope.recipients))
+        return replies.capped(full[0].why) if full else None
 
     def _by_command(self, envelope: Envelope) -> bool:
         """Whether the mail holds a command in the provider's grammar, and with it credentials."""
@@ -161,10 +180,16 @@ class Handler:
             fallback_sender=parseaddr(self._config().reports.from_)[1],
             accounts=self._config().accounts,
             recognisers=self._recognisers(),
+            zone=self._store.clock.zone,
         )
         if not composed.drafts and not composed.refusals:
             return replies.NO_VALID_RECIPIENTS
         lmtp = session.protocol == "lmtp"
+        full = await self._counts.refused(caps.wants(envelope.source, composed.drafts))
+        if full:
+            less = composed.refusing({number: replies.capped(over.why) for number, over in full.items()})
+            # where others are served, DATA can't refuse these alone: they are held
+            composed = less if lmtp or not less.drafts else composed
         if not composed.drafts and not lmtp:
             return _worst([refusal.reply for refusal in composed.refusals])
         each: list[str | Reply] | None = None
@@ -208,7 +233,9 @@ class Handler:
         wait = None if self.patience is None else self._waiting.expect(mail_id, now + self.patience)
         try:
             self._owe(taken)
-            first = await self._store.write(taken.change)
+            async with self._counts.alone(taken.orders):
+                await self._counts.hold_at_once(taken)
+                first = await self._store.write(taken.change)
         except BaseException:
             if wait is not None:
                 self._waiting.drop(wait)

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from relay import model, replies
 from relay.config import Config
+from relay.delivery import caps
+from relay.delivery.counting import Counting
 from relay.delivery.news import News, person
 from relay.delivery.settle import Settler
 from relay.message import channels, orders, routes
@@ -44,6 +46,7 @@ class Relay(Protocol):
     recognisers: Sequence[Recogniser]
     store: Store
     settler: Settler
+    counts: Counting
     kick: Callable[[set[str]], None]
     queued: Callable[[set[str]], None]
 
@@ -103,6 +106,7 @@ class Api:
             "label": order.label,
             "expire_at": order.expire_at,
             "due_at": order.due_at,
+            "held_by": "" if order.cap == caps.PASSED else order.cap,
             "reports": [{"action": n.action, "state": n.state, "said": n.last} for n in told],
             "story": [
                 {"at": line["at"], "event": line["event"], "detail": line["detail"]}
@@ -120,7 +124,10 @@ class Api:
         if order.finished_at is not None or not states.can(order.state, event):
             return _wrong(f"an order that is {order.state} can't be {event}", 409)
         outcome = person(kind, status, reason)
-        columns = {"due_at": self._relay.store.clock.now()} if event is Event.RELEASED else {}
+        columns: dict[str, Any] = {}
+        if event is Event.RELEASED:  # whoever lets an order go that a cap held, lets it pass all of them
+            passed = caps.PASSED if order.cap else ""
+            columns = {"due_at": self._relay.store.clock.now(), "cap": passed}
         try:
             await self._relay.settler.settle(
                 [News(order=order.id, event=event, outcome=outcome, columns=columns)]
@@ -146,6 +153,7 @@ class Api:
         again = _again(order, self._relay.store)
         change = Change()
         change.insert(schema.orders, **again)
+        self._relay.counts.taken(change, [Order.of(again)])
         tell(change, self._relay.store, order.id, "retried", f"as {model.show(again['id'])}")
         tell(change, self._relay.store, again["id"], "queued", f"a retry of {model.show(order.id)}")
         try:
@@ -178,7 +186,10 @@ class Api:
             now=now,
             fallback_sender=parseaddr(self._relay.config.reports.from_)[1],
             recognisers=self._relay.recognisers,
+            zone=store.clock.zone,
         )
+        full = await self._relay.counts.refused(caps.wants(envelope.source, composed.drafts))
+        composed = composed.refusing({number: replies.capped(over.why) for number, over in full.items()})
         if composed.refusals:
             refused = composed.refusals[0].reply
             return _wrong(f"{refused.status} {refused.text}", 422)
@@ -187,7 +198,9 @@ class Api:
             size=len(text), files={}, full_id=None,
         )  # fmt: skip
         try:
-            await store.write(taken.change)
+            async with self._relay.counts.alone(taken.orders):
+                await self._relay.counts.hold_at_once(taken)
+                await store.write(taken.change)
         except Trouble as trouble:
             return _wrong(f"the store did not take it: {trouble}", 503)
         self._relay.queued({order.account for order in taken.orders})
@@ -243,6 +256,7 @@ def _again(order: Order, store: Store) -> dict[str, Any]:
         "created_at": now, "start_at": now, "expire_at": now + max(60_000, order.expire_at - order.start_at),
         "sent_at": None, "finished_at": None, "warn_at": None, "poll_at": None, "polls": 0,
         "kind": "", "status": "", "reason": "", "code": "", "words": "", "cost": "", "parts": 0,
+        "cap": "", "counted_at": now,
     }  # fmt: skip
     return values
 

@@ -43,6 +43,7 @@ def test_tables():
         "story",
         "phone",
         "account",
+        "spent",
         "meta",
     } == set(schema.metadata.tables)
 

@@ -792,6 +792,10 @@ PARAMETERS = {
     "targets": ["+1"],
     "states": ["sent"],
     "but": ["ops"],
+    "caps": ["day sender a"],
+    "cap": "day sender a",
+    "status": "s",
+    "source": "watch",
 } | dict.fromkeys(["key", "rank", "now", "many", "mail", "file", "n", "order", "before", "above"], 1)
 
 

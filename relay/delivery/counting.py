@@ -1,0 +1,162 @@
+"""What counts towards caps: read, judged and added up; the rules are those of `caps`.
+
+Amounts are added in the transaction in which an order comes or moves, so a crash loses and
+doubles nothing. Who judges and then writes does both under `lock`: of two mails at once, one
+sees the other. The lock is this process's; two processes on one database may together pass a
+cap by what both take in the same moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from relay.config import Cap
+from relay.delivery import caps
+from relay.delivery.caps import Over, Use, Want
+from relay.delivery.news import News, person, said
+from relay.model import Kind, Outcome
+from relay.queue import schema
+from relay.queue.engine import Change
+from relay.queue.intake import Intake
+from relay.queue.rows import Order
+from relay.queue.states import Event, State
+from relay.queue.store import Store, tell
+
+Told = Callable[[Collection[Over]], None]
+
+
+class Counting:
+    """The counts of one process. `told` hears of caps that were reached."""
+
+    def __init__(self, store: Store, rules: Sequence[Cap], told: Told = lambda _over: None) -> None:
+        self._store = store
+        self._caps = rules
+        self.told = told
+        self.lock = asyncio.Lock()
+
+    def adopt(self, rules: Sequence[Cap]) -> None:
+        """Go on by a re-read configuration."""
+        self._caps = rules
+
+    @contextlib.asynccontextmanager
+    async def alone(self, orders: Sequence[Order]) -> AsyncIterator[None]:
+        """Nobody else takes mail towards a cap meanwhile; mail that no cap touches waits for nobody."""
+        touched = any(caps.touching(self._caps, caps.want(order)) for order in orders)
+        async with self.lock if touched else contextlib.nullcontext():
+            yield
+
+    # -- judging --------------------------------------------------------------------------
+
+    async def over(self, wants: Sequence[Want]) -> dict[int, Over]:
+        """Which of these messages, by their places, no cap has room for."""
+        used = await self._used(wants)
+        return caps.judge(self._caps, wants, used) if used is not None else {}
+
+    async def refused(self, wants: Sequence[Want], *, before: int = 0) -> dict[int, Over]:
+        """Recipients, by their numbers, for none of whose messages caps that refuse have room.
+
+        `before` are messages of the same mail and sender for which there has to be room as well.
+        """
+        if not self._caps or not wants:
+            return {}
+        earlier = [Want(source=wants[0].source)] * before
+        over = await self.over([*earlier, *wants])
+        found: dict[int, Over] = {}
+        stays: set[int] = set()
+        for place, each in enumerate(wants, start=before):
+            if place in over and over[place].cap.over == "refuse":
+                found.setdefault(each.recipient, over[place])
+            else:
+                stays.add(each.recipient)
+        refused = {recipient: each for recipient, each in found.items() if recipient not in stays}
+        if refused:
+            self.told(list(refused.values()))
+        return refused
+
+    async def spent(self, orders: Sequence[Order]) -> dict[int, Over]:
+        """Which of these orders, by their places, wait for caps on parts or money."""
+        wants = [caps.want(order) for order in orders]
+        if all(cap.parts is cap.cost is None for cap in self._caps):
+            return {}
+        used = await self._used(wants)
+        if used is None:
+            return {}
+        found = caps.spent(self._caps, wants, used)
+        return {place: over for place, over in found.items() if orders[place].cap != caps.PASSED}
+
+    async def _used(self, wants: Sequence[Want]) -> dict[str, Use] | None:
+        """What the caps that these touch have counted; None where they touch none."""
+        names = {counted for each in wants for _cap, counted in caps.touching(self._caps, each)}
+        if not names:
+            return None
+        now = self._store.clock.now()
+        windows: dict[int, list[str]] = {}
+        for counted in names:
+            windows.setdefault(caps.since(counted, now), []).append(counted)
+        rows = await self._store.spent([(many, above) for above, many in windows.items()], now)
+        return {
+            counted: Use(messages=row["messages"], parts=row["parts"], cost=row["cost"])
+            for counted, row in rows.items()
+        }
+
+    # -- counting -------------------------------------------------------------------------
+
+    def taken(self, change: Change, orders: Sequence[Order]) -> None:
+        """New orders come with this change."""
+        for order in orders:
+            if order.counted_at is not None:
+                self._add(change, order, order.counted_at, messages=1)
+
+    def moved(self, change: Change, before: Order, after: Order) -> dict[str, Any]:
+        """An order changes with this change; the columns that change with it."""
+        now = self._store.clock.now()
+        parts = after.parts - before.parts
+        cost = caps.millionths(after.cost) - caps.millionths(before.cost)
+        if parts or cost:
+            self._add(change, after, now, parts=parts, cost=cost)
+        if caps.counts(after) == (before.counted_at is not None):
+            return {}
+        if before.counted_at is not None:
+            self._add(change, after, before.counted_at, messages=-1)
+            return {"counted_at": None}
+        self._add(change, after, now, messages=1)
+        return {"counted_at": now}
+
+    def _add(self, change: Change, order: Order, at: int, **amounts: int) -> None:
+        for counted in {counted for _cap, counted in caps.touching(self._caps, caps.want(order))}:
+            change.add(counted, caps.step(counted, at), **amounts)
+
+    # -- holding --------------------------------------------------------------------------
+
+    async def hold_at_once(self, taken: Intake) -> None:
+        """Orders that come with this mail: those over a cap are held, all others count."""
+        found = await self.over([caps.want(order) for order in taken.orders])
+        now = self._store.clock.now()
+        rows = {values["id"]: values for table, values in taken.change.inserts if table is schema.orders}
+        for place, over in found.items():
+            outcome = held(over)
+            columns = {"state": State.HELD, "cap": over.name, "counted_at": None, **said(outcome)}
+            taken.orders[place] = order = replace(taken.orders[place], **columns)
+            values = rows[order.id]
+            values |= {**columns, "state": State.HELD.value}
+            if values["warn_at"] is not None:
+                values["warn_at"] = now  # the sender hears of it now, not when it is late
+            tell(taken.change, self._store, order.id, Event.HELD.value, f"{outcome.status} {outcome.reason}")
+        self.taken(taken.change, taken.orders)
+        if found:
+            self.told(list(found.values()))
+
+
+def held(over: Over) -> Outcome:
+    """What is said of an order that a cap holds."""
+    return person(Kind.LATER, "4.7.1", f"{over.why}; the message is held until there is room again")
+
+
+def held_back(order: Order, over: Over, now: int) -> News:
+    """The news of an order that was to go out and is held by a cap."""
+    columns = {"cap": over.name} | ({} if order.warn_at is None else {"warn_at": now})
+    return News(order=order.id, event=Event.HELD, outcome=held(over), columns=columns)

@@ -25,16 +25,18 @@ from relay.config import Account, Config
 from relay.delivery import assembly
 from relay.delivery.chores import Chores
 from relay.delivery.claims import recover
+from relay.delivery.counting import Counting
 from relay.delivery.forwarding import Forwarder
 from relay.delivery.moving import Mover
+from relay.delivery.release import Release
 from relay.delivery.settle import Settler
+from relay.delivery.watching import Watch
 from relay.delivery.worker import Worker
 from relay.message import recognisers
 from relay.message.reader import Reader
-from relay.model import HOUR, Ids, Outcome, Rest
+from relay.model import Ids
 from relay.queue.sqlite import SQLite
 from relay.queue.store import Store
-from relay.report import operator
 from relay.report.mailer import Mailer
 from relay.smsc.client import Client, Credentials
 from relay.smsc.sandbox import Sandbox
@@ -93,8 +95,6 @@ class App:
         self.registry = Registry()
         self.waiting = Waiting(partial(assembly.moved, kick=self.kick), closed=not self.has("delivery"))
         self._loops: set[asyncio.Task[None]] = set()
-        self._told: set[asyncio.Task[None]] = set()
-        self._last_told: dict[str, tuple[Rest, int]] = {}
         self._stack = contextlib.AsyncExitStack()
 
     def has(self, part: str) -> bool:
@@ -208,14 +208,34 @@ class App:
             mailed=lambda verdict: metrics.REPORTS.labels(verdict=verdict).inc(),
         )
         self.mover = Mover(config, store=self.store, workers=self.workers, kick=self.kick)
+        self.counts = Counting(self.store, config.caps)
         self.settler = Settler(
             self.store,
             reports=config.reports,
             delivery=config.delivery,
             chance=self._chance,
             notice_due=self.mailer.kick,
+            counts=self.counts,
             moved=self.waiting.moved,
             held_until=self.waiting.held_until,
+        )
+        self.watch = Watch(
+            config,
+            store=self.store,
+            counts=self.counts,
+            workers=self.workers,
+            mail=self.mailer.tell_operator,
+            queued=self.queued,
+            lends=self.mover.lends,
+        )
+        self.mailer.trouble, self.counts.told = self.watch.reports_fail, self.watch.capped
+        self.chores = Chores(
+            store=self.store,
+            settler=self.settler,
+            keep=config.keep,
+            delivery=config.delivery,
+            kick=self.kick_all,
+            others=(Release(self.store, self.settler, self.counts), self.watch),
         )
         for name in config.accounts:
             self.workers[name] = assembly.worker(
@@ -223,19 +243,14 @@ class App:
                 config,
                 store=self.store,
                 settler=self.settler,
+                counts=self.counts,
+                held=self.chores.new_orders,
                 client=self.clients[name],
                 chance=self._chance,
-                rest_told=self._rest_told,
+                rest_told=self.watch.rested,
                 mover=self.mover,
             )
         self.forwarder = Forwarder(config, store=self.store, settler=self.settler, chance=self._chance)
-        self.chores = Chores(
-            store=self.store,
-            settler=self.settler,
-            keep=config.keep,
-            delivery=config.delivery,
-            kick=self.kick_all,
-        )
 
     def _loop(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._loops.add(asyncio.create_task(work, name=name))
@@ -245,6 +260,7 @@ class App:
             config=lambda: self.config,
             store=self.store,
             settler=self.settler,
+            counts=self.counts,
             reader=self.reader,
             recognisers=lambda: self.recognisers,
             queued=self.queued,
@@ -312,24 +328,11 @@ class App:
         self.chores.adopt(config.keep, config.delivery)
         self.forwarder.adopt(self.config)
         self.mover.adopt(self.config)
+        self.counts.adopt(config.caps)
+        self.watch.adopt(self.config)
         for worker in self.workers.values():
             worker.adopt(config.delivery, config.storm)
         _log.info("configuration re-read")
-
-    def _rest_told(self, account: str, rest: Rest, outcome: Outcome | None) -> None:
-        metrics.RESTING.labels(account=account).set(0 if rest is Rest.NONE else 1)
-        if rest is Rest.NONE:
-            _log.info("account works again", extra={"account": account})
-            return
-        now = self.clock.now()
-        last, at = self._last_told.get(account, (Rest.NONE, 0))
-        if last is rest and now - at < HOUR:
-            return  # it came and went and came again: once an hour is enough
-        self._last_told[account] = (rest, now)
-        told = operator.of_rest(account, rest, outcome, lends=self.mover.lends(account))
-        task = asyncio.create_task(self.mailer.tell_operator(f"account {account}", told))
-        self._told.add(task)
-        task.add_done_callback(self._told.discard)
 
     # -- stop -----------------------------------------------------------------------------
 
@@ -344,9 +347,10 @@ class App:
             for stop in (*own, *(worker.stop for worker in self.workers.values())):
                 stop()
             await asyncio.wait(self._loops, timeout=GRACE)
-        for task in [*self._loops, *self._told]:
+            await self.watch.stop()
+        for task in self._loops:
             task.cancel()
-        await asyncio.gather(*self._loops, *self._told, return_exceptions=True)
+        await asyncio.gather(*self._loops, return_exceptions=True)
 
 
 def _private_folder(path: Path) -> Path:

@@ -158,7 +158,8 @@ class Journey:
         clock = self.clock
         assert isinstance(clock, StillClock)
         awake = [event for event in clock.sleepers if event.is_set()]
-        busy = self.app.forwarder.in_flight or any(each.in_flight for each in self.app.workers.values())
+        busy = bool(self.app.forwarder.in_flight) or self.app.watch.busy
+        busy = busy or any(each.in_flight for each in self.app.workers.values())
         patient = self.app.waiting.count  # answers to DATA that wait for an outcome
         return len(clock.sleepers) == len(self.app._loops) + patient and not awake and not busy
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from relay.config import ConfigError, Loaded, find, load
+from relay.delivery import watch
 from relay.message import recognisers, routes
 from relay.message.recogniser import RecogniserFault
 from relay.report import signing
@@ -51,6 +52,8 @@ def complaints(loaded: Loaded) -> list[str]:
     """What the rooms say of the values, at their places in the file."""
     config = loaded.config
     found = [loaded.fault(place, why) for place, why in routes.complaints(config.routes, config.aliases)]
+    why = watch.complaint(config.reports.operator_phone, config.routes, dict(config.aliases))
+    found += [loaded.fault(("reports", "operator_phone"), why)] if why else []
     try:
         recognisers.known(config.recognisers)
     except RecogniserFault as fault:

@@ -99,6 +99,7 @@ def _composed(
         fallback_sender=parseaddr(config.reports.from_)[1],
         accounts=config.accounts,
         recognisers=recognisers.known(config.recognisers),
+        zone=Clock().zone,
     )
 
 

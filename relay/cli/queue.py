@@ -117,6 +117,10 @@ def queue_show(config: str | None, id_: str, *, json_: bool) -> None:
         facts.add_row(key, str(order[key]))
         if key == "account" and len(order["accounts"]) > 1:
             facts.add_row("accounts", ", ".join(order["accounts"]))
+    if order["state"] == State.WAITING:
+        facts.add_row("due", _time(order["due_at"]))
+    if order["held_by"]:
+        facts.add_row("held by", f"the cap {order['held_by']}")
     facts.add_row("mail", f"{order['mail']['id']} from <{order['mail'].get('from', '')}>")
     facts.add_row("outcome", _said(order))
     facts.add_row("text", order["text"])

@@ -32,6 +32,7 @@ from relay.queue.states import Event, State
 from relay.queue.store import Store
 from relay.smsc import outcomes
 from relay.smsc.client import Answers, Client, Sent
+from relay.smsc.wire import Balance
 
 SURE_ABSENT = 61 * SECOND
 """How long after the break "unknown" is the last word on a phone of an accepted request."""
@@ -277,6 +278,10 @@ class Asking:
         """Nothing new: ask again after the next step."""
         at = plan.retry_at(self._now(), order.polls + 2, self._delivery.poll, self._chance())
         return _poll_at(order, at, order.polls + 1)
+
+    async def balance(self) -> Balance | Outcome:
+        """What the account holds; an outcome where that is not told."""
+        return await self._client.balance()
 
     # -- probing a resting account --------------------------------------------------------
 

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from relay import metrics
 from relay.config import Config
 from relay.delivery.asking import Asking
+from relay.delivery.counting import Counting
 from relay.delivery.forwarding import Forwarder
+from relay.delivery.gate import Gate
 from relay.delivery.moving import Mover
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
@@ -30,6 +32,8 @@ def worker(
     *,
     store: Store,
     settler: Settler,
+    counts: Counting,
+    held: Callable[[], None],
     client: Client,
     chance: Callable[[], float],
     rest_told: RestTold,
@@ -58,6 +62,7 @@ def worker(
         asking=asking,
         storm_rules=config.storm,
         standing=standing,
+        gate=Gate(store, settler, counts, held),
     )
 
 

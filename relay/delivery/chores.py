@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from relay.config import Delivery, Keep
 from relay.delivery import passing
@@ -31,11 +32,30 @@ SWEEP_EVERY = HOUR
 STEP = 200
 
 
+class Chore(Protocol):
+    """A chore of another room's: what it does when its time has come."""
+
+    async def next(self, now: int) -> int | None:
+        """When it is due at the latest; None while there is nothing to do."""
+        ...
+
+    async def turn(self) -> bool:
+        """Do what is due; whether orders may go now that could not before."""
+        ...
+
+
 class Chores:
     """The chores of one node."""
 
     def __init__(
-        self, *, store: Store, settler: Settler, keep: Keep, delivery: Delivery, kick: Callable[[], None]
+        self,
+        *,
+        store: Store,
+        settler: Settler,
+        keep: Keep,
+        delivery: Delivery,
+        kick: Callable[[], None],
+        others: Sequence[Chore] = (),
     ) -> None:
         self._store = store
         self._keep = keep
@@ -43,6 +63,7 @@ class Chores:
         self._wiped = 0  # up to this mail texts are gone
         self._settler = settler
         self._kick = kick
+        self._others = others
         self._wake = asyncio.Event()
         self._fresh = False  # orders came since the last turn, so deadlines may have
         self._stopping = False
@@ -82,13 +103,17 @@ class Chores:
         """The next deadline; one that passed while its order was out is looked at again soon."""
         deadline = await self._store.next_deadline(self._give_up_after)
         sweep = self._swept_at + SWEEP_EVERY
-        return sweep if deadline is None else min(sweep, max(deadline, now + EVERY))
+        moments = [await each.next(now) for each in self._others] + [deadline]
+        return min(sweep, *(max(each, now + EVERY) for each in moments if each is not None), sweep)
 
     async def turn(self) -> None:
         """Everything that is due now."""
         await self._expire()
         await self._give_up()
         await self._warn()
+        for each in self._others:
+            if await each.turn():
+                self._kick()
         now = self._store.clock.now()
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now

@@ -62,6 +62,8 @@ class Mailer:
         self._remote = remote
         self._chance = chance
         self._mailed = mailed
+        self.trouble: Callable[[str], None] = lambda _text: None
+        """Hears that reports fail, for ways past the mail."""
         self._kick = asyncio.Event()
         self._stopping = False
         self._trouble_told_at = -HOUR
@@ -184,7 +186,9 @@ class Mailer:
         """A sender will not hear: the operator should, once an hour."""
         if notices[0].action != OPERATOR and now - self._trouble_told_at >= HOUR:
             self._trouble_told_at = now
-            await self.tell_operator("reports", "A report to a sender was given up; the log says why.")
+            text = "A report to a sender was given up; the log says why."
+            await self.tell_operator("reports", text)
+            self.trouble(text)
 
     async def _send_to_operator(self, notice: Notice) -> Delivered:
         mail = operator.compose(

@@ -35,7 +35,7 @@ STEP = 200
 class Chore(Protocol):
     """A chore of another room's: what it does when its time has come."""
 
-    async def next(self, now: int) -> int | None:
+    async def next(self) -> int | None:
         """When it is due at the latest; None while there is nothing to do."""
         ...
 
@@ -103,8 +103,8 @@ class Chores:
         """The next deadline; one that passed while its order was out is looked at again soon."""
         deadline = await self._store.next_deadline(self._give_up_after)
         sweep = self._swept_at + SWEEP_EVERY
-        moments = [await each.next(now) for each in self._others] + [deadline]
-        return min(sweep, *(max(each, now + EVERY) for each in moments if each is not None), sweep)
+        moments = [await each.next() for each in self._others] + [deadline]
+        return min([sweep, *(max(each, now + EVERY) for each in moments if each is not None)])
 
     async def turn(self) -> None:
         """Everything that is due now."""

@@ -59,11 +59,11 @@ class Counting:
     async def refused(self, wants: Sequence[Want], *, before: int = 0) -> dict[int, Over]:
         """Recipients, by their numbers, for none of whose messages caps that refuse have room.
 
-        `before` are messages of the same mail and sender for which there has to be room as well.
+        `before` are earlier messages of the same mail, for which sender and account need room as well.
         """
         if not self._caps or not wants:
             return {}
-        earlier = [Want(source=wants[0].source)] * before
+        earlier = [Want(source=wants[0].source, account=wants[0].account)] * before
         over = await self.over([*earlier, *wants])
         found: dict[int, Over] = {}
         stays: set[int] = set()

@@ -34,9 +34,11 @@ class Release:
         self._counts = counts
         self._after = _BEFORE_ALL
 
-    async def next(self, now: int) -> int | None:
+    async def next(self) -> int | None:
         """When to look again; None where no cap holds anything."""
-        return None if await self._store.next_held_cap(_BEFORE_ALL) is None else now + EVERY
+        if await self._store.next_held_cap(_BEFORE_ALL) is None:
+            return None
+        return self._store.clock.now() + EVERY
 
     async def turn(self) -> bool:
         """Release what there is room for; whether anything was."""

@@ -37,6 +37,9 @@ QUEUE_EVERY = MINUTE
 """How often the oldest order is looked at."""
 
 
+_REMEMBERED = 10_000
+
+
 class Watch:
     """The watch of one process. `mail` writes to the operator, `queued` hears of new orders."""
 
@@ -61,8 +64,11 @@ class Watch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rests: dict[str, tuple[Rest, int]] = {}
         self._well: dict[str, bool] = {}  # whether the balance was high enough when it was last seen
-        self._balance_at = 0
+        self._balance_at = store.clock.now()  # a relay that starts again and again asks none the more
         self._queue_at = 0
+        self._oldest_at: int | None = None
+        self._unseen = False
+        self._capped: dict[str, int] = {}  # when caps were last told
 
     def adopt(self, config: Config) -> None:
         """Go on by a re-read configuration."""
@@ -97,7 +103,13 @@ class Watch:
 
     def capped(self, over: Collection[Over]) -> None:
         """Caps were reached."""
-        for each in {one.name: one for one in over}.values():
+        now = self._store.clock.now()
+        if len(self._capped) > _REMEMBERED:
+            self._capped = {name: at for name, at in self._capped.items() if now - at < HOUR}
+        for each in over:
+            if now - self._capped.get(each.name, 0) < HOUR:
+                continue
+            self._capped[each.name] = now
             text = watch.of_cap(each.name, each.why, each.cap.over)
             self._begin(self._tell(watch.subject_of_cap(each.name), text, each.cap.account, per="hour"))
 
@@ -118,12 +130,14 @@ class Watch:
 
     # -- a chore --------------------------------------------------------------------------
 
-    async def next(self, now: int) -> int | None:
+    async def next(self) -> int | None:
         """When to look again; None where nothing is to be looked at."""
         reports = self._config.reports
         moments = [self._balance_at + watch.BALANCE_EVERY] if reports.low_balance else []
-        if reports.old_queue and (oldest := await self._store.oldest_waiting(now, caps.WATCH)):
-            moments.append(max(self._queue_at + QUEUE_EVERY, oldest.start_at + reports.old_queue))
+        if reports.old_queue and self._unseen:
+            moments.append(self._queue_at + QUEUE_EVERY)
+        elif reports.old_queue and self._oldest_at is not None:
+            moments.append(max(self._queue_at + QUEUE_EVERY, self._oldest_at + reports.old_queue))
         return min(moments, default=None)
 
     async def turn(self) -> bool:
@@ -133,12 +147,17 @@ class Watch:
             self._balance_at = now
             for name, worker in self._workers.items():
                 worker.look_at_balance(partial(self._balance, name))
-        if reports.old_queue and now - self._queue_at >= QUEUE_EVERY:
-            self._queue_at = now
-            oldest = await self._store.oldest_waiting(now, caps.WATCH)
-            if oldest is not None and now - oldest.start_at >= reports.old_queue:
-                await self._tell("queue", watch.of_queue(oldest, now), oldest.account, per="hour")
+        self._unseen = now - self._queue_at < QUEUE_EVERY  # orders may have come since
+        if reports.old_queue and not self._unseen:
+            await self._look_at_queue(now)
         return False
+
+    async def _look_at_queue(self, now: int) -> None:
+        self._queue_at = now
+        oldest = await self._store.oldest_order(caps.WATCH)
+        self._oldest_at = None if oldest is None else oldest.start_at
+        if oldest is not None and now - oldest.start_at >= self._config.reports.old_queue:
+            await self._tell("queue", watch.of_queue(oldest, now), oldest.account, per="hour")
 
     def _balance(self, account: str, balance: Balance) -> None:
         low = watch.is_low(balance.amount, self._config.reports.low_balance)

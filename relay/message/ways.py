@@ -44,6 +44,8 @@ def content(source: Source, meant: Resolved, sender: str) -> Content | Reply:
     if hours := quiet.time(route, name, {**own, **asked}):
         own["time"] = hours
     rules = [*_reasons(meant, name, own, asked), *notes]
+    if hours := quiet.kept(route, name, {**own, **asked}):
+        rules.append(f"the order waits here during the quiet hours, {hours}")
     work = Work(source, route, channel, {**own, **asked}, (), notes, rules)
     if "subj" in asked:
         work.params["subj"] = wording.harmless(asked["subj"], work)

@@ -125,14 +125,17 @@ HELD_BY = (
     .order_by(_o.id)
     .limit(bindparam("many"))
 )
-OLDEST_WAITING = (
+OLDEST_ORDER = (
     select(schema.orders)
-    .where(_o.finished_at.is_(None), _o.start_at <= bindparam("now"), _o.state == State.WAITING,
-           _o.source != bindparam("source"))
+    .where(
+        _o.finished_at.is_(None),
+        _o.state.in_((State.WAITING, State.SENDING, State.UNSURE)),
+        _o.source != bindparam("source"),
+        _o.start_at > bindparam("above"),
+    )
     .order_by(_o.start_at)
     .limit(1)
-)  # fmt: skip
-TOLD_AT = select(func.max(_n.created_at)).where(_n.mail_id == 0, _n.status == bindparam("status"))
+)
 LIST = (
     select(schema.orders)
     .where(_o.state.in_(bindparam("states", expanding=True)))

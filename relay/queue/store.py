@@ -267,13 +267,9 @@ class Store:
         """Orders that a cap holds, oldest first."""
         return await self._orders(sql.HELD_BY, cap=cap, many=many)
 
-    async def oldest_waiting(self, now: int, but: str) -> Order | None:
-        """The order that has waited longest past its time, of all sources but one."""
-        return next(iter(await self._orders(sql.OLDEST_WAITING, now=now, source=but)), None)
-
-    async def operator_told_at(self, subject: str) -> int | None:
-        """When the operator was last written about a subject."""
-        return await self._one(sql.TOLD_AT, status=subject)
+    async def oldest_order(self, but: str) -> Order | None:
+        """The order, of all sources but one, whose time came or comes first and that is not sent."""
+        return next(iter(await self._orders(sql.OLDEST_ORDER, source=but, above=0)), None)
 
     # -- people ---------------------------------------------------------------------------
 

@@ -113,7 +113,11 @@ class Handler:
             )
             for target in resolved.targets
         ]
-        full = await self._counts.refused(wants, before=len(envelope.recipients))
+        try:
+            full = await self._counts.refused(wants, before=len(envelope.recipients))
+        except Trouble as trouble:
+            _log.error("a mail could not be stored", extra={"why": str(trouble)})
+            return replies.STORE_TROUBLE
         return replies.capped(full[0].why) if full else None
 
     def _by_command(self, envelope: Envelope) -> bool:

@@ -794,7 +794,6 @@ PARAMETERS = {
     "but": ["ops"],
     "caps": ["day sender a"],
     "cap": "day sender a",
-    "status": "s",
     "source": "watch",
 } | dict.fromkeys(["key", "rank", "now", "many", "mail", "file", "n", "order", "before", "above"], 1)
 

@@ -68,7 +68,7 @@ def _value(http_status: int, body: bytes) -> object:
     """What the body holds as JSON, a `Refused` for the plain form of an error, or `Unreadable`."""
     if http_status >= 500 or 300 <= http_status < 400:
         return Unreadable(why=f"HTTP status {http_status}")
-    answer = _decoded(body)
+    answer = decoded(body)
     for candidate in (answer, _BARE_ID.sub(r'\1"\2"', answer)):  # a textual id may stand without quotes
         try:
             return json.loads(candidate, parse_int=str, parse_float=str, parse_constant=str)
@@ -77,8 +77,8 @@ def _value(http_status: int, body: bytes) -> object:
     return _plain(answer) or Unreadable(why=_unlike(http_status, answer))
 
 
-def _decoded(body: bytes) -> str:
-    """The text of an answer, whatever its header says.
+def decoded(body: bytes) -> str:
+    """The text of octets of the provider, whatever their header says.
 
     utf-8 was asked for and proves itself. Else it is windows-1251 or koi8-r, which have the
     small letters where the other has the capitals: most letters of a sentence are small.

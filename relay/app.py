@@ -158,6 +158,7 @@ class App:
         for name, account in config.accounts.items():
             self.clients[name] = await self._client(name, account)
         self._build_delivery()
+        await self.hearing.load()
         self.reader = Reader(spool_dir=str(spool), inline_max=self._inline_max)
         self._stack.push_async_callback(self.reader.close)
         self.api = Api(self)
@@ -250,6 +251,7 @@ class App:
                 rest_told=self.watch.rested,
                 mover=self.mover,
             )
+        self.hearing = assembly.hearing(self.store, self.settler, self.workers, self.kick)
         self.forwarder = Forwarder(config, store=self.store, settler=self.settler, chance=self._chance)
 
     def _loop(self, work: Coroutine[Any, Any, None], name: str) -> None:

@@ -25,4 +25,5 @@ OLDEST = Gauge(
     "relay_queue_oldest_seconds", "How long the provider has not got the oldest due order.", registry=REGISTRY
 )
 REPORTS = Counter("relay_reports", "Reports handed over.", ["verdict"], registry=REGISTRY)
+CALLBACKS = Counter("relay_callbacks", "Callbacks of the provider.", ["account", "result"], registry=REGISTRY)
 CONNECTIONS = Gauge("relay_smtp_connections", "Open SMTP connections.", registry=REGISTRY)

@@ -15,9 +15,10 @@ from relay.smsc.sandbox import Sandbox
 @click.option("--port", default=8090, show_default=True, help="Which port; 0 is any free one.")
 @click.option("--latency", default=0.0, show_default=True, help="Seconds before each answer.")
 @click.option("--balance", default="1000.00", show_default=True, help="What each account has.")
-def sandbox(host: str, port: int, latency: float, balance: str) -> None:
+@click.option("--callback", default="", metavar="URL", help="The handler to tell of statuses and replies.")
+def sandbox(host: str, port: int, latency: float, balance: str, callback: str) -> None:
     """Run the provider's look-alike alone; docs/sandbox.md says which numbers meet which fate."""
-    asyncio.run(_run(host, port, Sandbox(latency=latency, balance=balance)))
+    asyncio.run(_run(host, port, Sandbox(latency=latency, balance=balance, handler=callback)))
 
 
 async def _run(host: str, port: int, look_alike: Sandbox) -> None:

@@ -18,9 +18,9 @@ from functools import partial
 
 from relay import model
 from relay.config import Delivery
-from relay.delivery import plan
+from relay.delivery import members, plan
 from relay.delivery.claims import ASK_STEPS
-from relay.delivery.news import News, member_row, news_of, person
+from relay.delivery.news import News, news_of, person
 from relay.delivery.questions import Questions
 from relay.delivery.sending import HALVED, REFUSED, SECOND_ASK, Sending
 from relay.delivery.settle import Settler
@@ -266,10 +266,9 @@ class Asking:
             )
             return None
 
-        def add(change: Change) -> None:
-            for phone in found:
-                row = member_row(self._store.new_id(), order, phone, self._now(), self._delivery.poll)
-                change.inserts.append((schema.orders, schema.row(schema.orders, **row)))
+        async def add(change: Change) -> None:
+            for phone in await members.unmet(self._store, order, found):
+                members.bear(change, self._store, order, phone, self._settler.first_poll(order.account))
 
         await self._settler.surely([self._poll_later(order)], add)
         return None

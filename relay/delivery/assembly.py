@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from relay import metrics
@@ -13,6 +13,7 @@ from relay.delivery.counting import Counting
 from relay.delivery.forwarding import Forwarder
 from relay.delivery.gate import Gate
 from relay.delivery.moving import Mover
+from relay.delivery.hearing import Hearing
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
 from relay.delivery.standing import RestTold, Standing
@@ -64,6 +65,20 @@ def worker(
         standing=standing,
         gate=Gate(store, settler, counts, held),
     )
+
+
+def hearing(
+    store: Store, settler: Settler, workers: Mapping[str, Worker], kick: Callable[[set[str]], None]
+) -> Hearing:
+    """What hears the provider's callbacks; the settler learns from it whether they arrive."""
+
+    async def rest(account: str, outcome: Outcome) -> None:
+        if account in workers:
+            await workers[account].standing.heed(outcome)
+
+    made = Hearing(store=store, settler=settler, rest=rest, kick=kick)
+    settler.heard = made.heard_at
+    return made
 
 
 def remote(order: Order, config: Config, forwarder: Forwarder) -> str:

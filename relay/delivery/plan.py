@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from relay.message import address
-from relay.model import MINUTE, SECOND, Rest
+from relay.model import HOUR, MINUTE, SECOND, Rest
 from relay.queue.rows import Order, Request, RequestState
 
 QUESTIONS = 4
@@ -34,6 +34,10 @@ SINGLY = 5
 REFUSALS = 20
 """Refusals of one sender in a minute before its orders are slowed."""
 PROBES_A_MINUTE = 5
+UNASKED = 2 * MINUTE
+"""So long nothing is asked about a message where callbacks are arriving."""
+ARRIVING = HOUR
+"""So long after an account's last callback its callbacks count as arriving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,12 @@ def slowed(refusals: Iterable[tuple[int, str]], now: int) -> set[str]:
 def step(steps: Sequence[int], number: int) -> int:
     """The wait before try `number` (from 0); the last step repeats."""
     return steps[min(number, len(steps) - 1)]
+
+
+def first_poll(now: int, steps: Sequence[int], heard_at: int | None) -> int:
+    """How long after its acceptance a message is first asked about; `heard_at`: the last callback."""
+    arriving = heard_at is not None and 0 <= now - heard_at < ARRIVING
+    return max(step(steps, 0), UNASKED) if arriving else step(steps, 0)
 
 
 def retry_at(now: int, attempts: int, steps: Sequence[int], chance: float) -> int:

@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 
 from relay.config import Delivery
-from relay.delivery import leases, plan
+from relay.delivery import leases, members, plan
 from relay.delivery.claims import FIRST_ASK
-from relay.delivery.news import News, member_row, news_of, person
+from relay.delivery.news import News, news_of, person
 from relay.delivery.settle import Settler
 from relay.model import SECOND, Kind, Outcome
 from relay.queue import schema
@@ -141,6 +141,9 @@ class Sending:
         refused = [news_of(order, own) for order, own in born if own.kind is not Kind.ACCEPTED]
         if refused:
             await self._settler.surely(refused)
+        for group in orders:
+            if not plan.askable(group):
+                await members.close(self._store, self._settler, group)
 
     def _accepted(self, order: Order, sent: Sent, share: int) -> News:
         own = sent.each.get(order.target, sent.outcome)
@@ -152,7 +155,7 @@ class Sending:
             columns["cost"] = cost
         return news_of(order.id, own, **columns)
 
-    def _finish(
+    async def _finish(
         self,
         request: Request,
         orders: Sequence[Order],
@@ -166,10 +169,9 @@ class Sending:
         for group in orders:
             if not plan.is_group(group):
                 continue
-            for phone in sent.members:
-                row = member_row(self._store.new_id(), group, phone, self._now(), self._delivery.poll)
-                change.inserts.append((schema.orders, schema.row(schema.orders, **row)))
-                born.append((row["id"], sent.each.get(phone, sent.outcome)))
+            for phone in await members.unmet(self._store, group, sent.members):
+                key = members.bear(change, self._store, group, phone, self._settler.first_poll(group.account))
+                born.append((key, sent.each.get(phone, sent.outcome)))
 
     def close(self, request: Request, change: Change) -> None:
         """The request is answered, or answered about."""

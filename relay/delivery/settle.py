@@ -24,7 +24,7 @@ from relay.delivery.counting import Counting
 from relay.delivery.news import News, detail, had, leaves_others_open, news_of, of_group, said
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
-from relay.queue.engine import Change, Stale, Trouble
+from relay.queue.engine import Also, Change, Stale, Trouble
 from relay.queue.rows import Mail, NoticeState, Order, Recipient
 from relay.queue.states import Event, State
 from relay.queue.store import Store, tell
@@ -33,6 +33,7 @@ from relay.report.notices import Fact
 
 _log = logging.getLogger("relay.delivery")
 _TRIES = 20
+_PRICE = ("cost", "parts")  # what the answer tells that comes after the news of an order's end
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class Settler:
         self._chance = chance
         self.notice_due = notice_due
         self._counts = counts
+        self.heard: Callable[[str], int | None] = lambda _account: None  # an account's last callback
         self._moved = moved
         self._held_until = held_until
 
@@ -76,7 +78,7 @@ class Settler:
         """Go on by a re-read configuration."""
         self._reports, self._delivery = reports, delivery
 
-    async def settle(self, news: Sequence[News], also: Callable[[Change], None] | None = None) -> None:
+    async def settle(self, news: Sequence[News], also: Also | None = None) -> None:
         """Make the news true. `also` adds rows of the caller's own to the same transaction.
 
         Raises engine.Trouble when the store can't take it.
@@ -85,8 +87,8 @@ class Settler:
             change = Change()
             scene = await self._scene(news)
             moves = self._decide(change, news, scene)
-            if also is not None:
-                also(change)
+            if also is not None and (more := also(change)) is not None:
+                await more
             try:
                 if change:
                     await self._store.write(change)
@@ -99,7 +101,7 @@ class Settler:
             return
         raise Trouble("an order kept changing while it was settled")
 
-    async def surely(self, news: Sequence[News], also: Callable[[Change], None] | None = None) -> None:
+    async def surely(self, news: Sequence[News], also: Also | None = None) -> None:
         """Settle what can't be learnt again: until the store takes it."""
         wait = 0.1
         while True:
@@ -109,6 +111,10 @@ class Settler:
                 _log.error("an outcome could not be stored, trying again", extra={"why": str(trouble)})
             await asyncio.sleep(wait)
             wait = min(10.0, wait * 2)
+
+    def first_poll(self, account: str) -> int:
+        """How long after its acceptance a message is first asked about."""
+        return plan.first_poll(self._store.clock.now(), self._delivery.poll, self.heard(account))
 
     def facts_for(
         self, intake_failed: Iterable[tuple[Order, Outcome]], mail: Mail, recipients: Sequence[Recipient]
@@ -205,8 +211,10 @@ class Settler:
             )
             self.write_facts(change, facts)
             self._update(change, order, scene, said(outcome))
-        if news.columns and order.state not in states.FINAL:
-            self._update(change, order, scene, dict(news.columns))
+        final = order.state in states.FINAL
+        columns = {name: each for name, each in news.columns.items() if not final or name in _PRICE}
+        if columns:
+            self._update(change, order, scene, columns)
 
     def _move(self, change: Change, order: Order, news: News, scene: _Scene) -> State:
         assert news.event is not None  # noqa: S101 - _decide saw to it
@@ -234,7 +242,7 @@ class Settler:
     def _timing(self, order: Order, state: State, outcome: Outcome, now: int) -> dict[str, Any]:
         match state:
             case State.SENT:
-                first = now + plan.step(self._delivery.poll, 0)
+                first = now + self.first_poll(order.account)
                 again = order.poll_at if order.state is State.SENT else first
                 return {
                     "sent_at": order.sent_at or now,

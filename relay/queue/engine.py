@@ -12,7 +12,7 @@ not on disk and nobody was told that it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -88,6 +88,10 @@ class Change:
 
     def __bool__(self) -> bool:
         return bool(self.inserts or self.updates or self.sums)
+
+
+Also = Callable[[Change], Awaitable[None] | None]
+"""Adds rows of its own to a change that another decides; asked anew whenever that is decided anew."""
 
 
 class Engine(Protocol):

@@ -179,6 +179,10 @@ spent = Table(                    # what counts towards a cap, a row for each st
     _int("cost"),                 # millionths
     Index("spent_at", "at"),
 )
+heard = Table(                    # when the provider last called us about an account by itself
+    "heard", metadata,
+    Column("account", Text, primary_key=True), _int("at"),
+)
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
 # fmt: on
 
@@ -205,6 +209,7 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
             "parts BIGINT NOT NULL, cost BIGINT NOT NULL, PRIMARY KEY (cap, at))"
         ),
         "CREATE INDEX spent_at ON spent (at)",
+        "CREATE TABLE heard (account TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (account))",
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

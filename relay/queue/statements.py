@@ -166,6 +166,10 @@ PHONES = select(schema.phone).where(
     schema.phone.c.target.in_(bindparam("targets", expanding=True)),
 )
 ACCOUNTS = select(schema.account)
+HEARD = select(schema.heard)
+HEARD_AGAIN = (
+    update(schema.heard).where(schema.heard.c.account == bindparam("key")).values(at=bindparam("now"))
+)
 CHUNK = select(schema.chunk.c.data).where(
     schema.chunk.c.file_id == bindparam("file"), schema.chunk.c.n == bindparam("n")
 )

@@ -223,6 +223,17 @@ class Store:
     async def accounts(self) -> dict[str, Account]:
         return {row["name"]: Account(**row) for row in await self.engine.read(sql.ACCOUNTS)}
 
+    async def heard(self) -> dict[str, int]:
+        """When the provider last called us about each account."""
+        return {row["account"]: row["at"] for row in await self.engine.read(sql.HEARD)}
+
+    async def note_heard(self, account: str, at: int) -> None:
+        """The provider called us about an account."""
+        if not await self.engine.delete(sql.HEARD_AGAIN, key=account, now=at):
+            change = Change()
+            change.insert(schema.heard, account=account, at=at)
+            await self.write(change)
+
     async def mails(self, ids: Iterable[int]) -> dict[int, Mail]:
         return {row["id"]: Mail(**row) for row in await self.engine.read(sql.MAILS, ids=list(ids))}
 

@@ -1,4 +1,4 @@
-"""The HTTP server: `/healthz`, `/readyz` and `/metrics` over TCP, all that and `/api/` on the unix socket.
+"""The HTTP server: callbacks, health and metrics over TCP, all that and `/api/` on the unix socket.
 
 The socket has mode 0600: whoever may open it may steer the queue. Over TCP the API needs a
 login, and there is none in this version, so it is not served there.
@@ -16,12 +16,15 @@ from prometheus_client import generate_latest
 
 from relay import metrics
 from relay.config import Config
+from relay.delivery.hearing import Hearing
 from relay.delivery.worker import Worker
 from relay.queue.engine import Trouble
 from relay.queue.states import FINAL, State
 from relay.queue.store import Store
+from relay.smsc.callbacks import MOST
 from relay.smsc.client import Client
 from relay.web.api import Api
+from relay.web.callbacks import Callbacks
 
 _LONGEST_SOCKET = 107  # octets that the system takes as a unix socket's path
 
@@ -33,6 +36,7 @@ class Relay(Protocol):
     store: Store
     clients: dict[str, Client]
     workers: dict[str, Worker]
+    hearing: Hearing
 
     @property
     def connections(self) -> int:
@@ -55,6 +59,7 @@ class Web:
     def __init__(self, relay: Relay, api: Api) -> None:
         self._relay = relay
         self._api = api
+        self._callbacks = Callbacks(config=relay.config, store=relay.store, hearing=relay.hearing)
         self._runners: list[web.AppRunner] = []
         self.address = ""
 
@@ -102,10 +107,11 @@ class Web:
         return runner
 
     def _public(self) -> web.Application:
-        application = web.Application(client_max_size=64 * 1024)
+        application = web.Application(client_max_size=MOST)
         application.router.add_get("/healthz", _healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
+        application.add_routes(self._callbacks.routes())
         return application
 
     def _private(self) -> web.Application:

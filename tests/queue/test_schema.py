@@ -44,6 +44,7 @@ def test_tables():
         "phone",
         "account",
         "spent",
+        "heard",
         "meta",
     } == set(schema.metadata.tables)
 

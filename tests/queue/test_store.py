@@ -780,7 +780,7 @@ def test_json():
 
 # -- speed --------------------------------------------------------------------------------
 
-SMALL_OR_WHOLE = {"LIST", "CALLING", "ACCOUNTS"}
+SMALL_OR_WHOLE = {"LIST", "CALLING", "ACCOUNTS", "HEARD"}
 """Asked at start or by people, about everything there is."""
 ALL_OPEN = {"COUNTS", "ORDERS_IN", "WAITING_AT"}
 """Asked at start or by scrapes, about all unfinished orders."""

@@ -194,8 +194,8 @@ def test_everything_that_a_status_may_tell():
         b'\xef\xbb\xbf{"id": 1234, "phone": 79999999999, "status": 1.0, "more": {"a": []}}',
         b'<sms id="1234" phone="79999999999" status="1"/>',
         b"<list><all><sms><id>1234</id><phone>79999999999</phone><status>1</status></sms></all></list>",
-        b"\r\n<?xml version='1.0'?>\n<a><id><![CDATA[1234]]></id><!-- x --><phone>79999999999</phone>"
-        + b"<status>1</status></a>",
+        b"\r\n<?xml version='1.0'?>\n<a><id><![CDATA[1234]]></id><!-- --><phone>79999999999</phone>%s</a>"
+        % b"<status>1</status>",
         b"id=1234&phone=%37" + b"9999999999&status=+1&&novalue&=x",
     ],
 )

@@ -1,8 +1,8 @@
 """The sandbox: the provider's HTTP door on a socket of its own.
 
 Takes calls to `/sys/send.php`, `/sys/status.php`, `/sys/balance.php`, `/sys/get.php` and
-`/rest/send/`, has them judged, and answers in the bytes of the vendor. It speaks no TLS and
-makes no calls of its own: no delivery reports are sent to anybody's handler.
+`/rest/send/`, has them judged, and answers in the bytes of the vendor. It speaks no TLS. Where it
+knows a handler it calls that too, of statuses and of what phones send.
 
 What goes wrong here goes wrong on purpose: `fault` and the fates of numbers break answers.
 """
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from relay.smsc.sandbox import formats, limits
+from relay.smsc.sandbox.caller import Caller
 from relay.smsc.sandbox.decode import Decoded, decode, decode_json
 from relay.smsc.sandbox.fates import Break
 from relay.smsc.sandbox.model import TOO_MANY, Call, Message, RefusalError
@@ -52,6 +53,7 @@ class Sandbox:
     `fault` refuses every send with an error (1 to 9), or breaks every call in the way of
     that name (`Break`): before anything is accepted, or after with `accepted-` before the
     name. `next_faults` does so to the next calls one by one, `next_send_faults` to the next sends.
+    `handler` is the address for statuses as an account's settings would have it; "" for none.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Sandbox:
         block_after: int | None = None,
         credentials: Mapping[str, str] | None = None,
         slow: float = 5.0,
+        handler: str = "",
     ) -> None:
         self.latency = latency
         self.slow = slow
@@ -75,6 +78,7 @@ class Sandbox:
         self._now = now
         self._provider = Provider(now=now, steps=steps, balance=balance, credentials=credentials)
         self._questions = Questions(self._provider)
+        self.caller = Caller(handler, lambda: self.messages, now) if handler else None
         self._blocks = limits.Blocks(block_after)
         self._in_flight: defaultdict[str, int] = defaultdict(int)
         self._runner: web.AppRunner | None = None
@@ -119,6 +123,16 @@ class Sandbox:
         """Let a phone send a message to the account, for `get_answers`."""
         inbox = self._questions.incoming
         inbox.append(formats.Incoming(len(inbox) + 1, phone, text, to_phone, self._now()))
+        if self.caller is not None:
+            self.caller.message(inbox[-1])
+
+    def call_handler(self, handler: str) -> None:
+        """Tell this handler from now on, in the place of an earlier one."""
+        if self.caller is None:
+            self.caller = Caller(handler, lambda: self.messages, self._now)
+            if self._runner is not None:
+                self.caller.start()
+        self.caller.handler = handler
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds; looked at whenever a call comes or is over."""
@@ -135,12 +149,16 @@ class Sandbox:
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
+        if self.caller is not None:
+            self.caller.start()
         bound = self._runner.addresses[0][1]
         return f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
 
     async def stop(self) -> None:
         """Close the door; calls kept in silence are reset."""
         self._leaving.set()
+        if self.caller is not None:
+            await self.caller.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -6,6 +6,7 @@ protects somebody and is not built yet refuses to start, the rest only warns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -65,8 +66,6 @@ NOT_BUILT = (
     _warns("inbox", "window", so="replies from phones are not fetched"),
     _warns("inbox", "acknowledge", so="replies from phones are not fetched"),
     _warns("inbox", "default", so="replies from phones are not fetched"),
-    _warns("web", "callback_secret", so="callbacks are not taken"),
-    _warns("web", "public_url", so="callbacks are not taken"),
 )
 """Settings whose work comes with a later version."""
 
@@ -222,10 +221,25 @@ def _cautions(document: Document) -> None:
         if isinstance(url, str) and url.startswith("http://") and not _inside(url):
             document.warn(place, "login and texts travel in clear; write https://")
     _unreachable(document)
+    _callbacks(document)
     for pattern in (("reports", "smtp"), ("routes", EACH, "smtp")):
         for place, smtp in select(document.values, pattern):
             if isinstance(smtp, dict):
                 _to_itself(document, place, smtp)
+
+
+def _callbacks(document: Document) -> None:
+    """The provider signs with what its own page allows: Latin letters, digits, minus, underscore."""
+    web = document.values.get("web")
+    if not isinstance(web, dict):
+        return
+    secret = web.get("callback_secret", "")
+    if web.get("public_url") and not secret:
+        document.warn(("web", "public_url"), "callbacks are refused without callback_secret; set one")
+    if isinstance(secret, str) and secret != NOT_FETCHED and not re.fullmatch("[A-Za-z0-9_-]*", secret):
+        document.warn(
+            ("web", "callback_secret"), "the provider takes letters a to z, digits, - and _; write such a one"
+        )
 
 
 def _to_itself(document: Document, place: Location, smtp: dict[str, object]) -> None:

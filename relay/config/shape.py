@@ -256,8 +256,12 @@ class Web(Shape):
         "127.0.0.1:8025", help='Where to listen: host:port or [v6]:port; "" is nowhere.'
     )
     socket: FilePath = setting("relay.sock", help="The unix socket that the command line talks to.")
-    public_url: Line = setting("", help="Under which URL the provider reaches us, for callbacks.")
-    callback_secret: Secret = setting(NONE, help="What the provider signs callbacks with.")
+    public_url: Line = setting(
+        "", help="Under which URL the provider reaches web.listen; the log then says what to enter there."
+    )
+    callback_secret: Secret = setting(
+        NONE, help="What the provider signs callbacks with; none: they are refused."
+    )
     users: dict[str, Secret] = setting({}, help="Who may see the dashboard: a name and its hash-password.")
 
 

@@ -1,1 +1,1 @@
-"""HTTP comes in: health, metrics, the command line's door; later callbacks and the dashboard."""
+"""HTTP comes in: health, metrics, callbacks, the command line's door; later the dashboard."""

@@ -7,9 +7,11 @@ login, and there is none in this version, so it is not served there.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -25,6 +27,8 @@ from relay.smsc.callbacks import MOST
 from relay.smsc.client import Client
 from relay.web.api import Api
 from relay.web.callbacks import Callbacks
+
+_log = logging.getLogger("relay.web")
 
 _LONGEST_SOCKET = 107  # octets that the system takes as a unix socket's path
 
@@ -75,6 +79,7 @@ class Web:
             except OSError as error:
                 raise OSError(error.errno, "cannot listen", f"web.listen {settings.listen}") from error
             bound = runner.addresses[0]
+            self._say_handlers()
             self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
 
     async def close(self) -> None:
@@ -84,6 +89,15 @@ class Web:
         if self._runners:
             Path(self._relay.config.web.socket).unlink(missing_ok=True)  # noqa: ASYNC240 - ours, and local
         self._runners.clear()
+
+    def _say_handlers(self) -> None:
+        """Say what the provider's settings page is to know, the secret aside."""
+        settings = self._relay.config.web
+        if not (settings.public_url and settings.callback_secret.get_secret_value()):
+            return
+        for name in self._relay.config.accounts:
+            url = f"{settings.public_url.rstrip('/')}/callback/{quote(name)}?sha1=SECRET&charset=utf-8"
+            _log.info("callbacks are taken", extra={"account": name, "enter": url})
 
     async def _bind_socket(self, path: Path) -> None:
         # The database's lock says that no other relay serves it; what is no socket is not ours to remove.

@@ -430,8 +430,16 @@ def test_secrets_are_not_printed(load):
             + "inbox: {default: a@example.com}\nweb: {callback_secret: k, public_url: 'https://a.example'}",
             [
                 "inbox.default: is not built yet in this version: replies from phones are not fetched",
-                "web.callback_secret: is not built yet in this version: callbacks are not taken",
-                "web.public_url: is not built yet in this version: callbacks are not taken",
+            ],
+        ),
+        (
+            LEAST + "web: {public_url: 'https://a.example'}",
+            ["web.public_url: callbacks are refused without callback_secret; set one"],
+        ),
+        (
+            LEAST + "web: {callback_secret: 'a b'}",
+            [
+                "web.callback_secret: the provider takes letters a to z, digits, - and _; write such a one",
             ],
         ),
         (

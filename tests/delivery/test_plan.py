@@ -485,3 +485,31 @@ def test_law_of_halves(rows):
     first, second = plan.halves(rows)
     assert rows == first + second
     assert 0 <= len(first) - len(second) <= 1
+
+
+# -- callbacks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heard_at", "wait"),
+    [
+        (None, 10 * SECOND),
+        (NOW, 2 * MINUTE),
+        (NOW - HOUR + 1, 2 * MINUTE),
+        (NOW - HOUR, 10 * SECOND),
+        (NOW + 1, 10 * SECOND),
+    ],
+)
+def test_nothing_is_asked_at_first_where_callbacks_arrive(heard_at: int | None, wait: int) -> None:
+    """Two minutes where the last callback is younger than an hour and not of the future."""
+    assert wait == plan.first_poll(NOW, (10 * SECOND, MINUTE), heard_at)
+    assert HOUR == plan.first_poll(NOW, (HOUR,), heard_at)
+
+
+@pytest.mark.parametrize(
+    ("target", "is_group"),
+    [("g777", True), ("G1", True), ("g", False), ("g7@a.example", False), ("+7999", False)],
+)
+def test_what_a_group_is(target: str, is_group: bool) -> None:
+    """A g and digits, nothing else."""
+    assert is_group == plan.is_group(order(1, target))

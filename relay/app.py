@@ -206,6 +206,7 @@ class App:
             hostname=config.hostname,
             remote=lambda order: assembly.remote(order, self.config, self.forwarder),
             chance=self._chance,
+            config=lambda: self.config,
             mailed=lambda verdict: metrics.REPORTS.labels(verdict=verdict).inc(),
         )
         self.mover = Mover(config, store=self.store, workers=self.workers, kick=self.kick)

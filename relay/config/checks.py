@@ -63,9 +63,7 @@ NOT_BUILT = (
     _warns("storm", "burst", so="there are no digests; each message goes out"),
     _warns("storm", "per", so="there are no digests; each message goes out"),
     _warns("storm", "digest_every", so="there are no digests; each message goes out"),
-    _warns("inbox", "window", so="replies from phones are not fetched"),
-    _warns("inbox", "acknowledge", so="replies from phones are not fetched"),
-    _warns("inbox", "default", so="replies from phones are not fetched"),
+    _warns("inbox", "acknowledge", so="a reply acknowledges nothing"),
 )
 """Settings whose work comes with a later version."""
 

@@ -237,7 +237,7 @@ class Cap(Shape):
 class Inbox(Shape):
     """Where messages from phones go."""
 
-    default: MailboxOrNot = setting("", help="Where SMS replies go that answer nobody.")
+    default: MailboxOrNot = setting("", help="Where messages of phones go that answer nobody.")
     window: Positive = setting("72h", help="For so long a reply belongs to the last message to its phone.")
     acknowledge: tuple[Line, ...] = setting(["ok", "ack", "принял"], help="Words that acknowledge an alarm.")
 

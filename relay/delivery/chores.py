@@ -124,6 +124,7 @@ class Chores:
         """What is older than `keep` goes, a few hundred mails at a time."""
         while await self._store.forget(now - max(self._keep.history, self._keep.texts)):
             pass
+        await self._store.wipe_incoming(now - self._keep.texts)
         while last := await self._store.wipe(now - self._keep.texts, self._wiped):
             self._wiped = last
 

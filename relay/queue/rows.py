@@ -249,6 +249,22 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Incoming:
+    """What a phone sent, or that it called."""
+
+    id: int
+    mark: str
+    account: str
+    phone: str
+    to_phone: str
+    kind: str  # "sms" or "call"
+    text: str
+    received_at: int
+    order_id: int | None
+    notice_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Phone:
     """What a phone heard last: the texts of the last minutes and the length of its chain.
 

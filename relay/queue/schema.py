@@ -127,6 +127,8 @@ orders = Table(                   # one text to one phone by one channel
           postgresql_where=text("merged_into IS NOT NULL")),
     Index("orders_parent", "parent_id", sqlite_where=text("parent_id IS NOT NULL"),
           postgresql_where=text("parent_id IS NOT NULL")),
+    Index("orders_target", "target", "sent_at", sqlite_where=text("sent_at IS NOT NULL"),
+          postgresql_where=text("sent_at IS NOT NULL")),
     Index("orders_started", "start_at", sqlite_where=text("finished_at IS NULL"),
           postgresql_where=text("finished_at IS NULL")),
     Index("orders_open", "expire_at", sqlite_where=text("finished_at IS NULL"),
@@ -183,6 +185,19 @@ heard = Table(                    # when the provider last called us about an ac
     "heard", metadata,
     Column("account", Text, primary_key=True), _int("at"),
 )
+incoming = Table(                 # what a phone sent, or that it called
+    "incoming", metadata,
+    _key("id"),
+    _text("mark"),                # tells a repeat
+    _text("account"), _text("phone"), _text("to_phone"), _text("kind"), _text("text"), _int("received_at"),
+    _when("order_id"),            # the message that it answers
+    _when("notice_id"),           # what mails it; several may share one
+    Index("incoming_mark", "mark", unique=True),
+    Index("incoming_phone", "phone", "received_at"),
+    Index("incoming_received", "received_at"),
+    Index("incoming_notice", "notice_id", sqlite_where=text("notice_id IS NOT NULL"),
+          postgresql_where=text("notice_id IS NOT NULL")),
+)
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
 # fmt: on
 
@@ -210,6 +225,14 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         ),
         "CREATE INDEX spent_at ON spent (at)",
         "CREATE TABLE heard (account TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (account))",
+        """CREATE TABLE incoming (id BIGINT NOT NULL, mark TEXT NOT NULL, account TEXT NOT NULL,
+            phone TEXT NOT NULL, to_phone TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
+            received_at BIGINT NOT NULL, order_id BIGINT, notice_id BIGINT, PRIMARY KEY (id))""",
+        "CREATE UNIQUE INDEX incoming_mark ON incoming (mark)",
+        "CREATE INDEX incoming_phone ON incoming (phone, received_at)",
+        "CREATE INDEX incoming_received ON incoming (received_at)",
+        "CREATE INDEX incoming_notice ON incoming (notice_id) WHERE notice_id IS NOT NULL",
+        "CREATE INDEX orders_target ON orders (target, sent_at) WHERE sent_at IS NOT NULL",
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

@@ -166,6 +166,26 @@ PHONES = select(schema.phone).where(
     schema.phone.c.target.in_(bindparam("targets", expanding=True)),
 )
 ACCOUNTS = select(schema.account)
+LAST_TO = (
+    select(schema.orders)
+    .where(_o.target == bindparam("target"), _o.sent_at > bindparam("before"))
+    .order_by(_o.sent_at.desc(), _o.id.desc())
+    .limit(bindparam("many"))
+)
+INCOMING_KNOWN = select(schema.incoming.c.id).where(schema.incoming.c.mark == bindparam("key"))
+INCOMING_FROM = (
+    select(schema.incoming)
+    .where(
+        schema.incoming.c.phone == bindparam("target"), schema.incoming.c.received_at > bindparam("before")
+    )
+    .order_by(schema.incoming.c.id)
+)
+INCOMING_OF = (
+    select(schema.incoming)
+    .where(schema.incoming.c.notice_id == bindparam("key"))
+    .order_by(schema.incoming.c.id)
+)
+OLD_INCOMING = delete(schema.incoming).where(schema.incoming.c.received_at <= bindparam("before"))
 HEARD = select(schema.heard)
 HEARD_AGAIN = (
     update(schema.heard).where(schema.heard.c.account == bindparam("key")).values(at=bindparam("now"))

@@ -23,6 +23,7 @@ from relay.queue.engine import Change, Engine, Query, Row
 from relay.queue.rows import (
     Account,
     Content,
+    Incoming,
     Mail,
     Notice,
     Order,
@@ -234,6 +235,23 @@ class Store:
             change.insert(schema.heard, account=account, at=at)
             await self.write(change)
 
+    async def last_to(self, target: str, after: int, many: int) -> list[Order]:
+        """The last orders that the provider took for a phone after a moment, the youngest first."""
+        return await self._orders(sql.LAST_TO, target=target, before=after, many=many)
+
+    async def incoming_known(self, key: str) -> bool:
+        """Whether a phone's message is stored already."""
+        return bool(await self.engine.read(sql.INCOMING_KNOWN, key=key))
+
+    async def incoming_from(self, phone: str, after: int) -> list[Incoming]:
+        """What a phone sent after a moment, oldest first."""
+        rows = await self.engine.read(sql.INCOMING_FROM, target=phone, before=after)
+        return [Incoming(**row) for row in rows]
+
+    async def incoming_of(self, notice: int) -> list[Incoming]:
+        """What one mail to be sent is made of, oldest first."""
+        return [Incoming(**row) for row in await self.engine.read(sql.INCOMING_OF, key=notice)]
+
     async def mails(self, ids: Iterable[int]) -> dict[int, Mail]:
         return {row["id"]: Mail(**row) for row in await self.engine.read(sql.MAILS, ids=list(ids))}
 
@@ -316,6 +334,10 @@ class Store:
         if ids:
             await self.engine.delete(sql.SWEEP_CHUNKS, ids=ids)
             await self.engine.delete(sql.SWEEP_FILES, ids=ids)
+
+    async def wipe_incoming(self, before: int) -> None:
+        """Forget what phones sent before a moment."""
+        await self.engine.delete(sql.OLD_INCOMING, before=before)
 
     async def wipe(self, before: int, above: int) -> int:
         """Forget texts, files and headers of finished mails received before; the last mail wiped.

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from relay import model
-from relay.config import Delivery, Reports
+from relay.config import Config, Delivery, Reports
 from relay.message import channels
 from relay.model import HOUR, MINUTE, SECOND, Auto
 from relay.queue import schema
@@ -26,6 +26,7 @@ from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Content, Mail, Notice, NoticeState, Order, Recipient, StoredFile
 from relay.queue.store import Store
 from relay.report import dsn, operator, signing, smarthost, transport
+from relay.report.answers import INBOX, Answers
 from relay.report.dsn import Action, Entry, Report
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Delivery as Delivered
@@ -55,6 +56,7 @@ class Mailer:
         hostname: str,
         remote: Callable[[Order], str],
         chance: Callable[[], float],
+        config: Callable[[], Config],
         mailed: Callable[[str], None] = lambda _verdict: None,
     ) -> None:
         self._store = store
@@ -62,6 +64,7 @@ class Mailer:
         self._remote = remote
         self._chance = chance
         self._mailed = mailed
+        self._answers = Answers(store, config)
         self.trouble: Callable[[str], None] = lambda _text: None
         """Hears that reports fail, for ways past the mail."""
         self._kick = asyncio.Event()
@@ -138,6 +141,9 @@ class Mailer:
             return
         if due.action == OPERATOR:
             delivered = await self._send_to_operator(claimed[0])
+        elif due.action == INBOX:
+            identity = self._message_id(claimed[0].report_id or due.id)
+            delivered = await self._answers.send(claimed[0], self._where, message_id=identity)
         else:
             delivered = await self._send_report(claimed)
         self._mailed(delivered.verdict.value)
@@ -147,7 +153,7 @@ class Mailer:
 
     async def _claim(self, due: Notice) -> list[Notice]:
         """All notices that go into this report, marked as its own."""
-        if due.action == OPERATOR:
+        if due.action in (OPERATOR, INBOX):
             row = [due]
         else:
             everything = await self._store.notices_of(due.mail_id)

@@ -69,7 +69,7 @@ class Incoming:
     text: str
     to: str = ""
     id: str = ""
-    at: int | None = None
+    stamp: str = ""  # its time as it came: tells a repeat from the same words said again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class WaitCall:
 
     phone: str
     to: str = ""
-    at: int | None = None
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,14 +239,15 @@ def _decoded(octets: bytes, charset: str, content_type: str) -> str:
 
 
 def _news(values: Mapping[str, str]) -> Status | Incoming | WaitCall | Unreadable:
-    phone, to, at = values.get("phone", "").strip(), values.get("to", "").strip(), _moment(values)
+    phone, to = values.get("phone", "").strip(), values.get("to", "").strip()
+    stamp = next((values[name] for name in ("ts", "time", "sent") if values.get(name)), "")
     if not phone:
         return Unreadable(why="no phone")
     if "waitcall" in values:
-        return WaitCall(phone=phone, to=to, at=at)
+        return WaitCall(phone=phone, to=to, stamp=stamp)
     if "mes" in values:
         id_ = (values.get("id") or values.get("sms_id") or "").strip()
-        return Incoming(phone=phone, text=values["mes"], to=to, id=id_, at=at)
+        return Incoming(phone=phone, text=values["mes"], to=to, id=id_, stamp=stamp)
     status, id_ = reading.number(values.get("status")), values.get("id", "").strip()
     if status is None or not id_:
         return Unreadable(why="neither a status nor a message")
@@ -255,7 +256,7 @@ def _news(values: Mapping[str, str]) -> Status | Incoming | WaitCall | Unreadabl
         phone=phone,
         status=status,
         err=reading.number(values.get("err")),
-        at=at,
+        at=_moment(values),
         cost=reading.amount(values.get("cost")),
         lookup={name: reading.text(values[name]) for name in LOOKUP if name in values},
     )

@@ -1,4 +1,4 @@
-"""The vendor's handler: `/callback/ACCOUNT`, where the provider tells of statuses by itself.
+"""The vendor's handler: `/callback/ACCOUNT`, where the provider tells of statuses and replies by itself.
 
 It is open to whoever reaches the port, and believes nobody without the signature. 200 is said
 after the commit, or where nothing new was said; whatever the store could not take is answered
@@ -16,6 +16,7 @@ from aiohttp import web
 from relay import metrics
 from relay.config import Config
 from relay.delivery.hearing import Hearing, Result
+from relay.delivery.inbox import Inbox
 from relay.model import MINUTE
 from relay.queue.engine import Trouble
 from relay.queue.store import Store
@@ -34,10 +35,11 @@ _STATUS = {Result.FORGED: 403, Result.UNREADABLE: 400, Result.UNSTORED: 503}
 class Callbacks:
     """The handler of every account."""
 
-    def __init__(self, *, config: Config, store: Store, hearing: Hearing) -> None:
+    def __init__(self, *, config: Config, store: Store, hearing: Hearing, inbox: Inbox) -> None:
         self._config = config
         self._store = store
         self._hearing = hearing
+        self._inbox = inbox
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._told: dict[tuple[str, Result], tuple[int, int]] = {}  # since when it was not logged, how often
 
@@ -81,7 +83,7 @@ class Callbacks:
             async with self._room, asyncio.timeout(_PATIENCE):
                 if isinstance(found.news, Status):
                     return await self._hearing.status(account, found.news)
-                return Result.UNKNOWN
+                return await self._inbox.take(account, found.news)
         except (Trouble, TimeoutError):
             return Result.UNSTORED
 

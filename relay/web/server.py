@@ -19,10 +19,12 @@ from prometheus_client import generate_latest
 from relay import metrics
 from relay.config import Config
 from relay.delivery.hearing import Hearing
+from relay.delivery.inbox import Inbox
 from relay.delivery.worker import Worker
 from relay.queue.engine import Trouble
 from relay.queue.states import FINAL, State
 from relay.queue.store import Store
+from relay.report.mailer import Mailer
 from relay.smsc.callbacks import MOST
 from relay.smsc.client import Client
 from relay.web.api import Api
@@ -41,6 +43,7 @@ class Relay(Protocol):
     clients: dict[str, Client]
     workers: dict[str, Worker]
     hearing: Hearing
+    mailer: Mailer
 
     @property
     def connections(self) -> int:
@@ -63,7 +66,10 @@ class Web:
     def __init__(self, relay: Relay, api: Api) -> None:
         self._relay = relay
         self._api = api
-        self._callbacks = Callbacks(config=relay.config, store=relay.store, hearing=relay.hearing)
+        inbox = Inbox(store=relay.store, config=lambda: relay.config, kick=relay.mailer.kick)
+        self._callbacks = Callbacks(
+            config=relay.config, store=relay.store, hearing=relay.hearing, inbox=inbox
+        )
         self._runners: list[web.AppRunner] = []
         self.address = ""
 

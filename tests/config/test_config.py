@@ -427,9 +427,9 @@ def test_secrets_are_not_printed(load):
         ),
         (
             LEAST
-            + "inbox: {default: a@example.com}\nweb: {callback_secret: k, public_url: 'https://a.example'}",
+            + "inbox: {default: a@example.com, acknowledge: [yes]}\nweb: {callback_secret: k, public_url: 'https://a.example'}",
             [
-                "inbox.default: is not built yet in this version: replies from phones are not fetched",
+                "inbox.acknowledge: is not built yet in this version: a reply acknowledges nothing",
             ],
         ),
         (

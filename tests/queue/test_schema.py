@@ -18,6 +18,7 @@ VALUES = {
     schema.orders: rows.Order,
     schema.request: rows.Request,
     schema.notice: rows.Notice,
+    schema.incoming: rows.Incoming,
     schema.phone: rows.Phone,
     schema.account: rows.Account,
 }
@@ -45,6 +46,7 @@ def test_tables():
         "account",
         "spent",
         "heard",
+        "incoming",
         "meta",
     } == set(schema.metadata.tables)
 

@@ -787,6 +787,7 @@ ALL_OPEN = {"COUNTS", "ORDERS_IN", "WAITING_AT"}
 STATEMENTS = {name: each for name, each in vars(module).items() if isinstance(each, (Select, Delete, Update))}
 PARAMETERS = {
     "account": "a",
+    "target": "+1",
     "state": "waiting",
     "ids": [1, 2],
     "targets": ["+1"],

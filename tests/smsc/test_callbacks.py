@@ -115,7 +115,7 @@ def test_a_message_is_read_in_every_charset(charset, algorithm):
     params = {"phone": "79999999999", "mes": text, "to": "79037672215", algorithm: value, "ts": "1700000000"}
     found = heard(form(params | ({"charset": charset} if charset else {}), codec))
 
-    assert Incoming(phone="79999999999", text=text, to="79037672215", at=1_700_000_000_000) == found.news
+    assert Incoming(phone="79999999999", text=text, to="79037672215", stamp="1700000000") == found.news
     assert verified(found, "secret")
     assert not verified(found, "other")
 
@@ -159,7 +159,7 @@ def test_published_vectors_of_the_other_kinds():
     )
 
     assert Incoming(phone="79999999999", text="Hello", to="79037672215") == message.news
-    assert WaitCall(phone="79999999999", at=1_700_000_000_000) == call.news
+    assert WaitCall(phone="79999999999", stamp="1700000000") == call.news
     assert WaitCall(phone="79999999999", to="79037672215") == both.news
     assert [True] * 3 == [verified(each, "secret") for each in (message, call, both)]
     assert [False] * 3 == [verified(each, "Secret") for each in (message, call, both)]

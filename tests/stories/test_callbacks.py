@@ -469,6 +469,7 @@ async def test_a_store_that_does_not_answer_is_a_503(relay: Journey, monkeypatch
 
 
 @pytest.mark.asyncio
+@pytest.mark.timeout(300)
 async def test_ten_thousand_callbacks_leave_nothing_behind(relay: Journey) -> None:
     """Known and unknown ids, over one connection: no memory grows with them."""
     order, name = await sent_one(relay)

@@ -113,7 +113,6 @@ class Settler:
             wait = min(10.0, wait * 2)
 
     def first_poll(self, account: str) -> int:
-        """How long after its acceptance a message is first asked about."""
         return plan.first_poll(self._store.clock.now(), self._delivery.poll, self.heard(account))
 
     def facts_for(
@@ -211,9 +210,8 @@ class Settler:
             )
             self.write_facts(change, facts)
             self._update(change, order, scene, said(outcome))
-        final = order.state in states.FINAL
-        columns = {name: each for name, each in news.columns.items() if not final or name in _PRICE}
-        if columns:
+        kept = _PRICE if order.state in states.FINAL else tuple(news.columns)
+        if columns := {name: news.columns[name] for name in kept if name in news.columns}:
             self._update(change, order, scene, columns)
 
     def _move(self, change: Change, order: Order, news: News, scene: _Scene) -> State:

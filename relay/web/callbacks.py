@@ -73,7 +73,9 @@ class Callbacks:
                 body = await request.read()
         except (web.HTTPRequestEntityTooLarge, TimeoutError):
             return Result.UNREADABLE
-        found = callbacks.read(query.encode(), request.headers.get("Content-Type", ""), body)
+        found = callbacks.read(
+            query.encode("utf-8", "surrogateescape"), request.headers.get("Content-Type", ""), body
+        )
         if isinstance(found, Unreadable):
             return Result.UNREADABLE
         return found if callbacks.verified(found, secret) else Result.FORGED

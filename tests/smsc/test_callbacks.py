@@ -142,6 +142,12 @@ def test_json_with_escapes_is_signed_in_whatever_charset():
     assert verified(heard(body), "secret")
 
 
+def test_a_text_that_only_utf_8_can_write():
+    """A picture has no octets in the other charsets, which then are not tried."""
+    signature = hashlib.md5("79:👍:70:secret".encode()).hexdigest()
+    assert verified(heard(as_json({"phone": "79", "mes": "👍", "to": "70", "md5": signature})), "secret")
+
+
 def test_the_header_is_believed_last():
     """It may say windows-1251 whatever is written; where the octets are no utf-8 it decides."""
     header = "application/x-www-form-urlencoded; charset=koi8-r"

@@ -411,6 +411,17 @@ async def test_what_can_t_be_read(relay: Journey, method: str, path: str, body: 
 
 
 @pytest.mark.asyncio
+async def test_octets_that_no_address_has(relay: Journey) -> None:
+    """An address with raw octets in it, no utf-8 among them, is no fault of ours."""
+    host, _, port = relay.app.web.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /callback/main?id=\xff\xfe&phone=1&status=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    line = await reader.readline()
+    writer.close()
+    assert line.split()[1] in (b"400", b"403")
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("between", ["?", "!"])
 async def test_by_get(relay: Journey, between: str) -> None:
     """Everything in the address, also where the vendor's `!` is left as it was written."""

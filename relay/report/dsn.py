@@ -58,6 +58,7 @@ class Entry:
     last_attempt: int = 0
     will_retry_until: int = 0
     unknown: bool = False  # nobody can say what became of it
+    late: bool = False  # the sender was told otherwise before
     notes: tuple[str, ...] = ()  # what was cut, dropped, merged: whole sentences
     excerpt: str = ""  # the beginning of what was sent
 
@@ -88,7 +89,7 @@ def compose(report: Report, *, message_id: str, boundary: str, now: int) -> byte
     boundary = _boundary(boundary, parts)
     cte = "7bit" if all(part.isascii() for part in parts) else "8bit"
     top = _top(report, message_id=message_id, now=now)
-    top += f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"\r\n'
+    top += f'Content-Type: multipart/report; report-type={_kind(report)};\r\n boundary="{boundary}"\r\n'
     top += f"Content-Transfer-Encoding: {cte}\r\n"
     opening, closing = f"\r\n--{boundary}\r\n".encode(), f"\r\n--{boundary}--\r\n".encode()
     return top.encode() + b"".join(opening + part for part in parts) + closing
@@ -216,10 +217,11 @@ def _told(language: str, entry: Entry) -> str:
     kind = "entry.server" if who == forwarded.SMTP else kind
     cost = fields.clean(entry.cost)
     phones = {"affected": entry.affected, "members": entry.members}
-    until = entry.will_retry_until if entry.action is Action.DELAYED else 0
+    last, until = entry.last_attempt, entry.will_retry_until if entry.action is Action.DELAYED else 0
     facts = [
         sentence,
         *answer,
+        words.say(language, "entry.late") if entry.late else "",
         words.say(language, "entry.members", **phones) if entry.members > 1 else "",
         words.say(language, kind, words=said) if said else "",
         words.say(language, "entry.status", status=fields.clean(entry.status)),
@@ -227,9 +229,7 @@ def _told(language: str, entry: Entry) -> str:
         words.say(language, "entry.label", label=fields.clean(entry.label)) if entry.label else "",
         words.say(language, "entry.bill", parts=entry.parts) if entry.parts > 0 else "",
         words.say(language, "entry.cost", cost=cost) if cost else "",
-        words.say(language, "entry.attempt", when=fields.shown(entry.last_attempt))
-        if entry.last_attempt
-        else "",
+        words.say(language, "entry.attempt", when=fields.shown(last)) if last else "",
         words.say(language, "entry.until", when=fields.shown(until)) if until else "",
         words.say(language, "entry.text", text=fields.clean(entry.excerpt)) if entry.excerpt else "",
         *(words.say(language, "entry.note", note=fields.clean(note)) for note in entry.notes),
@@ -262,18 +262,24 @@ def _wrapped(text: str, indent: str = "") -> str:
 # -- the second part: for machines --------------------------------------------------------
 
 
+def _kind(report: Report) -> str:
+    """The subtype of this part, which is the report's type too (RFC 6522 section 3)."""
+    plain = all(f"{each.address}{each.orcpt}".isascii() for each in report.entries)
+    return "global-delivery-status" if report.utf8 and not plain else "delivery-status"
+
+
 def _machines(report: Report) -> bytes:
-    wide = report.utf8 and not all(f"{each.address}{each.orcpt}".isascii() for each in report.entries)
+    kind = _kind(report)
+    wide = kind.startswith("global")
     blocks = [_per_message(report), *(_per_recipient(entry, wide=wide) for entry in report.entries)]
-    kind = "global-delivery-status" if wide else "delivery-status"
     return fields.part(f"message/{kind}", "8bit" if wide else "7bit", "\r\n".join(blocks).encode())
 
 
 def _per_message(report: Report) -> str:
-    """RFC 3464 section 2.2."""
-    return _block(
+    """RFC 3464 section 2.2; the envelope id is the client's to the last blank, so it is not folded."""
+    envid = fields.plain(fields.decode_xtext(report.envid))
+    return _block(("Original-Envelope-Id", envid), fold=False) + _block(
         ("Reporting-MTA", f"dns; {fields.host(report.hostname) or 'localhost'}"),
-        ("Original-Envelope-Id", fields.plain(fields.decode_xtext(report.envid))),
         ("Arrival-Date", fields.date(report.arrival) if report.arrival else ""),
         ("X-Queue-Id", fields.plain(report.mail_id)),
     )

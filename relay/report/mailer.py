@@ -24,6 +24,7 @@ from relay.model import HOUR, MINUTE, SECOND, Auto
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Content, Mail, Notice, NoticeState, Order, Recipient, StoredFile
+from relay.queue.states import State
 from relay.queue.store import Store
 from relay.report import dsn, operator, signing, smarthost, transport
 from relay.report.answers import INBOX, Answers
@@ -329,6 +330,7 @@ class Mailer:
             last_attempt=order.sent_at or (order.finished_at or 0 if called else 0),
             will_retry_until=order.expire_at if action is Action.DELAYED else 0,
             unknown=bool(first.unknown),
+            late=action is Action.DELIVERED and order.state in (State.FAILED, State.UNKNOWN),
             notes=said,
             excerpt=_excerpt(content),
         )

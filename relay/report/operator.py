@@ -34,6 +34,7 @@ def compose(
         ("Date", fields.date(now)),
         ("Message-ID", message_id),
         ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "All"),
         ("MIME-Version", "1.0"),
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Transfer-Encoding", "8bit" if not body.isascii() else "7bit"),

@@ -55,6 +55,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "entry.cost": "Cost: {cost}",
         "entry.attempt": "Last attempt: {when}",
         "entry.until": "Will be tried until: {when}",
+        "entry.late": "You were told before that this had failed: that is corrected by this.",
         "entry.text": "What was sent: {text}",
         "entry.note": "Please note: {note}",
         "advice.failed": "Nothing more will be tried. If it still matters, put right what is named above"
@@ -126,6 +127,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "entry.cost": "Стоимость: {cost}",
         "entry.attempt": "Последняя попытка: {when}",
         "entry.until": "Попытки продолжатся до: {when}",
+        "entry.late": "Раньше вам сообщали, что это не удалось: теперь это исправлено.",
         "entry.text": "Что отправлено: {text}",
         "entry.note": "Обратите внимание: {note}",
         "advice.failed": "Новых попыток не будет. Если сообщение ещё нужно, исправьте указанное выше и"

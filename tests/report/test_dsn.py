@@ -158,8 +158,8 @@ def test_the_delivery_status():
     """Every field of RFC 3464 that is known, and the provider's own."""
     message, recipient = blocks(of(replace(FAILED, orcpt="rfc822;Bob+2Bx@x.example")))
     assert message.items() == [
-        ("Reporting-MTA", "dns; sms.example.com"),
         ("Original-Envelope-Id", "QQ+314"),
+        ("Reporting-MTA", "dns; sms.example.com"),
         ("Arrival-Date", "Wed, 18 Nov 2026 11:06:35 +0000"),
         ("X-Queue-Id", "01hzy3k9qwert"),
     ]

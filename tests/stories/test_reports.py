@@ -9,6 +9,8 @@ from aiosmtpd.smtp import SMTP
 from harness import Journey, StillClock, journey, settings
 
 from relay.config import Smarthost
+from relay.delivery.news import news_of
+from relay.model import Kind, Outcome
 
 BAD = "79991232006@sms.example.com"
 GOOD = "79991234567@sms.example.com"
@@ -127,6 +129,47 @@ async def test_a_sender_that_anybody_could_write_gets_no_report(tmp_path: Path) 
         assert "250" == replies[-1][:3]
         assert "550 5.7.1" == stranger[0][:9]
         assert [] == relay.reports()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("number", "expire", "subjects"),
+    [
+        ("79991230003", 3_600_000, ["Delayed", "Not delivered"]),
+        ("79991230009", 86_400_000, ["Delayed", "Delivered"]),
+    ],
+)
+async def test_a_delay_ends_in_a_report_of_its_own(
+    tmp_path: Path, number: str, expire: int, subjects: list[str]
+) -> None:
+    """Warned once; then what came of it."""
+    config = settings(tmp_path, reports={"gather": 0, "delay": 30_000, "success": "delivered"})
+    route = config.routes[0].model_copy(update={"expire": expire})
+    config = config.model_copy(update={"routes": (route,)})
+    async with journey(tmp_path, config=config) as relay:
+        await relay.mail(MAIL, f"{number}@sms.example.com")
+        await relay.pass_time(7200)
+
+        assert subjects == [report["Subject"].split(":")[0] for report in relay.reports()]
+        late = [report for report in relay.reports() if "Will-Retry-Until" in report.as_string()]
+        assert ["Delayed"] == [report["Subject"].split(":")[0] for report in late]
+
+
+@pytest.mark.asyncio
+async def test_what_arrives_after_it_had_failed_is_told(relay: Journey) -> None:
+    """The provider changes its mind: one more report, of a delivery, that says so; and no third."""
+    await relay.mail(MAIL, BAD)
+    await relay.pass_time(120)
+    good = Outcome(kind=Kind.DELIVERED, status="2.1.5", reason="delivered", code="status 1")
+    for _ in range(2):
+        await relay.app.settler.settle([news_of((await relay.order()).id, good)])
+        await relay.pass_time(120)
+
+    failed, delivered = relay.reports()
+    assert ["Not delivered", "Delivered"] == [each["Subject"].split(":")[0] for each in (failed, delivered)]
+    assert "You were told before" in next(delivered.iter_parts()).get_content()
+    assert "Action: delivered" in delivered.as_string()
+    assert "failed" == (await relay.order()).state
 
 
 class Sink:

@@ -88,11 +88,12 @@ def key_of(wanted: config.Dkim) -> Key | None:
 
 def _content(path: Path) -> bytes:
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise KeyFault("key", "is no file")  # to open a pipe would wait
+        if mode & stat.S_IRWXO:
+            raise KeyFault("key", "anybody on this machine may open it; chmod o= the file")
         with path.open("rb") as file:
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise KeyFault("key", "is no file")
-            if path.stat().st_mode & stat.S_IRWXO:
-                raise KeyFault("key", "anybody on this machine may open it; chmod o= the file")
             return file.read(_LARGEST)
     except FileNotFoundError:
         raise KeyFault("key", "there is no such file") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from pathlib import Path
@@ -365,3 +366,21 @@ def test_forwarding_to_itself_is_a_fault(tmp_path: Path) -> None:
 
     assert 2 == wrong.exit_code
     assert "routes[0].smtp: is the relay itself" in wrong.output
+
+
+def test_check_judges_the_key_that_signs_reports(tmp_path: Path) -> None:
+    """A key that can't sign is a fault at its place; a domain that is not From's is a doubt."""
+    dkim = {"domain": "example.org", "selector": "relay", "key": "dkim.pem"}
+    file = configured(tmp_path, reports={"maildir": "reports", "from": "r@sms.example.com", "dkim": dkim})
+    missing = run("check", "--offline", "-c", file)
+
+    assert 2 == missing.exit_code
+    assert re.search(r"config\.yaml:\d+:\d+: reports\.dkim\.key: there is no such file", missing.stderr)
+
+    seed = base64.b64encode(bytes.fromhex("302e020100300506032b657004220420") + bytes(32)).decode()
+    (tmp_path / "dkim.pem").write_text(f"-----BEGIN PRIVATE KEY-----\n{seed}\n-----END PRIVATE KEY-----\n")
+    (tmp_path / "dkim.pem").chmod(0o600)
+    doubted = run("check", "--offline", "-c", file)
+
+    assert 0 == doubted.exit_code
+    assert "reports.dkim.domain: reports come from sms.example.com: DMARC counts" in doubted.stderr

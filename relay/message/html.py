@@ -18,7 +18,7 @@ from inscriptis.model.html_element import HtmlElement
 from lxml import etree
 
 from relay import model
-from relay.message import markup
+from relay.message import html_tables, markup
 from relay.message.markup import for_mail
 
 __all__ = ["for_mail", "is_stub", "readable", "shows", "to_text"]
@@ -26,7 +26,11 @@ __all__ = ["for_mail", "is_stub", "readable", "shows", "to_text"]
 _LARGEST = 256 * 1024  # characters that are laid out
 _DEEPEST = 200  # elements inside each other; lxml leaves out what is deeper than 255
 _BLOCKS = dict.fromkeys(("summary", "details", "figcaption", "dialog"), HtmlElement(display=Display.block))
-_CONFIG = ParserConfig(css={**CSS_PROFILES["strict"], **_BLOCKS}, display_links=False)
+_CONFIG = ParserConfig(
+    css={**CSS_PROFILES["strict"], **_BLOCKS},
+    display_links=False,
+    custom_html_tag_handler_mapping=html_tables.HANDLERS,
+)
 _NO_VALUE = "-"  # in an empty cell of a table of values: else the next column's would stand in its place
 _HIDDEN = re.compile(
     r"display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden|mso-hide\s{0,9}:\s{0,9}all"
@@ -74,6 +78,7 @@ def to_text(html: str) -> str:
         ArithmeticError,
         AttributeError,
         LookupError,
+        MemoryError,
         RecursionError,
         TypeError,
         ValueError,
@@ -152,16 +157,16 @@ def _unseen(element: lxml.html.HtmlElement) -> bool:
 def _fill(row: lxml.html.HtmlElement, headed: dict[lxml.html.HtmlElement, int]) -> None:
     """Say in a table of values, which has a heading for each column, that a cell is empty.
 
-    `headed` keeps of each first row how many columns it names, so that it is read once.
+    `headed` keeps of each table how many columns its first row names, so that it is read once.
     """
     table = row.getparent()
     table = table.getparent() if table is not None and table.tag in ("tbody", "thead", "tfoot") else table
-    first = table.find(".//tr") if table is not None else None
-    if first is None or first is row:
+    if table is None:
         return
-    if first not in headed:
-        headed[first] = len(first) if all(map(_has_words, first)) else 0
-    if len(row) != headed[first] or len(row) < 2 or not any(map(_has_words, row)):
+    if table not in headed:
+        headed[table] = len(row) if all(map(_has_words, row)) else 0
+        return
+    if headed[table] < 2 or len(row) != headed[table] or not any(map(_has_words, row)):
         return
     for cell in row:
         if not _has_words(cell):

@@ -75,11 +75,12 @@ def test_html_too_deep_for_the_tree_is_stripped_of_its_tags():
     assert html.to_text("<p>a</p>" + "<b>" * 220 + "b<td>c</td> &amp;") == "a\nb c &"
 
 
-def test_what_a_library_stumbles_over_is_stripped_of_its_tags(monkeypatch):
+@pytest.mark.parametrize("fault", [LookupError, MemoryError])
+def test_what_a_library_stumbles_over_is_stripped_of_its_tags(monkeypatch, fault):
     """A fault of the layout costs the layout, not the alarm."""
 
     def stumble(_source):
-        raise LookupError
+        raise fault
 
     monkeypatch.setattr(html, "_laid_out", stumble)
     assert html.to_text("<p>a</p><p>b</p>") == "a\n\nb"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from relay import model
 from relay.message import text
 from relay.message.alarms import alarm_of
-from relay.message.recogniser import Conditions, Line, Pattern, Recogniser, RecogniserFault, parse
+from relay.message.recogniser import MORE, Conditions, Each, Line, Pattern, Recogniser, RecogniserFault, parse
 from relay.model import Alarm
 
 __all__ = ["Condensed", "Recogniser", "RecogniserFault", "alarm_of", "parse", "recognise", "table"]
@@ -61,6 +61,16 @@ class _Mail:
             self._lines[place] = [line for each in values for line in [_plain(each)] if line]
         return self._lines[place]
 
+    def only(self, body: list[str]) -> _Mail:
+        """The mail with these lines of its body alone."""
+        mail = _Mail(self._letter, self._body)
+        mail._lines = {**self._lines, "body": body}
+        return mail
+
+    def whole(self) -> bool:
+        """Whether all of the body is looked at."""
+        return len(self._body) <= MOST_CHARS and self._body.count("\n") < MOST_LINES
+
     def _values(self, place: str) -> list[str]:
         letter = self._letter
         if place == "subject":
@@ -87,7 +97,8 @@ def _condensed(mail: _Mail, recogniser: Recogniser) -> Condensed | None:
         return None
     alarm = _alarm(mail, recogniser)
     line = recogniser.lines.get(alarm)
-    said = _filled(line, _fields(mail, recogniser.read)) if line else ""
+    told, more = _one(mail, recogniser.each) if recogniser.each else (mail, "")
+    said = _filled(line, {**_fields(told, recogniser.read), MORE: more}) if line else ""
     if not any(letter.isalnum() for letter in said):
         return None
     return Condensed(line=said, alarm=alarm, by=recogniser.name)
@@ -128,6 +139,39 @@ def _joined(lines: Sequence[str], at: int, until: re.Pattern[str] | None) -> str
     while until and end < min(len(lines), at + MOST_JOINED) and not until.search(lines[end]):
         end += 1
     return " ".join(lines[at:end])[:LONGEST_LINE]
+
+
+def _one(mail: _Mail, each: Each) -> tuple[_Mail, str]:
+    """The mail with the first alert that is worth it alone, and how many others there are.
+
+    Fields of different alerts would say together what is true of none.
+    """
+    lines = mail.lines("body")
+    found = _alerts(_section(lines, each), each) or _alerts(lines, each)
+    worth = [alert for alert in found if not (each.skip and any(map(each.skip.search, alert)))] or found
+    if not worth:
+        return mail, ""
+    others = len(worth) - 1
+    more = f"+{others}" if mail.whole() else f"at least {others}"
+    return mail.only(worth[0]), more if others else ""
+
+
+def _section(lines: list[str], each: Each) -> list[str]:
+    """The lines among which the alerts stand; those above `until` where `after` is not found."""
+    below = (at + 1 for at, line in enumerate(lines) if each.after and each.after.search(line))
+    start = next(below, 0)
+    above = (at for at in range(start, len(lines)) if each.until and each.until.search(lines[at]))
+    return lines[start : next(above, len(lines))]
+
+
+def _alerts(lines: list[str], each: Each) -> list[list[str]]:
+    """The lines of each alert, from one beginning to the next."""
+    for pattern in each.begin:
+        starts = [at for at, line in enumerate(lines) if pattern.search(line)]
+        if starts:
+            ends = [*starts[1:], len(lines)]
+            return [lines[start:end] for start, end in zip(starts, ends, strict=True)]
+    return []
 
 
 def _fields(mail: _Mail, patterns: Sequence[Pattern]) -> dict[str, str]:

@@ -21,8 +21,11 @@ LARGEST = 64 * 1024  # characters of a document
 _LONGEST = 1000  # characters of a pattern, or of a line
 OWN = frozenset({"subject", "from", "to"})
 """Fields that every mail has without a pattern."""
+MORE = "more"
+"""The field that says how many alerts of a mail the line leaves out."""
 
-_KEYS = ("about", "when", "read", "recovery", "problem", "line")
+_KEYS = ("about", "when", "each", "read", "recovery", "problem", "line")
+_EACH = ("begin", "skip", "after", "until")
 _HEADER = re.compile(r"header\.[A-Za-z0-9!#$%&'*+^_`|~.-]{1,80}")
 _OPTIONAL = re.compile(r"\[\[(.*?)\]\]")
 _FIELD = re.compile(r"\{(\w{1,40})\}")
@@ -47,6 +50,16 @@ class Pattern:
     absent: bool = False  # a condition that holds where it is nowhere found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Each:
+    """Where in the body one of several alerts begins, and which of them are not worth a line."""
+
+    begin: tuple[re.Pattern[str], ...]  # the first one that is found anywhere counts
+    skip: re.Pattern[str] | None = None  # of an alert where this is found another one is told
+    after: re.Pattern[str] | None = None  # they stand below this line,
+    until: re.Pattern[str] | None = None  # and above this one
+
+
 Conditions = tuple[tuple[Pattern, ...], ...]
 """Groups of patterns: all of one group must be found. None at all is never so."""
 
@@ -65,6 +78,7 @@ class Recogniser:
     recovery: Conditions
     problem: Conditions | None
     lines: Mapping[Alarm, Line]
+    each: Each | None = None
 
 
 def parse(name: str, source: str, *, file: str = "") -> Recogniser:
@@ -103,14 +117,17 @@ class _Form:
         read = self.read()
         if "when" not in values:
             self.page.fault(("when",), "is missing; say by what the mails are known, as in subject: '^ALARM'")
+        each = self.each() if "each" in values else None
+        fields = {field for pattern in read for field in pattern.regex.groupindex}
         return Recogniser(
             name=name,
             about=about,
             when=when,
+            each=each,
             read=read,
             recovery=self.conditions("recovery"),
             problem=self.conditions("problem") if "problem" in values else None,
-            lines=self.lines({field for pattern in read for field in pattern.regex.groupindex}),
+            lines=self.lines(fields | {MORE} if each else fields),
         )
 
     def text(self, location: Location, value: object) -> str:
@@ -148,6 +165,22 @@ class _Form:
                 found += self.pattern((*here, at), place, source)
         return tuple(sorted(found, key=lambda pattern: pattern.place == "body"))  # its many lines last
 
+    def each(self) -> Each | None:
+        value = self.page.values["each"]
+        if not isinstance(value, dict) or "begin" not in value or value.keys() - {*_EACH}:
+            self.page.fault(
+                ("each",), "is to be begin with a pattern, as in begin: '^Alert: '; skip, after, until"
+            )
+            return None
+        sources = value["begin"] if isinstance(value["begin"], list) else [value["begin"]]
+        begin = [self.regex(("each", "begin"), source) for source in sources]
+        if not begin:
+            self.page.fault(("each", "begin"), "holds no pattern; write one")
+        skip, after, until = (
+            self.regex(("each", key), value[key]) if key in value else None for key in _EACH[1:]
+        )
+        return Each(begin=tuple(filter(None, begin)), skip=skip, after=after, until=until)
+
     def read(self) -> tuple[Pattern, ...]:
         value = self.page.values.get("read", [])
         if not isinstance(value, list):
@@ -178,10 +211,8 @@ class _Form:
             fields = pattern.regex.groupindex.keys()
             if not fields:
                 self.page.fault(here, "yields no field; name one in it, as in (?P<host>\\S+)")
-            elif fields & OWN:
-                self.page.fault(
-                    here, f"{', '.join(sorted(fields & OWN))} is the mail's own; name it otherwise"
-                )
+            elif own := fields & (OWN | {MORE}):
+                self.page.fault(here, f"{', '.join(sorted(own))} is the mail's own; name it otherwise")
         return patterns
 
     def pattern(self, location: Location, place: str, source: object) -> list[Pattern]:

@@ -235,6 +235,141 @@ def test_only_the_beginning_is_looked_at(body, seen):
     assert seen is bool(made("when: {body: 'end$'}\nline: '{subject}'", Letter(subject="s"), body))
 
 
+AT_ONCE = """
+when: {subject: .}
+each: {begin: [^Name, ^Alert], skip: ^Test$, after: ^Firing, until: ^Resolved}
+read:
+  - {body: '^(?:Name|Alert) (?P<name>.+)'}
+  - {body: '^Host (?P<host>.+)'}
+line: '{name}[[ on {host}]][[, {more} more]]'
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ("Alert a\nHost 1", "a on 1"),
+        ("Alert a\nAlert b\nHost 2", "a, +1 more"),
+        ("Alert a\nTest\nHost 1\nAlert b\nHost 2\nAlert c", "b on 2, +1 more"),
+        ("Alert a\nTest\nAlert b\nTest", "a, +1 more"),
+        ("Alert a\nName b\nHost 2\nAlert c", "b on 2"),
+        ("Alert a\nFiring\nAlert b\nAlert c\nResolved\nAlert d", "b, +1 more"),
+        ("Firing\nResolved\nAlert d\nHost 4", "d on 4"),
+        ("Host 1", ""),
+        ("Alert a\n" * 401, "a, at least 399 more"),
+    ],
+)
+def test_fields_are_those_of_one_alert(body, wanted):
+    """Two of different alerts would say together what is true of none; the others are counted."""
+    assert wanted == line(AT_ONCE, Letter(subject="s"), body)
+
+
+def of(subject: str, body: str, sender: str = "a@example.com") -> tuple[str, str]:
+    """What the built-in recognisers make of a mail: its line and its alarm."""
+    letter = Letter(subject=subject, from_=sender, headers=(("From", sender),))
+    found = recognise(letter, body, builtin())
+    return found.line, found.alarm.value
+
+
+PROMETHEUS = "[1] Firing\nLabels\nalertname = Up\n{}\nSent by Alertmanager\n"
+
+
+@pytest.mark.parametrize(
+    ("label", "host"),
+    [
+        ("instance = db1:9100", "db1"),
+        ("instance = [2001:db8::1]:9100", "2001:db8::1"),
+        ("node = 2001:db8::1", "2001:db8::1"),
+        ("instance = https://shop.example.com/cart", "shop.example.com/cart"),
+        ("instance = https://shop.example.com/", "shop.example.com"),
+        ("host = db1 in rack 4", "db1 in rack 4"),
+    ],
+)
+def test_an_alert_names_its_host_however_it_is_written(label, host):
+    """Names, addresses of version 6 and addresses of the web."""
+    assert (f"FIRING {host}: Up", "problem") == of("[FIRING:1] x", PROMETHEUS.format(label))
+    body = f"(1) FIRING\nLabels:\nalertname = Up\n{label.replace('node', 'host')}\nSent by Grafana v11"
+    said = f"FIRING {host}: Up" if " in " not in host else "FIRING: Up"
+    assert (said, "problem") == of("[FIRING:1] x", body)
+
+
+def test_a_watchdog_is_not_the_news():
+    """Nor does it lend its name or its severity to another alert, and what is resolved is not counted."""
+    body = PROMETHEUS.format(
+        "severity = none\nsummary = always firing\nLabels\nalertname = DiskFull\ninstance = db1:9100\n"
+        "severity = critical\nsummary = db1 is full\n[1] Resolved\nLabels\nalertname = Load\ninstance = db2"
+    )
+    assert of("[FIRING:2] prod", body) == ("FIRING db1: DiskFull - db1 is full (critical)", "problem")
+    body = (
+        "(2) FIRING\nLabels:\nalertname = Watchdog\nseverity = none\nSummary: lives\n\nLabels:\n"
+        "alertname = DiskFull\ninstance = db1\nseverity = critical\nSent by Grafana v11"
+    )
+    assert of("[FIRING:2] prod", body) == ("FIRING db1: DiskFull (critical)", "problem")
+
+
+CRON = ("Cron <root@db1> x.sh", "Cron Daemon <root@db1>")
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "alarm"),
+    [
+        ("0 errors, 0 failed\nall fine", "0 errors, 0 failed", ""),
+        ("errors: 0", "errors: 0", ""),
+        ("Ошибок: 0\nготово без ошибок", "Ошибок: 0", ""),
+        (
+            "errors will be logged to error.log\nCRITICAL: backup missing",
+            "CRITICAL: backup missing",
+            "problem",
+        ),
+        ("writing error.log\nrsync: connection refused", "rsync: connection refused", "problem"),
+        ("10 errors", "10 errors", "problem"),
+        ("0 errors, 3 failed", "0 errors, 3 failed", "problem"),
+        ("Готово: 5 ошибок", "Готово: 5 ошибок", "problem"),
+        ("error: 1\nsegfault at 0", "segfault at 0", "problem"),
+        (
+            "Traceback (most recent call last):\n  File x, line 1\n    raise Fault(x)\nValueError: db down",
+            "ValueError: db down",
+            "problem",
+        ),
+        ("Traceback (most recent call last):\n  File x\nKeyboardInterrupt", "KeyboardInterrupt", "problem"),
+    ],
+)
+def test_a_job_says_what_went_wrong(body, said, alarm):
+    """The gravest line, of a traceback the exception; words that deny a fault are none."""
+    assert (f"cron db1: x.sh: {said}", alarm) == of(CRON[0], body, CRON[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "alarm"),
+    [
+        ("RECOVERY", "UP", "recovery"),
+        ("PROBLEM", "DOWN", "problem"),
+        ("FLAPPINGSTART", "UP", "problem"),
+        ("ACKNOWLEDGEMENT", "OK", "problem"),
+        ("ACKNOWLEDGEMENT", "CRITICAL", "problem"),
+        ("DOWNTIMESTART", "UP", ""),
+        ("DOWNTIMESTART", "DOWN", ""),
+        ("CUSTOM", "OK", ""),
+        ("CUSTOM", "DOWN", "problem"),
+    ],
+)
+def test_only_a_recovery_of_nagios_is_one(kind, state, alarm):
+    """A host that flaps may be up this minute, and what somebody took on is not over."""
+    assert alarm == of(f"** {kind} Host Alert: db1 is {state} **", f"Notification Type: {kind}\n")[1]
+    body = "***** Host Monitoring on mon1 *****\n"
+    assert alarm == of(f"[{kind}] Host db1 is {state}!", body)[1]
+
+
+def test_what_truenas_cleared_is_no_recovery_while_others_stand():
+    """The line says which one still does."""
+    gone = "TrueNAS @ nas1\n\nThe following alert has been cleared:\n* Scrub started\n"
+    assert of("Alerts", gone) == ("CLEARED nas1: Scrub started", "recovery")
+    stands = gone + "\nCurrent alerts:\n* Pool tank is DEGRADED\n"
+    assert of("Alerts", stands) == ("CLEARED nas1: Scrub started - still: Pool tank is DEGRADED", "")
+    new = stands.replace("\n\nThe", "\n\nNew alerts:\n* Fan 2 failed\n\nThe")
+    assert of("Alerts", new) == ("ALERT nas1: Fan 2 failed", "problem")
+
+
 def synology(subject: str) -> Alarm:
     """The alarm of a notification with this subject."""
     body = "Dear user,\n\nsee the subject.\n\nSincerely,\nSynology DiskStation\n"
@@ -250,6 +385,17 @@ def synology(subject: str) -> Alarm:
         ("[nas1] Том 1 не восстановлен", Alarm.PROBLEM),
         ("[nas1] Резервное копирование завершено успешно", Alarm.RECOVERY),
         ("[nas1] DSM update is available", Alarm.NONE),
+        ("[nas1] Volume 1 repair completed with errors", Alarm.PROBLEM),
+        ("[nas1] Volume 1 repair completed without errors", Alarm.RECOVERY),
+        ("[nas1] Scrubbing completed, 0 bad sectors", Alarm.RECOVERY),
+        ("[nas1] Backup task is partially completed", Alarm.PROBLEM),
+        ("Backup task completed; 3 files could be lost", Alarm.PROBLEM),
+        ("nas1 entered Safe Mode, UPS back to battery", Alarm.PROBLEM),
+        ("nas1 left Safe Mode, UPS back to AC", Alarm.RECOVERY),
+        ("[nas1] Резервное копирование завершено с ошибками", Alarm.PROBLEM),
+        ("Проверка завершена: обнаружено 5 плохих секторов", Alarm.PROBLEM),
+        ("Проверка завершена: ошибок не обнаружено", Alarm.RECOVERY),
+        ("Копирование завершено частично", Alarm.PROBLEM),
     ],
 )
 def test_a_subject_of_synology_tells_the_alarm(subject, alarm):

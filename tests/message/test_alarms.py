@@ -45,6 +45,49 @@ PROBLEMS = [
     "CRITICAL: backup OK, disk failed",
     "ALERT db1",
     "Warning: link is up but slow",
+    "db1 is down but web1 is up",
+    "web1 is up but db1 is down",
+    "Not all hosts are up",
+    "Не все узлы доступны, часть снова доступна",
+    "Primary link is down, backup is up",
+    "Primary link DOWN - traffic switched to backup (UP)",
+    "RESOLVED by mistake, still down",
+    "RESOLVED: db1 is still down",
+    "ERROR resolved? no",
+    "Status: OK (3 files failed)",
+    "Status: normal. Disk /: 99% CRITICAL",
+    "State: DOWN, previous state: OK",
+    "10 hosts up, 1 host down",
+    "db1 is UP -> DOWN",
+    "Server nicht erreichbar",
+    "Störung: Leitung ausgefallen",
+    "Störung nicht behoben",
+    "Backup fehlgeschlagen",
+    "Ausfall der Heizung",
+    "Warnung: Festplatte fast voll",
+    "Temperaturalarm Serverraum",
+    "Сервіс недоступний: сайт",
+    "Помилка резервного копіювання",
+    "Аварія на db1",
+    "Немає зв'язку з вузлом sw-3",
+    "Зв'язок не відновлено",
+    "Нет связи с узлом sw-3",
+    "Диск заполнен на 98%",
+    "Потеря питания на объекте 12",
+    "Резервное копирование завершено с ошибками",
+    "UPS on battery power",
+    "UPS battery low",
+    "Link down on port 3",
+    "BGP neighbor 10.0.0.1 Down",
+    "[Uptime Kuma] [🔴 Down] site",
+    "[No Data] host up check",
+    "No response from host db1",
+    "host db1 stopped responding",
+    "Node not ready",
+    "Node NotReady: k8s-1",
+    "host db1 shut down",
+    "Low disk space",
+    "Water leak detected",
 ]
 RECOVERIES = [
     "db1 is back up",
@@ -80,11 +123,31 @@ RECOVERIES = [
     "db1 снова доступен",
     "РЕШЕНО: Проблема с диском",
     "Всё ОК",
+    "db1 was DOWN, is now UP",
+    "db1 is up again (was DOWN for 5 minutes)",
+    "Status: CRITICAL -> OK",
+    "State: OK, previous state: DOWN",
+    "Отбой: воздушная тревога",
+    "Отбой тревоги",
+    "Відбій тривоги",
+    "Сервіс відновлено: сайт",
+    "Сервер знову доступний",
+    "Störung behoben: Leitung 3",
+    "Server wieder erreichbar",
+    "Сервер снова отвечает: 10.0.0.1",
+    "host db1 is responding again",
+    "Link up on port 3 of sw1",
+    "[Uptime Kuma] [✅ Up] site",
+    "Agent db1 reconnected",
 ]
 NEITHER = [
     "Your system is up to date",
     "Please back up your data",
-    "Link down on port 3",
+    "What is up tomorrow",
+    "What is up?",
+    "Error: 0 errors found",
+    "Keine Fehler",
+    "Bring the laptop up to the office",
     "Backup finished with 0 errors",
     "Errors: 0, warnings: 0",
     "Backup completed successfully",
@@ -132,6 +195,13 @@ def test_a_subject_decides_over_the_body(subject):
     [
         ("Hi,\n\nthe disk of db1 failed.\n", Alarm.PROBLEM),
         ("db1\n\n\n\nStatus: OK\nlast problem: yesterday", Alarm.RECOVERY),
+        ("Previous state: DOWN\nState: OK", Alarm.RECOVERY),
+        ("State: DOWN\nPrevious state: OK", Alarm.PROBLEM),
+        ("old status: OK\nnew status: CRITICAL", Alarm.PROBLEM),
+        ("Предыдущее состояние: авария\nСостояние: норма", Alarm.RECOVERY),
+        ("Trigger status: PROBLEM\nOriginal status: OK", Alarm.PROBLEM),
+        ("Status: OK\nDisk /: 99% CRITICAL", Alarm.PROBLEM),
+        ("Problem resolved\nProblem name: load", Alarm.RECOVERY),
         ("1\n2\n3\n4\n5\nthe disk failed", Alarm.NONE),
         ("\n" * 5000 + "the disk failed", Alarm.NONE),
         (" " * 600 + "failed", Alarm.NONE),
@@ -139,7 +209,7 @@ def test_a_subject_decides_over_the_body(subject):
     ],
 )
 def test_the_first_lines_of_a_body_speak(body, alarm):
-    """The first that says something, among the first five that are not empty."""
+    """Of the first five that are not empty; trouble counts most, what was before not at all."""
     assert alarm is alarm_of("News of db1", body)
 
 
@@ -151,7 +221,11 @@ def test_any_text_is_judged(subject, body):
 
 @pytest.mark.timeout(20)  # a quadratic reading would take hours
 @pytest.mark.parametrize(
-    "piece", ["not ", "не ", "is ", "-> ", "[", "OK ", "no new ", "0 ", "back to ", "\t", "вер"]
+    "piece",
+    [
+        *("not ", "не ", "is ", "-> ", "[", "OK ", "no new ", "0 ", "back to ", "\t", "вер", "a", "peer "),
+        *("old ", "is up ", "is down ", "7 a ", "host ", "previous state is ", "last ", "error: 0 "),
+    ],
 )
 def test_hostile_text_is_judged_in_time(piece):
     """Only the beginning is looked at, and each line of it once."""

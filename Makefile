@@ -5,6 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= auto
 ONCE   ?=
+SEED   ?= 1
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Pure modules: values in, values out. Their branches are covered wholly.
@@ -14,7 +15,7 @@ relay/report/operator.py,relay/report/words.py,relay/smsc/callbacks.py,relay/sms
 relay/smsc/reading.py,relay/smsc/wire.py,relay/smtp/answers.py,relay/smtp/policy.py,relay/smtp/protocol.py
 NOT_PURE = relay/message/reader*.py
 
-.PHONY: help demo test check lint types imports coverage mails bench lock clean
+.PHONY: help demo test check lint types imports coverage soak mails bench lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +56,10 @@ coverage: $(VENV)/.test ## the tests, with branch coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)' --omit='$(NOT_PURE)'
+
+soak: $(VENV)/.test ## kill the relay 1,000 times, walk it 1,000 times; SEED=n chooses which
+	KILLS=1000 KILLS_SEED=$(SEED) $(BIN)/python -m pytest tests/stories/test_kills.py
+	MODEL_EXAMPLES=1000 $(BIN)/python -m pytest --hypothesis-seed=$(SEED) tests/stories/test_model.py
 
 mails: $(VENV)/.test ## write anew what the kept mails become; read the difference
 	$(BIN)/python tools/kept_mails.py

@@ -299,7 +299,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(300 + 20 * EXAMPLES)
 def test_one_message_and_one_word_whatever_happens(quiet: None) -> None:
     """Every order of every mail: one message and one true word, or none and a report that says so."""
     run_state_machine_as_test(

@@ -63,6 +63,9 @@ FAULTS = (
     *(f"late-{seconds}" for seconds in (1, 9.5, 12, LATEST)),
     *range(1, 10),
 )
+BROKEN_TWICE = st.tuples(
+    st.sampled_from(("reset", "late-12", f"late-{LATEST}")), st.sampled_from(FAULTS)
+).map(list)
 RECIPIENTS = (
     *((f"7999123{each}@sms.example.com", frozenset({f"+7999123{each}"})) for each in PHONES),
     *((f"7999123{each}@sms.example.com", frozenset({f"+7999123{each}"})) for each in FATES),
@@ -160,7 +163,7 @@ class Relay(RuleBasedStateMachine):
 
     # -- the provider ---------------------------------------------------------------------
 
-    @rule(fates=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=3), sends=st.booleans())
+    @rule(fates=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=3) | BROKEN_TWICE, sends=st.booleans())
     def calls_meet(self, fates: list[str | int], sends: bool) -> None:
         """The next calls, or the next sends, meet these fates."""
         if sends:

@@ -12,8 +12,8 @@ from relay.delivery.asking import Asking
 from relay.delivery.counting import Counting
 from relay.delivery.forwarding import Forwarder
 from relay.delivery.gate import Gate
-from relay.delivery.moving import Mover
 from relay.delivery.hearing import Hearing
+from relay.delivery.moving import Mover
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
 from relay.delivery.standing import RestTold, Standing

@@ -48,6 +48,7 @@ _OTHER_TEXTS = {
     "text/vcard", "text/x-vcard", "text/directory", "text/csv", "text/css", *_CALENDARS, *RICH_TYPES,
 }  # fmt: skip
 _VARIANTS = {"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext", *RICH_TYPES}
+_PERHAPS_TEXT = {"application/json", "application/xml", "application/x-yaml", "application/octet-stream"}
 _TNEF = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _CALENDAR = 256 * 1024  # octets of one that are looked at
 
@@ -339,13 +340,7 @@ def _lead(root: parts.Part, hint: str) -> parts.Part | None:
 
 def _may_be_read(part: parts.Part, hint: str) -> bool:
     """The only part of a mail, of a type for programs: where it is text, it is what the mail says."""
-    fits = part.type in (
-        "application/json",
-        "application/xml",
-        "application/x-yaml",
-        "application/octet-stream",
-    )
-    if not fits or parts.name(part, hint):
+    if part.type not in _PERHAPS_TEXT or parts.name(part, hint):
         return False
     sample = transfer.decode(part.body[:4096], part.encoding)[0]
     return b"\0" not in sample and sniff.sniff(sample) == sniff.TEXT

@@ -13,67 +13,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from functools import lru_cache
 
-from relay.message import cyrillic
+from relay.message import charset_labels, cyrillic
 
-_UNTRUE = ""  # a label that says nothing
-
-_ALIASES = {
-    # Cyrillic as mailers and devices spell it
-    "win-1251": "cp1251", "win1251": "cp1251", "windows1251": "cp1251", "windows-cp1251": "cp1251",
-    "cp-1251": "cp1251", "x-cp1251": "cp1251", "x-cp-1251": "cp1251", "x-windows-1251": "cp1251",
-    "microsoft-cp1251": "cp1251", "1251": "cp1251", "ansi-1251": "cp1251", "cyrillic-windows": "cp1251",
-    "koi8r": "koi8-r", "koi8": "koi8-r", "koi-8": "koi8-r", "koi-8-r": "koi8-r", "koi": "koi8-r",
-    "x-koi8-r": "koi8-r", "cskoi8r": "koi8-r", "iso-ir-111": "koi8-r", "koi8-e": "koi8-r",
-    "koi8-ru": "koi8-u", "koi8u": "koi8-u", "koi-8-u": "koi8-u",
-    "cp-866": "cp866", "dos-866": "cp866", "dos866": "cp866", "866": "cp866", "x-cp866": "cp866",
-    "alt": "cp866", "oem": "cp866", "oem866": "cp866",
-    "x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "maccyrillic": "mac-cyrillic",
-    "x-iso-8859-5": "iso8859-5",
-    # western and the rest
-    "utf8mb4": "utf-8", "utf8mb3": "utf-8", "unicode-1-1-utf-8": "utf-8", "x-utf-8": "utf-8", "utf": "utf-8",
-    "unicode-1-1-utf-7": "utf-7", "x-unicode-2-0-utf-7": "utf-7",
-    "windows-874": "cp874", "tis-620": "cp874", "x-windows-874": "cp874",
-    "iso-8859-8-i": "iso8859-8", "iso-8859-8-e": "iso8859-8", "iso-8859-6-i": "iso8859-6",
-    "iso-8859-6-e": "iso8859-6", "x-sjis": "cp932", "windows-31j": "cp932", "x-ms-cp932": "cp932",
-    "ms932": "cp932", "shift-jis": "cp932", "sjis": "cp932", "x-euc-jp": "euc-jp", "x-gbk": "gb18030",
-    "gb2312": "gb18030", "gbk": "gb18030", "cp936": "gb18030", "windows-936": "gb18030",
-    "x-euc-cn": "gb18030",
-    "gb-2312-80": "gb18030", "chinese": "gb18030", "gb2312-80": "gb18030", "x-x-big5": "cp950",
-    "big5": "big5-hkscs", "ks-c-5601-1987": "cp949", "ks-c-5601": "cp949", "ksc-5601": "cp949",
-    "euc-kr": "cp949", "x-windows-949": "cp949", "windows-949": "cp949",
-    "iso-8859-9": "cp1254", "latin5": "cp1254", "iso-8859-11": "cp874", "macintosh": "mac-roman",
-    "x-mac-roman": "mac-roman", "windows1250": "cp1250", "cp-1250": "cp1250", "x-cp1250": "cp1250",
-    "win-1250": "cp1250", "cp-1254": "cp1254", "cp-1257": "cp1257", "cp-850": "cp850", "cp-437": "cp437",
-    "windows1252": "cp1252", "win-1252": "cp1252", "cp-1252": "cp1252", "x-cp1252": "cp1252",
-    # western by habit: what software writes that does not know
-    "latin-1": "iso8859-1", "x-iso-8859-1": "iso8859-1", "x-ansi": "iso8859-1",
-    "iso-8859-1-windows-3.1-latin-1": "iso8859-1",
-    # no charset at all
-    "us-ascii": _UNTRUE, "ascii": _UNTRUE, "ansi-x3.4-1968": _UNTRUE, "646": _UNTRUE, "ansi": _UNTRUE,
-    "unknown": _UNTRUE, "x-unknown": _UNTRUE, "unknown-8bit": _UNTRUE, "x-user-defined": _UNTRUE,
-    "unicode": _UNTRUE, "default": _UNTRUE, "8bit": _UNTRUE, "7bit": _UNTRUE, "none": _UNTRUE,
-    "binary": _UNTRUE, "null": _UNTRUE, "utf-8bit": _UNTRUE,
-}  # fmt: skip
-
-_SEVERAL = frozenset((  # more than one octet a character: octets in the form of UTF-8 prove nothing there
-    "gb18030", "gbk", "gb2312", "big5", "big5hkscs", "cp950", "cp932", "cp949", "shift_jis",
-    "shift_jisx0213", "shift_jis_2004", "euc_jp", "euc_jisx0213", "euc_jis_2004", "euc_kr", "johab",
-))  # fmt: skip
-_CODECS = _SEVERAL | frozenset((
-    "utf-8", "utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "cp1250",
-    "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp437", "cp720",
-    "cp737", "cp775", "cp850", "cp852", "cp855", "cp857", "cp858", "cp860", "cp861", "cp862", "cp863",
-    "cp864", "cp865", "cp866", "cp869", "cp874", "cp1125", "koi8-r", "koi8-u", "koi8-t", "kz1048",
-    "ptcp154", "iso8859-1", "iso8859-2", "iso8859-3", "iso8859-4", "iso8859-5", "iso8859-6", "iso8859-7",
-    "iso8859-8", "iso8859-9", "iso8859-10", "iso8859-11", "iso8859-13", "iso8859-14", "iso8859-15",
-    "iso8859-16", "mac-cyrillic", "mac-roman", "mac-latin2", "mac-greek", "mac-turkish", "mac-iceland",
-    "mac-croatian", "mac-romanian", "hz", "iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_3",
-    "iso2022_jp_2004", "iso2022_jp_ext", "iso2022_kr", "tis-620",
-))  # fmt: skip
-_SHIFTING = frozenset(name for name in _CODECS if name.startswith("iso2022") or name in ("hz", "utf-7"))
-_WIDE = frozenset(name for name in _CODECS if name.startswith(("utf-16", "utf-32")))
+_SHIFTING = frozenset(
+    name for name in charset_labels.CODECS if name.startswith("iso2022") or name in ("hz", "utf-7")
+)
+_WIDE = frozenset(name for name in charset_labels.CODECS if name.startswith(("utf-16", "utf-32")))
 _GUESSES = {
     "cp1251": 2,
     "koi8-u": 2,
@@ -112,8 +58,8 @@ _USUAL = {"gb18030": (0xB0, 0xD7), "big5-hkscs": (0xA4, 0xC6)}  # first octets o
 
 def decode(raw: bytes, label: str = "", hint: str = "") -> str:
     """The text that the octets hold; `hint` is another label nearby, for octets that bear none."""
-    name = codec(label)
-    text = _decode(raw, name, codec(hint))
+    name = charset_labels.codec(label)
+    text = _decode(raw, name, charset_labels.codec(hint))
     return clean(_once(text) if name in _HABITS and _TWICE.search(text) else text)
 
 
@@ -149,22 +95,6 @@ def _keep(found: re.Match[str]) -> str:
     return found[0] if point > 0xFFFF and point not in _PLANE_ENDS else ""
 
 
-@lru_cache(maxsize=512)
-def codec(label: str) -> str:
-    """The codec that a label means, "" where it says nothing or nothing that is known."""
-    name = label.partition("*")[0].strip(" \t\r\n\"'<>;:,=[]().").lower().replace("_", "-").replace(" ", "-")
-    name = name.removeprefix("charset=").removeprefix("charset-").strip("\"'")[:40]
-    name = _ALIASES.get(name, name)
-    if not name or not name.isascii() or not name.isprintable():
-        return ""
-    try:
-        found = codecs.lookup(name).name
-    except (LookupError, ValueError):
-        return ""
-    found = _ALIASES.get(found, found)
-    return found if found in _CODECS else ""
-
-
 def _decode(raw: bytes, name: str, hint: str) -> str:
     if name not in _WIDE and (order := _order(raw[:_SAMPLE])):
         return raw[: len(raw) & ~1].decode(order, "replace").rstrip("\u0a0d\u0d0a")  # a line end of SMTP's
@@ -176,7 +106,7 @@ def _decode(raw: bytes, name: str, hint: str) -> str:
         return _wide(raw, name)
     if raw.isascii():
         return _seven_bit(raw, name)
-    if name not in _SEVERAL and name not in _SHIFTING:
+    if name not in charset_labels.SEVERAL and name not in _SHIFTING:
         text = _utf8(raw, sure=name in _CYRILLIC, cut=name == "utf-8")
         if name in _HABITS and (text is None or "\ufffd" in text):
             text = _by_line(raw, hint) or text
@@ -349,6 +279,6 @@ def _labelled(raw: bytes, name: str, hint: str) -> str:
         return raw.decode(name)
     except UnicodeDecodeError:
         text = raw.decode(name, "replace")
-    if name in _SEVERAL or name in _SHIFTING:
+    if name in charset_labels.SEVERAL or name in _SHIFTING:
         return text if text.count("\ufffd") * 20 < len(text) else _guess(raw, hint)
     return text

@@ -13,7 +13,7 @@ import contextlib
 import re
 
 from relay import model
-from relay.message import bodies, charsets, headers, html, origin, parts
+from relay.message import bodies, charset_labels, charsets, headers, html, origin, parts
 
 _HEAD = 64 * 1024  # octets of the header block that are kept for reports
 _SHOWN = 200  # fields that a letter keeps, each of at most this many characters:
@@ -98,7 +98,7 @@ def _begun(raw: bytes) -> bytes:
 def _hint(root: parts.Part) -> str:
     """The first charset that a text of the mail is labelled with, for octets without a label."""
     labels = (headers.parameter(part.params, "charset") for part in parts.leaves(root))
-    return next((label for label in labels if charsets.codec(label)), "")
+    return next((label for label in labels if charset_labels.codec(label)), "")
 
 
 def _kind(root: parts.Part) -> str:

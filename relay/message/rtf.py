@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from relay.message import charsets
+from relay.message import charset_labels, charsets
 
 _KNOWN = (
     b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript "
@@ -241,4 +241,4 @@ def code_page(number: int) -> str:
     if 28591 <= number <= 28606:
         return f"iso-8859-{number - 28590}"
     name = _PAGES.get(number) or f"cp{number}"
-    return name if charsets.codec(name) or number == 20127 else ""
+    return name if charset_labels.codec(name) or number == 20127 else ""

@@ -22,7 +22,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from relay.message import channels
-from relay.report import fields, forwarded, words
+from relay.report import fields, forwarded, reasons, words
 
 
 class Action(StrEnum):
@@ -205,7 +205,7 @@ def _told(language: str, entry: Entry) -> str:
     """Everything about one recipient: who, why, and what was sent."""
     status, code = ("unknown", "") if entry.unknown else (entry.status, entry.code)
     sentence = fields.clean(entry.reason)
-    sentence = words.reason(language, status=status, code=code, sentence=sentence, channel=entry.channel)
+    sentence = reasons.reason(language, status=status, code=code, sentence=sentence, channel=entry.channel)
     who, said = forwarded.diagnostic(entry.code, entry.text)
     answer: list[str] = []
     if _group(entry) == "answered":

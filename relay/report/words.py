@@ -1,15 +1,12 @@
 """What reports say to people, in English and in Russian.
 
 Only sentences live here, and which of them fits a status; where they stand is for `dsn`.
-English is the language of every reason and note when it arrives. The standard reasons, known
-by their status and the provider's code, have a Russian translation; any other sentence is
-quoted as it is rather than lost.
+Why a message failed is for `reasons`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 
 from relay.message.channels import FORWARD
 from relay.report import forwarded
@@ -200,79 +197,6 @@ _CHANNELS: dict[str, dict[str, str]] = {
     },
 }
 
-# -- reasons ------------------------------------------------------------------------------
-
-# By enhanced status and, where one status has several causes, the provider's code after it.
-_REASONS_RU: dict[str, str] = {
-    "unknown": "Что стало с сообщением, узнать не удалось.",
-    "2.0.0": "Провайдер принял сообщение.",
-    "2.0.0 24": "Провайдер принял сообщение, но на счёте у него не хватает денег.",
-    "2.1.5": "Сообщение доставлено.",
-    "2.1.5 2": "Сообщение доставлено и прочитано.",
-    "2.1.5 4": "Сообщение доставлено, ссылка в нём открыта.",
-    "4.3.0": "На счёте у провайдера не хватает денег.",
-    "4.4.1": "Связаться с провайдером не удалось.",
-    "4.4.1 9": "Провайдер уже видел такой запрос или получил слишком много запросов сразу.",
-    "4.4.1 237": "На звонок никто не ответил.",
-    "4.4.1 240": "Абонент занят или сбросил звонок.",
-    "4.4.1 242": "Ответил автоответчик.",
-    "4.4.5": "Очередь оператора для этого абонента переполнена.",
-    "4.4.5 220": "Очередь оператора для этого абонента переполнена.",
-    "4.4.7": "Срок жизни сообщения истёк, прежде чем оно дошло.",
-    "4.4.7 3": "Срок жизни сообщения истёк, прежде чем телефон стал доступен.",
-    "4.4.7 6": "Телефон всё это время был выключен или вне сети.",
-    "4.7.0": "Провайдер временно закрыл доступ из-за частых ошибок.",
-    "4.7.1": "Превышен дневной лимит сообщений.",
-    "4.7.1 247": "Превышен дневной лимит учётной записи у провайдера.",
-    "4.7.1 251": "Превышен дневной лимит сообщений на один номер.",
-    "4.7.8": "Провайдер не принял логин или пароль шлюза.",
-    "5.0.0": "Доставить сообщение невозможно.",
-    "5.0.0 2": "Почтовый ящик переполнен, или его сервер отказывается от письма.",
-    "5.0.0 3": "Почтовый сервер получателя не найден.",
-    "5.0.0 4": "Почтовый ящик получателя заблокирован.",
-    "5.0.0 20": "Доставить сообщение невозможно.",
-    "5.0.0 23": "Провайдер запретил это сообщение.",
-    "5.0.0 200": "Сообщение отправлено только в тестовом режиме.",
-    "5.0.0 219": "SIM-карта заменена, и оператор на сутки задерживает такие сообщения.",
-    "5.0.0 255": "Оператор отклонил сообщение, не объяснив причины.",
-    "5.1.1": "Такого абонента не существует.",
-    "5.1.1 1": "Такого абонента не существует.",
-    "5.1.2": "Для этого домена нет маршрута.",
-    "5.1.3": "Номер или адрес указан неверно.",
-    "5.1.3 7": "По словам провайдера, это не номер телефона.",
-    "5.1.3 22": "По словам провайдера, это не номер телефона.",
-    "5.1.3 249": "По словам провайдера, это не номер телефона.",
-    "5.2.1": "Телефон не принимает такие сообщения.",
-    "5.2.1 11": "Услуга у абонента не подключена: нет приёма SMS, роуминг или городской номер.",
-    "5.2.1 12": "Ошибка телефона или SIM-карты.",
-    "5.2.1 13": "Абонент заблокирован.",
-    "5.3.3": "Этот способ отправки здесь не поддерживается.",
-    "5.3.4": "Сообщение или его файлы слишком велики.",
-    "5.4.4": "Сообщение на этот номер доставить нельзя.",
-    "5.4.4 8": "Сообщение на этот номер провайдер доставить не может.",
-    "5.4.4 25": "По словам провайдера, этот номер не принимает сообщения.",
-    "5.4.4 248": "По словам провайдера, этот номер не принимает сообщения (нет маршрута).",
-    "5.5.4": "Провайдер не принял параметры запроса.",
-    "5.5.4 1": "Провайдер не принял параметры запроса.",
-    "5.5.4 5": "Провайдер не понял дату или время отправки.",
-    "5.6.1": "Такой текст или такие файлы доставить нельзя.",
-    "5.6.1 21": "Телефон не поддерживает такие сообщения.",
-    "5.6.1 241": "Сообщение не удалось превратить в речь, или дошли не все его части.",
-    "5.7.1": "Провайдер запретил это сообщение.",
-    "5.7.1 6": "Провайдер запретил текст или имя отправителя.",
-    "5.7.1 238": "Текст не подходит ни под один согласованный шаблон.",
-    "5.7.1 239": "Отправка запрещена: новый IP-адрес или запрет у провайдера.",
-    "5.7.1 243": "Для такой рассылки нет договора с провайдером.",
-    "5.7.1 244": "Рассылки запрещены, или в тексте есть запрещённая ссылка.",
-    "5.7.1 246": "Сейчас время, в которое отправка не разрешена.",
-    "5.7.1 250": "Номер запрещён настройками учётной записи.",
-    "5.7.1 252": "Отправка на этот номер запрещена.",
-    "5.7.1 253": "Сообщение задержал спам-фильтр.",
-    "5.7.1 254": "Имя отправителя не зарегистрировано.",
-}
-
-_LAST_NUMBER = re.compile(r"([0-9]{1,4})[^0-9]*\Z")
-
 
 def say(language: str, key: str, **values: object) -> str:
     """A sentence of the language; of English where the language is not known."""
@@ -282,27 +206,6 @@ def say(language: str, key: str, **values: object) -> str:
 def channel(language: str, name: str) -> str:
     """How people call a channel."""
     return _CHANNELS.get(language, _CHANNELS["en"]).get(name, name)
-
-
-def reason(language: str, *, status: str, code: str, sentence: str, channel: str = "") -> str:
-    """The reason in this language: translated where it is a standard one.
-
-    Where only its status is known here, the sentence may say more (a file's name, what came
-    before), so it stands beside the translation.
-    """
-    sentence = _whole(sentence)
-    if language != "ru":
-        return sentence
-    if channel == FORWARD and (code or status[:1] != "5"):  # else it was we who refused
-        return forwarded.reason_ru(status, sentence)
-    number = _LAST_NUMBER.search(code[-40:])
-    exact = _REASONS_RU.get(f"{status} {number[1]}", "") if number else ""
-    translation = exact or _REASONS_RU.get(status, "")
-    if not code and "ровайдер" in translation and not status.startswith("2."):
-        translation = ""  # we refused it ourselves
-    if exact or (translation and status.startswith("2.")):
-        return translation
-    return " ".join(filter(None, (translation, f"({sentence})" if translation and sentence else sentence)))
 
 
 def answer(language: str, channel: str, sentence: str, found: str, *, good: bool) -> tuple[str, list[str]]:
@@ -322,12 +225,6 @@ def answer(language: str, channel: str, sentence: str, found: str, *, good: bool
     home = good and {"rnet", "rcn"} <= facts.keys()  # where nothing is said of roaming, nothing is known
     lines["roaming"] = abroad or (say(language, "answer.home") if home else "")
     return state, [say(language, f"answer.{key}", value=value) for key, value in lines.items() if value]
-
-
-def _whole(sentence: str) -> str:
-    """With a capital letter and a full stop, for reasons are written to be joined."""
-    stop = "." if sentence and sentence[-1] not in ".!?…" else ""
-    return f"{sentence[:1].upper()}{sentence[1:]}{stop}"
 
 
 def advice(language: str, group: str, status: str, channel: str = "") -> str:

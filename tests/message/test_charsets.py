@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay import model
-from relay.message import charsets, cyrillic
+from relay.message import charset_labels, charsets, cyrillic
 
 ODD_LABELS = {
     "cp1251": "win-1251 windows1251 cp-1251 x-cp1251 WINDOWS-1251 windows_1251 'windows-1251' windows-1251*ru"
@@ -36,13 +36,13 @@ ODD_LABELS = {
 )
 def test_odd_labels_are_known(label, expected):
     """Each label that mailers were seen to write means a codec, or says nothing."""
-    assert expected == charsets.codec(label)
+    assert expected == charset_labels.codec(label)
 
 
 def test_every_alias_leads_to_a_codec():
     """No alias is misspelt."""
-    for alias, name in charsets._ALIASES.items():
-        assert not name or charsets.codec(alias), alias
+    for alias, name in charset_labels._ALIASES.items():
+        assert not name or charset_labels.codec(alias), alias
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from relay.report import words
+from relay.report import reasons, words
 
 
 def test_every_language_says_the_same_things():
@@ -50,12 +50,12 @@ def test_an_unknown_channel_is_called_by_its_name():
 )
 def test_reasons_in_russian(status, code, sentence, expected):
     """The standard ones are translated, with the sentence beside where it may say more."""
-    assert expected == words.reason("ru", status=status, code=code, sentence=sentence)
+    assert expected == reasons.reason("ru", status=status, code=code, sentence=sentence)
 
 
 def test_reasons_in_english():
     """They arrive in English and are made whole sentences."""
-    assert words.reason("en", status="5.1.3", code="7", sentence="bad number") == "Bad number."
+    assert reasons.reason("en", status="5.1.3", code="7", sentence="bad number") == "Bad number."
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_advice_for_what_did_not_fail():
 )
 def test_reasons_of_forwarded_mail_name_no_provider(status, code, begins):
     """The status tells enough; what we refused ourselves is no mail server's word."""
-    assert begins == words.reason("ru", status=status, code=code, sentence="why", channel="forward")
+    assert begins == reasons.reason("ru", status=status, code=code, sentence="why", channel="forward")
 
 
 def test_an_odd_status_of_forwarded_mail():
     """Nothing is made up."""
-    assert "Why." == words.reason("ru", status="9.9.9", code="smtp 1", sentence="why", channel="forward")
+    assert "Why." == reasons.reason("ru", status="9.9.9", code="smtp 1", sentence="why", channel="forward")
 
 
 def test_advice_for_forwarded_mail_speaks_of_no_phone():

@@ -99,7 +99,7 @@ class Mortal:
         self.dead.set()
         app = self.relay.app
         calls = [task for worker in app.workers.values() for task in worker._tasks]
-        tasks = [*app._loops, *app._told, *calls]
+        tasks = [*app._loops, *app.watch._tasks, *calls]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

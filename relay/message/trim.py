@@ -58,7 +58,9 @@ def _head(text: str) -> tuple[str, str]:
 
 def _tells_of_trouble(before: Sequence[str], after: Sequence[str]) -> bool:
     """Whether what would go says that something broke: then it is no signature and no notice."""
-    gone = [line for line in before if line not in set(after)][:_NOTICE]
+    kept = set(after)
+    rest = next(iter(after), "") or "\0"  # what stood behind a banner on its line is not gone
+    gone = [line for line in before if line not in kept and not line.endswith(rest)][:_NOTICE]
     return any(alarm_of(line, "") is Alarm.PROBLEM for line in gone if not _LEGAL.search(line))
 
 

@@ -11,6 +11,7 @@ import pytest_asyncio
 from harness import START, StillClock, settings
 
 from relay.delivery import assembly
+from relay.delivery.counting import Counting
 from relay.delivery.moving import STEP, Mover
 from relay.delivery.settle import Settler
 from relay.delivery.worker import Worker
@@ -36,12 +37,14 @@ class Bench:
             update={"accounts": dict.fromkeys(("a", "b"), config.accounts["main"])}
         )
         self.mover = Mover(self.config, store=self.store, workers=self.workers, kick=self.kicked.update)
+        counts = Counting(self.store, config.caps)
         settler = Settler(
             self.store,
             reports=config.reports,
             delivery=config.delivery,
             chance=lambda: 0.0,
             notice_due=lambda: None,
+            counts=counts,
         )
         for name in ("a", "b"):
             self.workers[name] = assembly.worker(
@@ -49,6 +52,8 @@ class Bench:
                 self.config,
                 store=self.store,
                 settler=settler,
+                counts=counts,
+                held=lambda: None,
                 client=Client(name=name, url="http://127.0.0.1:9", credentials=Credentials()),
                 chance=lambda: 0.0,
                 rest_told=lambda *_told: None,

@@ -20,13 +20,7 @@ _SHIFTING = frozenset(
     name for name in charset_labels.CODECS if name.startswith("iso2022") or name in ("hz", "utf-7")
 )
 _WIDE = frozenset(name for name in charset_labels.CODECS if name.startswith(("utf-16", "utf-32")))
-_GUESSES = {
-    "cp1251": 2,
-    "koi8-u": 2,
-    "cp866": 0,
-    "iso8859-5": -1,
-    "mac-cyrillic": -2,
-}  # and a bias: how usual
+_GUESSES = {"cp1251": 2, "koi8-u": 2, "cp866": 0, "iso8859-5": -1, "mac-cyrillic": -2}  # and how usual
 _CYRILLIC = frozenset((*_GUESSES, "koi8-r"))
 
 _BOMS = (

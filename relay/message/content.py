@@ -33,11 +33,21 @@ _LATE = re.compile(
     rb"\r?\n(?=content-type:[ \t]{0,9}(?:text|multipart)/|mime-version:[ \t]{0,9}1)", re.IGNORECASE
 )
 """The empty line above a field of the header that a careless script writes below it."""
+_TRACE = frozenset((
+    "received", "return-path", "delivered-to", "x-original-to", "envelope-to", "received-spf",
+    "authentication-results", "x-received",
+))  # fmt: skip
+_OF_MAIL = frozenset((
+    "from", "to", "cc", "bcc", "subject", "date", "sender", "reply-to", "message-id", "in-reply-to",
+    "references", "mime-version", "user-agent", "importance", "priority", "precedence",
+    "auto-submitted", "organization",
+))  # fmt: skip
+_OF_MAIL_TOO = ("x-", "content-", "list-", "resent-", "arc-", "dkim-")
 
 
 def read(raw: bytes, charset: str = "") -> model.Letter:
     """Read a mail, whatever it is; `charset` is the likely one where it names none."""
-    raw = _begun(raw)
+    raw = _parted(_begun(raw))
     budget = parts.Budget()
     root = parts.parse(raw, budget)
     hint = _hint(root) or charset
@@ -93,6 +103,28 @@ def _begun(raw: bytes) -> bytes:
     if raw.find(b"\r", 0, gap) >= 0 and raw.find(b"\n", 0, gap) < 0 <= gap:
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return raw
+
+
+def _parted(raw: bytes) -> bytes:
+    """The mail with what a device sends without a header below an empty line, where it is the text.
+
+    "Alarm: pump 3" looks like a field: it is none where nothing is below and no field is one of a mail.
+    """
+    end, body = headers.block_end(raw, 0, len(raw))
+    names = [name for name, _ in headers.fields(raw[:end]) if name not in _TRACE]
+    if not names or raw[body:].strip():
+        return raw
+    if any(name in _OF_MAIL or name.startswith(_OF_MAIL_TOO) for name in names):
+        return raw
+    above: list[bytes] = []
+    below: list[bytes] = []
+    kept = above
+    for line in raw[:end].splitlines(keepends=True):
+        if line[:1] not in (b" ", b"\t"):
+            name = line.partition(b":")[0].strip().lower().decode("latin-1")
+            kept = above if name in _TRACE or line.startswith((b"From ", b">From ")) else below
+        kept.append(line)
+    return b"".join([*above, b"\n", *below])
 
 
 def _hint(root: parts.Part) -> str:

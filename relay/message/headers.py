@@ -34,7 +34,7 @@ def block_end(raw: bytes, start: int, end: int) -> tuple[int, int]:
     while at < end:
         lines += 1
         if lines > _LINES or at - start > _BLOCK:
-            return _blank_line(raw, at, end)
+            return _blank_line(raw, at - 1, end)
         stop = raw.find(b"\n", at, end)
         following = end if stop < 0 else stop + 1
         if not raw[at : min(following, at + 200)].strip():

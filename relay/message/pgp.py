@@ -5,11 +5,15 @@ Nothing is checked and nothing opened. Lines are looked at once each.
 
 from __future__ import annotations
 
+import re
+
 _SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
 _SIGNATURE_END = "-----END PGP SIGNATURE-----"
 _CLOSED = "-----BEGIN PGP MESSAGE"  # "-----", or ", PART 1/2-----"
 _CLOSED_END = "-----END PGP MESSAGE"
+_ARMOUR = ("Version:", "Comment:", "Hash:", "Charset:", "MessageID:")
+_OCTETS = re.compile(r"[A-Za-z0-9+/]{1,100}={0,2}|=[A-Za-z0-9+/]{4}")
 
 
 def bare(text: str, instead: str) -> tuple[str, bool]:
@@ -46,15 +50,20 @@ def _past_hashes(lines: list[str], at: int) -> int:
 
 
 def _past(lines: list[str], at: int, mark: str, lost: set[str]) -> int:
-    """Beyond the line that begins with `mark`; to the armour's last one where that was lost."""
+    """Beyond the line that begins with `mark`; to the armour's last one where that was lost.
+
+    Lines are armour below its headers and an empty line only: all else is somebody's words.
+    """
     if mark not in lost:
         for end in range(at + 1, len(lines)):
             if lines[end].startswith(mark):
                 return end + 1
         lost.add(mark)
     end = at + 1
-    while end < len(lines) and (": " in lines[end] or not lines[end].strip()):
+    while end < len(lines) and lines[end].startswith(_ARMOUR):
         end += 1
-    while end < len(lines) and lines[end].strip() and " " not in lines[end].strip():
+    if end < len(lines) and not lines[end].strip():
         end += 1
+        while end < len(lines) and _OCTETS.fullmatch(lines[end].rstrip()):
+            end += 1
     return end

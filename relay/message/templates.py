@@ -36,15 +36,7 @@ def fill(source: str, names: Mapping[str, str], header: Callable[[str], str]) ->
     """The template's text; raises TemplateFault."""
     try:
         return _compiled(source).render({**names, "header": header})
-    except (
-        TemplateError,
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except _FAULTS as error:
         raise TemplateFault(f"{error}") from error
 
 

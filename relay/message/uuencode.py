@@ -13,6 +13,7 @@ from relay.message import transfer
 
 _BEGIN = re.compile(r"begin [0-7]{3,4} (\S[^\n]{0,199})")
 _LINE = re.compile(r"[ -`]{1,64}")
+_TRIMMED = 4  # spaces at a line's end that may have got lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def split(text: str) -> Iterator[str | Found]:
     while at < len(lines):
         begun = _BEGIN.fullmatch(lines[at].rstrip())
         end = at + 1
-        while begun and end < len(lines) and _LINE.fullmatch(lines[end]):
+        while begun and end < len(lines) and _fits(lines[end]):
             end += 1
         whole = end < len(lines) and lines[end].strip() == "end"
         if begun and end > at + 1 and (whole or end > last):
@@ -42,3 +43,11 @@ def split(text: str) -> Iterator[str | Found]:
             start = end = end + 1
         at = end
     yield "\n".join(lines[start:])
+
+
+def _fits(line: str) -> bool:
+    """Whether the line is as long as its first letter says; a check may stand behind it."""
+    if not _LINE.fullmatch(line):
+        return False
+    letters = ((ord(line[0]) - 32 & 63) + 2) // 3 * 4
+    return letters - _TRIMMED <= len(line) - 1 <= letters + 1

@@ -176,6 +176,29 @@ def test_the_head_is_kept_as_it_came():
     assert head.endswith(b"A: 1\r\n")
 
 
+@pytest.mark.parametrize(
+    ("raw", "plain"),
+    [
+        (b"Alarm: pump 3 stopped\r\nZone: 5\r\n", "Alarm: pump 3 stopped\nZone: 5"),
+        (b"PUMP3: STOPPED\n\n", "PUMP3: STOPPED"),
+        (b"Received: from x\r\n by y\r\nAlarm: pump 3\r\n  stopped\r\n", "Alarm: pump 3\n  stopped"),
+        (b"From a Mon\nReceived: from x\nAlarm: pump\n", "Alarm: pump"),
+        (b"Received: from x\n", ""),
+        (b"Subject: x\nAlarm: pump 3 stopped\n", ""),
+        (b"X-Mailer: y\nAlarm: pump 3 stopped\n", ""),
+        (b"Alarm: pump 3 stopped\n\nZone: 5\n", "Zone: 5"),
+    ],
+)
+def test_what_a_device_sends_without_a_header_is_its_text(raw, plain):
+    """Words with a colon are fields only where a mail has others, or a text below them."""
+    assert plain == content.read(raw).plain
+
+
+def test_a_text_stands_below_the_most_lines_of_a_header():
+    """The empty line is found right behind the last line that is looked at."""
+    assert content.read(b"A: 1\n" * 50_000 + b"\nbody").plain == "body"
+
+
 def test_trace_and_identity_are_read():
     """Received headers are counted, Message-ID and Date are as they stand."""
     raw = b"Received: a\nReceived: b\n\tc\nMessage-ID:  <x@y> \nDate: Fri\nTo: =?utf-8?b?0Jg=?= <a@b>\n\n"

@@ -25,6 +25,11 @@ CLOSED = "-----BEGIN PGP MESSAGE-----\n\nhQEMA7sPa\nwcBMA5\n=x1Yz\n-----END PGP 
         ("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256", "Hash: SHA256"),
         (SIGNED.rpartition("\n=")[0] + "\n\nfooter of a list", "Disk 95 %\n-- \n- item\n\nfooter of a list"),
         (SIGNATURE, SIGNATURE),
+        (
+            SIGNED.partition("-----BEGIN PGP SIGNATURE")[0]
+            + "-----BEGIN PGP SIGNATURE-----\nDiskFull\nPumpDown",
+            "Disk 95 %\n-- \n- item\nDiskFull\nPumpDown",
+        ),
         ("say -----BEGIN PGP SIGNED MESSAGE-----\nx", "say -----BEGIN PGP SIGNED MESSAGE-----\nx"),
         ("", ""),
     ],
@@ -43,6 +48,9 @@ def test_a_signature_goes_and_the_words_stay(text, expected):
         (CLOSED.partition("\n=")[0], SENTENCE),
         (CLOSED.partition("\n=")[0] + "\n\nlist footer", f"{SENTENCE}\n\nlist footer"),
         ("-----BEGIN PGP MESSAGE-----", SENTENCE),
+        ("-----BEGIN PGP MESSAGE-----\nAlarm: db1 down\nfire", f"{SENTENCE}\nAlarm: db1 down\nfire"),
+        ("-----BEGIN PGP MESSAGE-----\nVersion: X\nComment: y\n\nhQEMA7sPa\nfire!", f"{SENTENCE}\nfire!"),
+        ("-----BEGIN PGP MESSAGE-----\nVersion: X", SENTENCE),
     ],
 )
 def test_a_closed_message_is_named_and_the_text_around_it_stays(text, expected):

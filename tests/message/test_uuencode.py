@@ -30,6 +30,8 @@ def packed(data: bytes, name: str = "a.bin", end: str = "`\nend") -> str:
             ["", uuencode.Found("a.bin", b"one", whole=True), "", uuencode.Found("a.bin", b"two", True), ""],
         ),
         (packed(DATA, end="no such line"), [packed(DATA, end="no such line")]),
+        ("begin 644 a\nALARM\nPUMP 3 DOWN\n", ["begin 644 a\nALARM\nPUMP 3 DOWN\n"]),
+        ("begin 600 seconds\nPUMP STOPPED", ["begin 600 seconds\nPUMP STOPPED"]),
         ("begin 644 a\nend", ["begin 644 a\nend"]),
         ("begin 644 a", ["begin 644 a"]),
         ("begin the day\nend it", ["begin the day\nend it"]),

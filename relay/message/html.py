@@ -8,6 +8,7 @@ preheaders, tracking pictures, zero-width letters. A link is its text, but one t
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import lxml.html
 from inscriptis import Inscriptis
@@ -19,9 +20,10 @@ from lxml import etree
 
 from relay import model
 from relay.message import html_tables, markup
+from relay.message.alarms import alarm_of
 from relay.message.markup import for_mail
 
-__all__ = ["for_mail", "is_stub", "readable", "shows", "to_text"]
+__all__ = ["for_mail", "readable", "shows", "to_text"]
 
 _LARGEST = 256 * 1024  # characters that are laid out
 _DEEPEST = 200  # elements inside each other; lxml leaves out what is deeper than 255
@@ -33,11 +35,13 @@ _CONFIG = ParserConfig(
 )
 _NO_VALUE = "-"  # in an empty cell of a table of values: else the next column's would stand in its place
 _HIDDEN = re.compile(
-    r"display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden|mso-hide\s{0,9}:\s{0,9}all"
+    r"display\s{0,9}:\s{0,9}none|mso-hide\s{0,9}:\s{0,9}all"
     r"|font-size\s{0,9}:\s{0,9}[01](?:px|pt)?\s{0,9}(?:;|!|$)|max-height\s{0,9}:\s{0,9}0(?![.\d]*[1-9])"
     r"|opacity\s{0,9}:\s{0,9}0(?:\.0{1,9})?\s{0,9}(?:;|!|$)",
     re.IGNORECASE,
 )
+_VEILED = re.compile(r"visibility\s{0,9}:\s{0,9}hidden", re.IGNORECASE)
+_UNVEILED = re.compile(r"visibility\s{0,9}:\s{0,9}visible", re.IGNORECASE)
 _UNREAD = frozenset(("script", "style", "title", "head", "template", "noscript", "xml"))
 _INVISIBLE = re.compile(
     "[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\u00ad\u034f\u061c\u180e]"
@@ -51,11 +55,21 @@ _GENERIC = frozenset((
     "перейти за посиланням", "докладніше", "детальніше", "hier", "hier klicken", "mehr", "ici", "cliquez ici",
 ))  # fmt: skip
 _STYLES = re.compile(
-    r"\s*(?:@media|[.#]?[a-z][\w-]{0,40})[^{}<>\n]{0,120}\{[^{}<>]{0,400}:[^{}<>]{0,400}\}", re.IGNORECASE
+    r"\s*(?:@media|[.#]?[a-z][\w-]{0,40})[^{}<>\n]{0,120}\{\s{0,40}(?:\*|_)?"
+    r"(?:-?(?:mso|webkit|ms|moz)-|align|background|border|color|display|float|font|height|letter-|line-|list-"
+    r"|margin|max-|min-|opacity|outline|padding|page|panose|position|size|table-|text-|vertical-|visibility"
+    r"|white-space|width|word-|zoom)[a-z0-9-]{0,40}\s{0,9}:[^{}<>]{0,400}\}",
+    re.IGNORECASE,
 )
 """A style sheet, which some programs leave in the plain text that they make of their HTML."""
 _BREAK = re.compile(r"<br\s{0,3}/?>(?:\r?\n)?", re.IGNORECASE)
 _LONGEST_LINK = 120
+_REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.IGNORECASE)
+_BRACKETED = re.compile(r"<([\w.+=-]{1,80}@[\w.-]{1,200}|https?://[^\s<>\"']{1,500})>")
+"""What no tag is although it stands like one: `<root@db1>` of cron."""
+_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{1,1000})", re.IGNORECASE)
+_SHORT = 24  # characters of a picture's alt that stands for a state, not for a logo's story
+_CELL = 6  # elements at most between a picture and its cell
 _STUB = re.compile(
     r"html.{0,80}(?:support|view|read|display|capable|enabled|compatible|client|browser|version|format|поддерж|"
     r"просмотр|формат|письм|сообщени|клиент|программ|перегля|підтрим|лист|anzeig|unterst)"
@@ -64,6 +78,12 @@ _STUB = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _LONGEST_STUB = 400
+_VIEWING = re.compile(
+    r"\b(?:problems?|trouble|unable|fail(?:s|ed)|errors?|warning|проблем\w{0,3}|не удалось|не уда[её]тся)"
+    r"(?: [^\W\d]{1,12}){0,3} (?:view|read|display|show|see|open|render|просм|прочит|отобра|отображ|откр)",
+    re.IGNORECASE,
+)
+"""Trouble that a stub speaks of itself."""
 
 
 def to_text(html: str) -> str:
@@ -71,6 +91,7 @@ def to_text(html: str) -> str:
     html = markup.honest(markup.without_pictures(html))
     if len(html) > _LARGEST:
         html = markup.inside(html, styles=False)[:_LARGEST]
+    html = _BRACKETED.sub(r"&lt;\1&gt;", html)
     try:
         text = _laid_out(html)
     except (
@@ -84,7 +105,8 @@ def to_text(html: str) -> str:
         ValueError,
     ):
         text = ""  # whatever a foreign library stumbles over must not lose the alarm
-    return _tidy(text) or _tidy(markup.strip(html)) or _tidy("\n".join(markup.descriptions(html)))
+    found = _tidy(text) or _tidy(markup.strip(html)) or _tidy("\n".join(markup.descriptions(html)))
+    return found or _tidy(unescape("".join(_TITLE.findall(html)[:1])))
 
 
 def readable(plain: str, html: str) -> str:
@@ -92,7 +114,7 @@ def readable(plain: str, html: str) -> str:
     if not html:
         return _broken_up(plain)
     bare = "" if _STYLES.match(plain) else _words(plain)
-    if bare and (len(bare) > _LONGEST_STUB or not _STUB.search(bare)):
+    if bare and not _is_stub(bare):
         return plain
     text = to_text(html)
     shown = _words(text)
@@ -103,12 +125,14 @@ def _broken_up(plain: str) -> str:
     """A plain text in which a program wrote HTML's line ends and signs all the same."""
     if not _BREAK.search(plain):
         return plain
-    return markup.unescaped(_BREAK.sub("\n", plain))
+    return _REFERENCE.sub(lambda found: markup.unescaped(found[0]), _BREAK.sub("\n", plain))
 
 
-def is_stub(plain: str, html: str) -> bool:
-    """Whether the plain text says nothing, or only that the mail is to be read as HTML."""
-    return bool(html) and readable(plain, html) is not plain
+def _is_stub(bare: str) -> bool:
+    """Whether a plain text says only that the mail is to be read as HTML; an alarm never does."""
+    if len(bare) > _LONGEST_STUB or not _STUB.search(bare):
+        return False
+    return alarm_of("", _VIEWING.sub(" ", bare)) is not model.Alarm.PROBLEM
 
 
 def shows(html: str) -> bool:
@@ -126,8 +150,12 @@ def _laid_out(html: str) -> str:
     if _depth(tree) > _DEEPEST:
         return ""
     headed: dict[lxml.html.HtmlElement, int] = {}
+    worded: dict[lxml.html.HtmlElement, bool] = {}
+    veiled = set[lxml.html.HtmlElement]() if _UNVEILED.search(html) else None
     for element in [each for each in tree.iter() if isinstance(each, lxml.html.HtmlElement)]:
-        if _unseen(element) and element.getparent() is not None:
+        if veiled is not None:
+            _veil(element, veiled)
+        if _unseen(element, veiled) and element.getparent() is not None:
             element.drop_tree()
         elif element.tag == "a":
             _show_address(element)
@@ -135,6 +163,8 @@ def _laid_out(html: str) -> str:
             element.tag = "br"
         elif element.tag == "tr":
             _fill(element, headed)
+        elif element.tag == "img" and not (veiled and element in veiled):
+            _show_state(element, worded)
     return str(Inscriptis(tree, _CONFIG).get_text())
 
 
@@ -146,12 +176,44 @@ def _depth(tree: lxml.html.HtmlElement) -> int:
     return deepest
 
 
-def _unseen(element: lxml.html.HtmlElement) -> bool:
+def _unseen(element: lxml.html.HtmlElement, veiled: set[lxml.html.HtmlElement] | None) -> bool:
+    style = element.get("style", "")
     return (
         element.tag in _UNREAD
         or "hidden" in element.attrib
-        or _HIDDEN.search(element.get("style", "")) is not None
+        or _HIDDEN.search(style) is not None
+        or (veiled is None and _VEILED.search(style) is not None)
     )
+
+
+def _veil(element: lxml.html.HtmlElement, veiled: set[lxml.html.HtmlElement]) -> None:
+    """Take away the words of an element that is not visible; one inside it may be visible again."""
+    style = element.get("style", "")
+    if not _UNVEILED.search(style) and (_VEILED.search(style) or element.getparent() in veiled):
+        veiled.add(element)
+        element.text = None
+        for child in element:
+            child.tail = None
+
+
+def _show_state(picture: lxml.html.HtmlElement, worded: dict[lxml.html.HtmlElement, bool]) -> None:
+    """Write the short description of a picture into its cell, where only other cells of the row have words.
+
+    A logo stands alone. `worded` keeps of cells and rows whether they say anything: each is read once.
+    """
+    said = picture.get("alt", "").strip()
+    if not said or len(said) > _SHORT:
+        return
+    above = islice(picture.iterancestors(), _CELL)
+    cell = next((each for each in above if each.tag in ("td", "th")), None)
+    if cell is None:
+        return
+    row = cell.getparent()
+    for each in (cell, row):
+        if each not in worded:
+            worded[each] = bool(each.text_content().strip("\xa0 \t\r\n"))
+    if worded[row] and not worded[cell]:
+        picture.tail = f"{said} {picture.tail or ''}"
 
 
 def _fill(row: lxml.html.HtmlElement, headed: dict[lxml.html.HtmlElement, int]) -> None:

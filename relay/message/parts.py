@@ -17,6 +17,7 @@ from relay.message import headers, transfer
 
 DEPTH = 30
 COUNT = 500
+_UNDONE = 2  # transfer encodings of multiparts inside each other that are undone; each is a copy of its part
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,100}")
 _SHORT_TYPES = {"text": "text/plain", "html": "text/html", "plain": "text/plain"}
@@ -61,10 +62,10 @@ class Budget:
 
 def parse(raw: bytes, budget: Budget, *, depth: int = 0) -> Part:
     """The mail's own part, with all parts below it."""
-    return _part(raw, 0, len(raw), "text/plain", budget, depth)
+    return _part(raw, 0, len(raw), "text/plain", budget, depth, 0)
 
 
-def _part(raw: bytes, start: int, end: int, default: str, budget: Budget, depth: int) -> Part:
+def _part(raw: bytes, start: int, end: int, default: str, budget: Budget, depth: int, undone: int) -> Part:
     head_end, body = headers.block_end(raw, start, end)
     fields = headers.fields(raw[start:head_end])
     kind, params = headers.parameters(headers.first(fields, "content-type"))
@@ -76,7 +77,7 @@ def _part(raw: bytes, start: int, end: int, default: str, budget: Budget, depth:
     children: tuple[Part, ...] = ()
     view = memoryview(raw)[body:end]
     if kind.startswith("multipart/"):
-        children = _children(raw, body, end, kind, params, encoding, budget, depth)
+        children = _children(raw, body, end, kind, params, encoding, budget, depth, undone)
         if not children and depth < DEPTH and budget.count > 0 and bytes(view[:1000]).strip():
             budget.note("a multipart mail without boundaries was read as one text")
             kind = "text/plain"
@@ -95,13 +96,15 @@ def _children(
     encoding: str,
     budget: Budget,
     depth: int,
+    undone: int,
 ) -> tuple[Part, ...]:
     if depth >= DEPTH:
         budget.note(f"parts nested deeper than {DEPTH} were left out")
         return ()
     boundary = _boundary(params)
     spans = _spans(raw, start, end, boundary, budget)
-    if not spans and encoding in ("base64", "quoted-printable"):  # forbidden, but some do it
+    if not spans and undone < _UNDONE and encoding in ("base64", "quoted-printable"):
+        undone += 1  # forbidden, but some do it
         raw, _ = transfer.decode(memoryview(raw)[start:end], encoding)
         start, end = 0, len(raw)
         spans = _spans(raw, start, end, boundary, budget)
@@ -109,7 +112,9 @@ def _children(
         budget.note("the boundary between the parts was missing and has been guessed")
         spans = _spans(raw, start, end, lost, budget)
     default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
-    found = [(_part(raw, begin, stop, default, budget, depth + 1), last) for begin, stop, last in spans]
+    found = [
+        (_part(raw, begin, stop, default, budget, depth + 1, undone), last) for begin, stop, last in spans
+    ]
     return tuple(_sorted_out(found, boundary))
 
 

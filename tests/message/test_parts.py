@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import email
+import quopri
+import tracemalloc
 from email import policy
 from pathlib import Path
 
@@ -58,3 +60,34 @@ def test_notes_are_said_once_and_not_for_ever():
     for number in range(50):
         budget.note(f"note {number // 2}")
     assert [f"note {number}" for number in range(20)] == budget.notes
+
+
+def nested(levels: int, text: bytes) -> bytes:
+    """A multipart in each multipart, all of it quoted-printable at every level."""
+    body = b"Content-Type: text/plain\n\n" + text
+    for level in range(levels):
+        body = quopri.encodestring(b"--b=%d\n%s\n--b=%d--\n" % (level, body, level))
+        head = (
+            b'Content-Type: multipart/mixed; boundary="b=%d"\nContent-Transfer-Encoding: quoted-printable\n\n'
+        )
+        body = head % level + body
+    return body
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_an_encoding_of_a_multipart_is_undone_twice(levels):
+    """RFC 2045 section 6.4 forbids it, and each is a copy of the part: many would fill the memory."""
+    budget = parts.Budget()
+    [leaf] = parts.leaves(parts.parse(nested(levels, b"fire"), budget))
+    assert ("text/plain", b"fire", []) == (leaf.type, bytes(leaf.body), budget.notes)
+
+
+def test_a_mail_encoded_at_every_level_takes_no_more_memory_than_three_of_it():
+    """However many levels there are."""
+    raw = nested(9, b"x" * 20_000)
+    tracemalloc.start()
+    try:
+        parts.parse(raw, parts.Budget())
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(raw)
+    finally:
+        tracemalloc.stop()

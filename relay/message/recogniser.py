@@ -15,6 +15,7 @@ from pathlib import Path
 
 from relay.config.document import ConfigError, Document, Location
 from relay.config.document import parse as read_document
+from relay.message import patterns
 from relay.model import Alarm
 
 LARGEST = 64 * 1024  # characters of a document
@@ -232,10 +233,8 @@ class _Form:
             )
         elif len(source) > _LONGEST:
             self.page.fault(location, f"is longer than {_LONGEST} characters; look for less of the line")
-        elif _repeats_repeats(source):
-            self.page.fault(
-                location, "repeats what is repeated itself, as in (a+)+, which may take hours; write (a++)+"
-            )
+        elif endless := patterns.fault(source):
+            self.page.fault(location, endless)
         else:
             try:
                 with warnings.catch_warnings(action="error"):  # [[a] may mean something else one day
@@ -283,45 +282,3 @@ class _Form:
         elif len(source) > _LONGEST:
             self.page.fault(location, f"is longer than {_LONGEST} characters; a phone shows 300")
         return tuple(pieces)
-
-
-# -- patterns that would never end ----------------------------------------------------------
-
-_TOKEN = re.compile(
-    r"\\."  # an escape
-    r"|\[\^?\]?(?:\\.|[^\]\\])*+\]"  # a set
-    r"|(?P<open>\((?:\?(?:P<\w+>|[:=!>]|<[=!]|[a-zA-Z-]+[:)]))?)"
-    r"|(?P<close>\))"
-    r"|(?P<repeat>(?:[*+]|\{\d*,\d*\}|\{\d+\}))(?P<kind>[+?]?)",
-    re.DOTALL,
-)
-
-
-def _repeats_repeats(source: str) -> bool:
-    """Whether an open-ended repetition stands inside another: the time is exponential then.
-
-    What is possessive or atomic never gives back and may stand anywhere.
-    """
-    stack = [[False, False]]  # for each open group: is it atomic, does it hold a repetition
-    closed = False  # the last thing was a group that holds one
-    for token in _TOKEN.finditer(source):
-        repeated, closed = closed, False
-        if token["open"]:
-            stack.append([token["open"] == "(?>", False])
-        elif token["close"] and len(stack) > 1:
-            atomic, holds = stack.pop()
-            closed = holds and not atomic
-            stack[-1][1] = stack[-1][1] or closed
-        elif token["repeat"] and token["kind"] != "+" and _open_ended(token["repeat"]):
-            # Only what stands right after the group's end repeats it.
-            if repeated and source[token.start() - 1] == ")":
-                return True
-            stack[-1][1] = True
-    return False
-
-
-def _open_ended(repeat: str) -> bool:
-    most = repeat.strip("{}").partition(",")[2] if repeat.startswith("{") else ""
-    if repeat.startswith("{") and "," not in repeat:
-        most = repeat.strip("{}")
-    return not most or int(most[:6]) > 10

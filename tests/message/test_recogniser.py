@@ -170,46 +170,6 @@ def test_all_faults_are_told_at_once():
     ] == places
 
 
-SLOW = [
-    "(a+)+",
-    "(a*)*b",
-    "((a+))+",
-    "(?:x|a+)*",
-    "(a{2,})+",
-    "([ab]+c?)*",
-    "(a+){3,}",
-    "(a{0,20}b){40}",
-    "(?i:a+)+",
-]
-FAST = [
-    *(
-        "a+b+",
-        "(ab)+",
-        "(a+)?",
-        "(a+)b+",
-        r"\(a+\)+",
-        "[(]a+[)]+",
-        "(a++)+",
-        "(?>a+)+",
-        "(a+)++",
-        "(a{3}){2,5}",
-    ),
-    *("[]a+]+", r"(?i)a+", "(?:ab){1,4}", "(?P<x>a+)b", "(a{2}b)+", r"(\d{1,3}\.)+"),
-]
-
-
-@pytest.mark.parametrize("pattern", SLOW)
-def test_a_pattern_that_may_take_hours_is_refused(pattern):
-    """What is repeated without end is not repeated again."""
-    assert "repeats what is repeated itself" in fault(changed("^Boiler ", pattern))
-
-
-@pytest.mark.parametrize("pattern", FAST)
-def test_a_pattern_that_ends_is_taken(pattern):
-    """Repetitions one after the other, possessive and atomic ones, and signs that only look like one."""
-    assert pattern == parse("boiler", changed("^Boiler ", pattern)).when[0][0].regex.pattern
-
-
 @given(st.text())
 def test_any_text_is_read_or_refused(source):
     """No other exception leaves, and a fault begins with its place."""

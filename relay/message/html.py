@@ -206,9 +206,9 @@ def _show_state(picture: lxml.html.HtmlElement, worded: dict[lxml.html.HtmlEleme
         return
     above = islice(picture.iterancestors(), _CELL)
     cell = next((each for each in above if each.tag in ("td", "th")), None)
-    if cell is None:
+    row = cell.getparent() if cell is not None else None
+    if cell is None or row is None:
         return
-    row = cell.getparent()
     for each in (cell, row):
         if each not in worded:
             worded[each] = bool(each.text_content().strip("\xa0 \t\r\n"))

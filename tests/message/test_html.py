@@ -88,6 +88,7 @@ def test_what_stands_apart_stays_apart(source, expected):
         ("<table style='visibility:hidden'><td><img alt=no><td style='visibility:visible'>a</table>", "a"),
         ("<p style='visibility:visible'>a</p><p style='visibility:hidden'>b<i>c</i>d</p>e", "a\n\ne"),
         ("<p style='visibility:hidden'>a</p>b", "b"),
+        ("<table><tbody hidden><tr><td>n<tr><td>n</tbody><tr><td hidden><img alt=n></td><td>a</table>", "a"),
     ],
 )  # fmt: skip
 def test_words_that_only_look_hidden_are_read(source, expected):

@@ -106,7 +106,7 @@ def to_text(html: str) -> str:
     ):
         text = ""  # whatever a foreign library stumbles over must not lose the alarm
     found = _tidy(text) or _tidy(markup.strip(html)) or _tidy("\n".join(markup.descriptions(html)))
-    return found or _tidy(unescape("".join(_TITLE.findall(html)[:1])))
+    return found or _tidy(markup.unescaped("".join(_TITLE.findall(html)[:1])))
 
 
 def readable(plain: str, html: str) -> str:

@@ -57,6 +57,7 @@ class Channel:
     counts_parts: bool = False  # paid by the part: alphabet and max_parts apply
     comment: str = ROUTE
     takes_files: FileRule | None = None
+    digests: bool = False  # many messages of a storm may go as one digest
     mixes: bool = False  # words and files go together in a few ways only (attached.viber_mix)
 
     @property
@@ -72,6 +73,7 @@ _TABLE = (
         params=_SMS,
         counts_parts=True,
         comment=AUTHOR,
+        digests=True,
     ),
     Channel(
         name="flash",
@@ -80,6 +82,7 @@ _TABLE = (
         params=_SMS,
         counts_parts=True,
         comment=AUTHOR,
+        digests=True,
     ),
     Channel(
         name="bin",
@@ -141,6 +144,7 @@ _TABLE = (
         help="a message in Odnoklassniki, VKontakte or Mail.Ru Agent",
         flags={"soc": "1"},
         params=_ALL | {"tinyurl"},
+        digests=True,
     ),
     Channel(
         name="viber",
@@ -149,12 +153,14 @@ _TABLE = (
         params=_ALL | {"tinyurl", "fileurl"},
         takes_files=attached.VIBER,
         mixes=True,
+        digests=True,
     ),
     Channel(
         name="whatsapp",
         help="a WhatsApp message",
         flags={"whatsapp": "1"},
         params=_ALL | {"tinyurl", "fileurl"},
+        digests=True,
     ),
     Channel(
         name="tg",
@@ -170,6 +176,7 @@ _TABLE = (
         to=To.BOT_USER,
         params=_ALL | {"bot", "smsreq", "tinyurl", "fileurl"},
         needs=frozenset({"bot"}),
+        digests=True,
     ),
     Channel(
         name="call",
@@ -202,6 +209,11 @@ OPTION_CHANNELS = frozenset(channel.name for channel in _TABLE if channel.phone)
 def asks(name: str) -> bool:
     """Whether a message of the channel is a question, whose answer is owed to the sender."""
     return name in CHANNELS and CHANNELS[name].asks
+
+
+def digests(name: str) -> bool:
+    """Whether messages of the channel may go as one digest: texts for people, to phones."""
+    return name in CHANNELS and CHANNELS[name].digests
 
 
 # -- the table for people ----------------------------------------------------------------------

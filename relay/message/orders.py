@@ -20,6 +20,7 @@ from relay.message import (
     channels,
     countries,
     gateway,
+    masks,
     params,
     places,
     quiet,
@@ -55,6 +56,8 @@ class Draft:
     alarm: Alarm = Alarm.NONE
     accounts: tuple[str, ...] = ()  # in their order, where another than `account` may carry it too
     quiet: str = ""  # the quiet hours that it keeps to while it waits here
+    mask: str = ""  # equal where texts differ in numbers and times only
+    topic: str = ""  # equal for a problem and its recovery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,7 @@ class _Way:
     content: Content
     digest: str
     says: str
+    mask: str = ""
 
 
 def compose(
@@ -181,7 +185,9 @@ class _Board:
                 self.refuse(number, way, meant.channel, target=target, label=label)
         else:
             alarm = source.alarm if channels.CHANNELS[meant.channel].phone else Alarm.NONE
-            self.drafts += _drafts(number, way, meant, self._now, self._zone, label, alarm)
+            topic = source.topic if alarm else ""
+            made = _drafts(number, way, meant, self._now, self._zone, label, alarm)
+            self.drafts += [replace(draft, topic=topic) for draft in made]
 
     def _made(self, source: Source, meant: Resolved) -> _Way | Reply:
         made = ways.content(source, meant, self._sender)
@@ -268,6 +274,7 @@ def _way(place: int, content: Content, letter: Letter, route: Route, now: int) -
         content,
         _digest(payers, content.channel, content.text, form, *files),
         _digest(content.channel, heard, *moment, *files),
+        masks.mask(heard) if channels.CHANNELS[content.channel].digests else "",
     )
 
 
@@ -305,6 +312,7 @@ def _drafts(
             label=label,
             alarm=alarm,
             accounts=_choice(meant.route, target.to, way.content.channel),
+            mask=way.mask,
         )
         for target in meant.targets
     ]

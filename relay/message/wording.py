@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from relay.config import Route
-from relay.message import channels, html, neutral, places, templates, text, trim
+from relay.message import channels, html, masks, neutral, places, templates, text, trim
 from relay.message.alarms import alarm_of
 from relay.message.condense import Condensed, recognise
 from relay.message.recogniser import Recogniser
@@ -58,6 +58,11 @@ class Source:
         """Whether the mail tells of a problem or of its end."""
         found = self.recognised
         return found.alarm if found else alarm_of(self.letter.subject, self.readable)
+
+    @cached_property
+    def topic(self) -> str:
+        """What a problem and its recovery share."""
+        return masks.topic(self.letter.from_, self.letter.subject, self.readable)
 
     @cached_property
     def for_mail(self) -> tuple[str, bool]:

@@ -143,7 +143,7 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
         target=draft.target,
         hidden=int(draft.hidden),
         state=State.WAITING.value,
-        rank=-draft.priority,
+        rank=rank(draft.priority, draft.alarm),
         due_at=draft.start_at if waits else now,
         digest=draft.digest,
         says=draft.says,
@@ -156,10 +156,17 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
         quiet=draft.quiet,
         counted_at=now,
         **said,
+        mask=draft.mask,
+        topic=draft.topic,
     )
     intake.change.inserts.append((schema.orders, values))
     intake.orders.append(Order.of(values))
     _story(intake, ids, now, values["id"], "queued", f"{_way(draft)}; {reason}" if waits else _way(draft))
+
+
+def rank(priority: int, alarm: model.Alarm) -> int:
+    """Who goes first, the smallest: by priority, and of equal priority the recoveries."""
+    return -2 * priority - (alarm is model.Alarm.RECOVERY)
 
 
 def _way(draft: Draft) -> str:

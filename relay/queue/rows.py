@@ -13,6 +13,9 @@ from relay.message.channels import FORWARD
 from relay.model import Kind, Outcome
 from relay.queue.states import State
 
+DIGEST = "digest"
+"""The `alarm` of an order that the relay made of many: a digest of them."""
+
 
 class RequestState(StrEnum):
     """Where a request stands."""
@@ -159,6 +162,10 @@ class Order:
     quiet: str
     cap: str
     counted_at: int | None
+    mask: str
+    topic: str
+    digests: int
+    over_at: int | None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -281,7 +288,7 @@ class Phone:
     @property
     def heard(self) -> list[tuple[str, int, int]]:
         """(digest of the text, when, by which order), oldest first."""
-        return [(says, at, order) for says, at, order in json.loads(self.texts)]
+        return [(says, at, order) for says, at, order, *_ in json.loads(self.texts)]
 
 
 @dataclass(frozen=True, slots=True)

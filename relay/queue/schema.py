@@ -43,6 +43,11 @@ def _later(name: str) -> Column[str]:
     return Column(name, Text, nullable=False, server_default="", info={"default": ""})
 
 
+def _count(name: str) -> Column[int]:
+    """A number that older programs don't know: where they write a row, it is 0."""
+    return Column(name, BigInteger, nullable=False, server_default=text("0"), info={"default": 0})
+
+
 def _bytes(name: str) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=False, info={"default": b""})
 
@@ -113,9 +118,15 @@ orders = Table(                   # one text to one phone by one channel
     _later("quiet"),              # the quiet hours that it keeps to while it waits here
     _later("cap"),                # the cap that holds it; "-" where a person let it pass all of them
     _when("counted_at"),          # since when it counts as a message towards caps
+    _later("mask"),               # equal where texts differ in numbers and times only
+    _later("topic"),              # equal for a problem and its recovery, "" where it is neither
+    _count("digests"),            # how many digests that carried it ended before the provider had them
+    _when("over_at"),             # since when it waits for a digest
     Index("orders_mail", "mail_id"),
     Index("orders_age", "account", "state", "rank", "id", "due_at"),
     Index("orders_due", "account", "due_at", sqlite_where=text("state = 'waiting'"),
+          postgresql_where=text("state = 'waiting'")),
+    Index("orders_storm", "account", "target", sqlite_where=text("state = 'waiting'"),
           postgresql_where=text("state = 'waiting'")),
     Index("orders_request", "request_id", sqlite_where=text("request_id IS NOT NULL"),
           postgresql_where=text("request_id IS NOT NULL")),
@@ -233,6 +244,12 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "CREATE INDEX incoming_received ON incoming (received_at)",
         "CREATE INDEX incoming_notice ON incoming (notice_id) WHERE notice_id IS NOT NULL",
         "CREATE INDEX orders_target ON orders (target, sent_at) WHERE sent_at IS NOT NULL",
+        "ALTER TABLE orders ADD COLUMN mask TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE orders ADD COLUMN topic TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE orders ADD COLUMN digests BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE orders ADD COLUMN over_at BIGINT",
+        "CREATE INDEX orders_storm ON orders (account, target) WHERE state = 'waiting'",
+        "UPDATE orders SET rank = 2 * rank WHERE rank <> 0",  # between two priorities go recoveries
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

@@ -33,6 +33,19 @@ DUE = (
     .order_by(_o.rank, _o.id)
     .limit(bindparam("many"))
 )
+DUE_TO = (
+    select(schema.orders)
+    .where(
+        _o.account == bindparam("account"),
+        _o.target == bindparam("target"),
+        _o.state == State.WAITING,
+        _o.due_at <= bindparam("now"),
+        _o.expire_at > bindparam("now"),
+        _o.sender.not_in(bindparam("but", expanding=True)),
+    )
+    .order_by(_o.rank, _o.id)
+    .limit(bindparam("many"))
+)
 DUE_FORWARDS = (
     select(schema.orders)
     .where(

@@ -128,6 +128,16 @@ class Store:
             [Order.of(row) for row in found[2]],
         )
 
+    async def due_to(
+        self, account: str, targets: Iterable[str], now: int, many: int, but: Iterable[str] = ()
+    ) -> list[Order]:
+        """Waiting orders to some targets whose time has come, so many to each at most, by rank, then age."""
+        given = {"account": account, "now": now, "many": many, "but": list(but)}
+        found = await self.engine.read_all(*((sql.DUE_TO, {**given, "target": to}) for to in targets))
+        return sorted(
+            (Order.of(row) for rows in found for row in rows), key=lambda order: (order.rank, order.id)
+        )
+
     async def due_forwards(self, now: int, many: int, after: Order | None = None) -> list[Order]:
         """Waiting orders that go past the provider and whose time has come, by rank, then age."""
         rank, key = (after.rank, after.id) if after else (-_FAR, 0)

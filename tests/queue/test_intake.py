@@ -10,7 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.message.orders import Composed, Draft, Refusal
-from relay.model import MINUTE, WHOLE, Auto, Content, Envelope, Ids, Kind, Letter, Notify, Outcome, Recipient
+from relay.model import (
+    MINUTE,
+    WHOLE,
+    Alarm,
+    Auto,
+    Content,
+    Envelope,
+    Ids,
+    Kind,
+    Letter,
+    Notify,
+    Outcome,
+    Recipient,
+)
 from relay.queue import intake, schema
 from relay.queue.rows import StoredFile
 from relay.queue.states import State
@@ -205,7 +218,7 @@ def test_order_rows():
         "target": "+79991234567",
         "hidden": 0,
         "state": "waiting",
-        "rank": -5,
+        "rank": -10,
         "batch": 0,
         "digest": "d0",
         "says": "s0",
@@ -223,7 +236,7 @@ def test_order_rows():
     first, second, third, _ = rows(made, schema.orders)
     assert wanted == {name: first[name] for name in wanted}
     assert NOW <= first["due_at"] <= LATER
-    assert ("second", 1, 1, contents[1]) == tuple(
+    assert ("second", 1, 2, contents[1]) == tuple(
         second[name] for name in ("account", "hidden", "rank", "content_id")
     )
     assert [recipients[0], recipients[1], recipients[1]] == [
@@ -397,3 +410,19 @@ def test_a_forward_keeps_the_whole_mail():
     assert [asdict(whole)] == json.loads(content["files"])
     assert "[]" == content["notes"]
     assert ["forward"] == [row["detail"] for row in rows(change, schema.story)]
+
+
+@pytest.mark.parametrize(
+    ("priority", "alarm", "wanted"),
+    [
+        (0, "", 0),
+        (0, "problem", 0),
+        (0, "recovery", -1),
+        (5, "problem", -10),
+        (5, "recovery", -11),
+        (-1, "recovery", 1),
+    ],
+)
+def test_ranks(priority, alarm, wanted):
+    """By priority, and recoveries first among those of one priority."""
+    assert wanted == intake.rank(priority, Alarm(alarm))

@@ -189,6 +189,7 @@ async def test_older_schema_is_brought_forward(path, version):
     (order,) = [Order.of(row) for row in await old.read(select(schema.orders))]
     assert ("+79991234567", "", "") == (order.target, order.alarm, order.label)
     assert ("", ("main",)) == (order.accounts, order.choice)
+    assert ("", "", 0) == (order.mask, order.topic, order.digests)
     assert schema.VERSION == old._connection.execute("PRAGMA user_version").fetchone()[0]
     await old.close()
     await fresh.close()

@@ -334,7 +334,7 @@ class App:
         self.counts.adopt(config.caps)
         self.watch.adopt(self.config)
         for worker in self.workers.values():
-            worker.adopt(config.delivery, config.storm)
+            worker.adopt(config.delivery, config.storm, config.reports.language)
         _log.info("configuration re-read")
 
     # -- stop -----------------------------------------------------------------------------

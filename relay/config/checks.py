@@ -60,9 +60,6 @@ NOT_BUILT = (
     _warns("workers", so="one process delivers"),
     _warns("routes", EACH, "escalate", so="nobody else is called"),
     _warns("aliases", EACH, "escalate", so="nobody else is called"),
-    _warns("storm", "burst", so="there are no digests; each message goes out"),
-    _warns("storm", "per", so="there are no digests; each message goes out"),
-    _warns("storm", "digest_every", so="there are no digests; each message goes out"),
     _warns("inbox", "acknowledge", so="a reply acknowledges nothing"),
 )
 """Settings whose work comes with a later version."""

@@ -203,10 +203,10 @@ class Storm(Shape):
         "60s", help="The same text within this time is sent once; at least 60s."
     )
     burst: Annotated[Whole, Field(ge=0)] = setting(
-        10, help="Over so many messages the rest is a digest; 0: none. Not built yet."
+        10, help="Over so many messages the rest is a digest; 0: none."
     )
-    per: Positive = setting("1m", help="The time in which a burst is counted. Not built yet.")
-    digest_every: Positive = setting("1m", help="How often a digest goes out. Not built yet.")
+    per: Positive = setting("1m", help="The time in which a burst is counted.")
+    digest_every: Positive = setting("1m", help="How often a digest goes out at most.")
 
 
 class Cap(Shape):

@@ -13,6 +13,7 @@ from relay.delivery.counting import Counting
 from relay.delivery.forwarding import Forwarder
 from relay.delivery.gate import Gate
 from relay.delivery.hearing import Hearing
+from relay.delivery.judging import Judging
 from relay.delivery.moving import Mover
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
@@ -54,16 +55,25 @@ def worker(
     standing = Standing(
         account, store, config.delivery, rest_told, changed=mover.wake, lends=lambda: mover.lends(account)
     )
+    gate = Gate(store, settler, counts, held)
+    judging = Judging(
+        account,
+        store,
+        settler,
+        gate=gate,
+        counts=counts,
+        settings=config.storm,
+        language=config.reports.language,
+    )
     return Worker(
         name=account,
         slots=config.accounts[account].slots,
         store=store,
-        settler=settler,
+        judging=judging,
         sending=sending,
         asking=asking,
-        storm_rules=config.storm,
         standing=standing,
-        gate=Gate(store, settler, counts, held),
+        gate=gate,
     )
 
 

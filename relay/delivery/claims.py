@@ -8,12 +8,13 @@ is there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
-from relay.delivery import leases, plan, storm
+from relay.delivery import leases, plan, stale, storm
 from relay.delivery.news import News, anew, news_of, person
 from relay.delivery.settle import Settler
+from relay.delivery.storm import Rules
 from relay.model import MINUTE, SECOND, Kind, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
@@ -69,33 +70,69 @@ class Claims:
         self._store = store
 
     async def claim(
-        self, sends: Sequence[list[Order]], before: Mapping[str, Phone], after: Mapping[str, Phone], now: int
+        self,
+        sends: Sequence[list[Order]],
+        before: Mapping[str, Phone],
+        after: Mapping[str, Phone],
+        now: int,
+        *,
+        language: str = "en",
     ) -> list[Claimed]:
-        """Claim all these requests' orders; phones go from `before` to `after`."""
+        """Claim all these requests' orders; phones go from `before` to `after`.
+
+        What goes out late has its text stored anew, with a mark, so that a repeat is the same bytes.
+        """
         change = Change()
         chosen = [order for row in sends for order in row]
         old = {order.request_id for order in chosen if order.request_id}
         pinned = {request.id: request for request in await self._store.requests(old)} if old else {}
-        claimed = [self._one(change, row, pinned, now) for row in sends]
+        late = await self._late(change, chosen, now, language)
+        claimed = [self._one(change, row, pinned, now, late) for row in sends]
         for target in {order.target for order in chosen}:
-            _remember(change, before[target], after[target])
+            remember(change, before[target], after[target])
         await self._store.write(change)
         return claimed
 
+    async def _late(
+        self, change: Change, orders: Sequence[Order], now: int, language: str
+    ) -> dict[tuple[int, int], int]:
+        """Contents that say how late they are, by the content without it and the minutes."""
+        wanted = {
+            (order.content_id, late)
+            for order in orders
+            if order.content_id is not None and (late := stale.minutes(order, now))
+        }
+        contents = await self._store.contents({content for content, _ in wanted}) if wanted else {}
+        found: dict[tuple[int, int], int] = {}
+        for key, late in sorted(wanted):
+            text = stale.marked(contents[key], late, language)
+            if text != contents[key].text:
+                row = asdict(contents[key]) | stale.counted(contents[key], text)
+                found[key, late] = row["id"] = self._store.new_id()
+                change.inserts.append((schema.content, row))
+        return found
+
     def _one(
-        self, change: Change, orders: Sequence[Order], pinned: Mapping[int, Request], now: int
+        self,
+        change: Change,
+        orders: Sequence[Order],
+        pinned: Mapping[int, Request],
+        now: int,
+        late: Mapping[tuple[int, int], int],
     ) -> Claimed:
+        own = orders[0].content_id or 0
+        content = late.get((own, stale.minutes(orders[0], now)), own)
         targets = [order.target for order in orders]
         request = pinned.get(orders[0].request_id or 0)
         if request is not None and request.phones == targets:
             # The last try made no connection: nobody has seen this id, so it stays.
-            request = self._calling(change, request, now)
+            request = self._calling(change, request, now, content)
         else:
             row = schema.row(
                 schema.request,
                 id=self._store.new_id(),
                 account=self._account,
-                content_id=orders[0].content_id,
+                content_id=content,
                 targets=as_json(targets),
                 state=RequestState.CALLING.value,
                 created_at=now,
@@ -107,7 +144,7 @@ class Claims:
         take = partial(leases.take, change, self._store, now=now)
         return request, [take(order, Event.CLAIMED, request=request) for order in orders]
 
-    def _calling(self, change: Change, request: Request, now: int) -> Request:
+    def _calling(self, change: Change, request: Request, now: int, content: int) -> Request:
         """The same request once more."""
         attempts = request.attempts + 1
         change.update(
@@ -118,10 +155,17 @@ class Claims:
             attempts=attempts,
             sent_at=now,
             due_at=None,
+            content_id=content,
         )
-        return replace(request, version=request.version + 1, state=RequestState.CALLING, attempts=attempts)
+        return replace(
+            request,
+            version=request.version + 1,
+            state=RequestState.CALLING,
+            attempts=attempts,
+            content_id=content,
+        )
 
-    async def repeat(self, request: Request, window: int, now: int) -> Claimed | None:
+    async def repeat(self, request: Request, rules: Rules, now: int) -> Claimed | None:
         """Claim the same bytes once more, for those whom the provider did not know.
 
         None, and a further question, where that was learnt too long ago, where it is too late
@@ -137,8 +181,8 @@ class Claims:
         phones = await self._store.phones({order.target for order in open_})
         for order in open_:
             phone = phones[order.target]
-            _remember(change, phone, storm.having_heard(phone, order, window=window, now=now))
-        again = self._calling(change, request, now)
+            remember(change, phone, storm.having_heard(phone, order, rules, now=now))
+        again = self._calling(change, request, now, request.content_id)
         take = partial(leases.take, change, self._store, now=now)
         claimed = [take(order, Event.REPEATED, request=request) for order in open_]
         await self._store.write(change)
@@ -161,7 +205,8 @@ class Claims:
         await self._store.write(change)
 
 
-def _remember(change: Change, before: Phone, after: Phone) -> None:
+def remember(change: Change, before: Phone, after: Phone) -> None:
+    """Write down what a phone heard; Stale where another did meanwhile."""
     values = {"last_at": after.last_at, "chain": after.chain, "texts": after.texts}
     if before.version:
         change.update(schema.phone, (before.account, before.target), before.version, **values)

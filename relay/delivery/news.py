@@ -13,7 +13,7 @@ from typing import Any
 from relay import model
 from relay.delivery import plan
 from relay.model import Kind, Outcome
-from relay.queue.rows import Order
+from relay.queue.rows import Mail, Order, Recipient
 from relay.queue.states import Event, State
 
 EVENT_OF: Mapping[Kind, Event | None] = {
@@ -38,6 +38,10 @@ class News:
     event: Event | None
     outcome: Outcome
     columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+Born = tuple[Order, Mail, Recipient]
+"""An order that comes to be with the very news, its mail and its recipient."""
 
 
 def news_of(order: int, outcome: Outcome, **columns: Any) -> News:
@@ -99,9 +103,9 @@ def person(kind: Kind, status: str, reason: str) -> Outcome:
     return Outcome(kind=kind, status=status, reason=reason)
 
 
-def merged(order: Order, speaker: int) -> News:
+def merged(order: Order, speaker: int, reason: str) -> News:
     """Another order speaks for this one."""
-    outcome = person(Kind.NOTHING, "2.0.0", "the phone is being told the same by another message")
+    outcome = person(Kind.NOTHING, "2.0.0", reason)
     return News(order=order.id, event=Event.MERGED, outcome=outcome, columns={"merged_into": speaker})
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from relay.delivery import stale
 from relay.message import address
 from relay.model import HOUR, MINUTE, SECOND, Rest
 from relay.queue.rows import Order, Request, RequestState
@@ -86,14 +87,17 @@ class Slots:
         return max(0, min(self.free, QUESTIONS - self.questions))
 
 
-def groups(orders: Iterable[Order]) -> list[list[Order]]:
-    """Orders as requests: equal content together, a phone once, at most PHONES of them."""
+def groups(orders: Iterable[Order], now: int = 0) -> list[list[Order]]:
+    """Orders as requests: equal content together, a phone once, at most PHONES of them.
+
+    Those that say by how much they are late go together where they say the same `now`.
+    """
     found: dict[object, list[list[Order]]] = {}
     for order in orders:
         if not together(order):
             found[order.id] = [[order]]
             continue
-        key = (order.digest, order.batch, order.request_id)
+        key = (order.digest, order.batch, order.request_id, stale.minutes(order, now))
         rows = found.setdefault(key, [[]])
         if len(rows[-1]) >= PHONES or any(each.target == order.target for each in rows[-1]):
             rows.append([])
@@ -141,7 +145,7 @@ def make(
     else:
         plan.repeats = again[:free]
         free -= len(plan.repeats)
-        plan.sends = groups(orders)[:free]
+        plan.sends = groups(orders, now)[:free]
         free -= len(plan.sends)
     if not resting.silent:
         plan.polls = _polls(polls, min(questions, free), mass=mass)

@@ -21,11 +21,11 @@ from typing import Any
 from relay.config import Delivery, Reports
 from relay.delivery import plan
 from relay.delivery.counting import Counting
-from relay.delivery.news import News, detail, had, leaves_others_open, news_of, of_group, said
+from relay.delivery.news import Born, News, detail, had, leaves_others_open, news_of, of_group, said
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
 from relay.queue.engine import Also, Change, Stale, Trouble
-from relay.queue.rows import Mail, NoticeState, Order, Recipient
+from relay.queue.rows import DIGEST, Mail, NoticeState, Order, Recipient
 from relay.queue.states import Event, State
 from relay.queue.store import Store, tell
 from relay.report import notices
@@ -78,14 +78,22 @@ class Settler:
         """Go on by a re-read configuration."""
         self._reports, self._delivery = reports, delivery
 
-    async def settle(self, news: Sequence[News], also: Also | None = None) -> None:
+    async def settle(
+        self,
+        news: Sequence[News],
+        also: Also | None = None,
+        *,
+        born: Sequence[Born] = (),
+        once: bool = False,
+    ) -> None:
         """Make the news true. `also` adds rows of the caller's own to the same transaction.
 
-        Raises engine.Trouble when the store can't take it.
+        `born` are orders among those rows. Raises engine.Trouble when the store can't take it; with
+        `once` engine.Stale, where the caller's rows rest on what it read.
         """
         for _ in range(_TRIES):
             change = Change()
-            scene = await self._scene(news)
+            scene = await self._scene(news, born)
             moves = self._decide(change, news, scene)
             if also is not None and (more := also(change)) is not None:
                 await more
@@ -93,6 +101,8 @@ class Settler:
                 if change:
                     await self._store.write(change)
             except Stale:
+                if once:
+                    raise
                 continue
             for order, state, outcome in (*moves, *scene.revived):
                 self._moved(order, state, outcome)
@@ -156,7 +166,7 @@ class Settler:
                 due_at=max(now + self._reports.gather, self._held_until(fact.order.mail_id)),
             )
 
-    async def _scene(self, news: Sequence[News]) -> _Scene:
+    async def _scene(self, news: Sequence[News], born: Sequence[Born] = ()) -> _Scene:
         wanted = {each.order for each in news}
         wanted |= {each.columns["merged_into"] for each in news if each.columns.get("merged_into")}
         rows = await self._store.scene(wanted)
@@ -167,6 +177,8 @@ class Settler:
         for order in rows.siblings:
             siblings.setdefault(order.recipient_id, []).append(order)
         orders = {order.id: order for order in (*rows.siblings, *rows.orders)}
+        for order, mail, recipient in born:
+            orders[order.id], rows.mails[mail.id], rows.recipients[recipient.id] = order, mail, recipient
         return _Scene(orders, rows.mails, rows.recipients, siblings, merged)
 
     def _decide(
@@ -295,31 +307,25 @@ class Settler:
     def _spoken_for(
         self, change: Change, order: Order, event: Event, state: State, outcome: Outcome, scene: _Scene
     ) -> None:
-        """Merged orders share the outcome; where nothing was ever sent one of them stands up again."""
+        """Merged orders share the outcome; where nothing was ever sent one of each text stands up again."""
         revive = order.sent_at is None and not had(outcome) and leaves_others_open(event, outcome)
-        heir: Order | None = None
+        heirs: dict[str, Order] = {}  # those of a digest had texts of their own
+        now = self._store.clock.now()
         for each in scene.merged.get(order.id, ()):
             if each.state is not State.MERGED or each.finished_at is not None:
                 continue
             if not revive:
                 self._share(change, each, order.state, state, outcome, scene)
-            elif heir is None:
-                heir = each
-                now = self._store.clock.now()
-                self._update(
-                    change,
-                    each,
-                    scene,
-                    {
-                        "state": State.WAITING.value,
-                        "merged_into": None,
-                        "due_at": now,
-                    },
-                )
+            elif each.says not in heirs:
+                heirs[each.says] = each
+                columns = {"state": State.WAITING.value, "merged_into": None, "due_at": now}
+                if order.alarm == DIGEST:
+                    columns["digests"] = each.digests + 1
+                self._update(change, each, scene, columns)
                 tell(change, self._store, each.id, Event.REVIVED.value)
                 scene.revived.append((each, State.WAITING, outcome))
             else:
-                self._update(change, each, scene, {"merged_into": heir.id})
+                self._update(change, each, scene, {"merged_into": heirs[each.says].id})
 
     def _share(
         self, change: Change, each: Order, before: State, state: State, outcome: Outcome, scene: _Scene

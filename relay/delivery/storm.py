@@ -1,39 +1,74 @@
-"""What a phone may hear now: the same text once a window, and never an endless chain.
+"""What a phone may hear now: no text twice, no flood, no endless chain, no news after its end.
 
-The provider refuses the same request within a minute, and blocks a phone that gets more than
-fifty messages with gaps under a minute. Both are kept here, pure, from rows: an order whose
-text the phone heard within the window is merged into the order that said it, and after 45
-messages in a chain a phone has 61 seconds of silence.
+All of it is kept here, pure, from rows and the moment.
+
+- The provider refuses the same request within a minute: an order whose text the phone heard
+  within the window is merged into the order that said it. Where the phone heard the opposite
+  since, the text is news again and waits for the window to pass.
+- Over `burst` messages within `per` the rest waits, and goes as one digest at most every
+  `digest_every`; one that is alone goes as it is, in the digest's place. Calls wait for room.
+- A recovery goes whatever the burst. A problem that is older than its recovery is not sent
+  after it: it is merged into the recovery.
+- The provider blocks a phone that gets more than fifty messages with gaps under a minute:
+  after 45 messages in a chain, of any kind, a phone has 61 seconds of silence.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from relay.model import SECOND
-from relay.queue.rows import Order, Phone
+from relay.delivery import heard
+from relay.delivery.heard import MADE, Heard
+from relay.message import channels
+from relay.model import SECOND, Alarm
+from relay.queue.rows import DIGEST, Order, Phone
 
 CHAIN_MOST = 45
 CHAIN_GAP = 61 * SECOND
+_OPPOSITE = {Alarm.PROBLEM.value: Alarm.RECOVERY.value, Alarm.RECOVERY.value: Alarm.PROBLEM.value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The settings of `storm`; `burst` 0 makes no digests."""
+
+    window: int
+    burst: int = 0
+    per: int = 0
+    digest_every: int = 0
+
+    @property
+    def keep(self) -> int:
+        """How long a phone remembers what it heard."""
+        return max(self.window, self.per, self.digest_every) if self.burst else self.window
 
 
 @dataclass(slots=True)
 class Judged:
-    """What is to be done with each order, and what the phones will have heard then."""
+    """What is to be done with each order."""
 
     send: list[Order] = field(default_factory=list)
     merge: list[tuple[Order, int]] = field(default_factory=list)  # with the id of the one that speaks
     wait: list[tuple[Order, int]] = field(default_factory=list)  # until this moment
-    phones: dict[str, Phone] = field(default_factory=dict)  # as they were, by target
+    over: list[tuple[Order, int]] = field(default_factory=list)  # likewise, for a digest
+    digests: dict[str, list[Order]] = field(default_factory=dict)  # by target: these go as one
+    alone: set[int] = field(default_factory=set)  # orders that go in the place of a digest
+    crowded: set[str] = field(default_factory=set)  # targets with more than a burst
+    ends: dict[str, dict[str, int]] = field(default_factory=dict)  # by target: repeats of recoveries
+    phones: dict[str, Phone] = field(default_factory=dict)  # as they will be, by target
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything is to be written before the rest may be sent."""
+        return bool(self.merge or self.wait or self.over or self.digests)
 
 
 def judge(
     orders: Sequence[Order],
     phones: Mapping[str, Phone],
+    rules: Rules,
     *,
-    window: int,
     now: int,
     unsaid: Collection[int] = (),
 ) -> Judged:
@@ -43,33 +78,205 @@ def judge(
     speak for nobody.
     """
     judged = Judged()
-    heard = dict(phones)
+    minds: dict[str, _Mind] = {}
     for order in orders:
-        phone = heard[order.target]
-        speaker = _speaker(order, phone, window, now, unsaid)
-        if speaker is not None:
-            judged.merge.append((order, speaker))
-            continue
-        after = having_heard(phone, order, window=window, now=now)
-        if after.chain > CHAIN_MOST and order.channel != "mail":
-            judged.wait.append((order, phone.last_at + CHAIN_GAP))
-            continue
-        judged.send.append(order)
-        heard[order.target] = after
-    judged.phones = heard
+        mind = minds.get(order.target)
+        if mind is None:
+            mind = minds[order.target] = _Mind(phones[order.target], rules, now, unsaid)
+        _judge_one(judged, mind, order)
+    for target, mind in minds.items():
+        _crowd(judged, mind, target)
+    judged.phones = {**phones, **{target: mind.phone for target, mind in minds.items()}}
     return judged
 
 
-def _speaker(order: Order, phone: Phone, window: int, now: int, unsaid: Collection[int]) -> int | None:
-    for says, at, who in phone.heard:
-        if says == order.says and who != order.id and who not in unsaid and 0 <= now - at < window:
-            return who
-    return None
+def after(
+    orders: Sequence[Order],
+    phones: Mapping[str, Phone],
+    rules: Rules,
+    *,
+    now: int,
+    alone: Collection[int] = (),
+) -> dict[str, Phone]:
+    """The phones once they have heard all these orders, some of them `alone` in a digest's place."""
+    found = dict(phones)
+    for order in orders:
+        as_digest = order.id in alone
+        found[order.target] = having_heard(found[order.target], order, rules, now=now, as_digest=as_digest)
+    return found
 
 
-def having_heard(phone: Phone, order: Order, *, window: int, now: int) -> Phone:
+def having_heard(phone: Phone, order: Order, rules: Rules, *, now: int, as_digest: bool = False) -> Phone:
     """The phone after it heard an order now. What a clock that jumped back left in the future is past."""
     goes_on = 0 <= now - phone.last_at < CHAIN_GAP
-    recent = [each for each in phone.heard if 0 <= now - each[1] < window and each[2] != order.id]
-    texts = json.dumps([*recent, (order.says, now, order.id)])
-    return replace(phone, last_at=now, chain=phone.chain + 1 if goes_on else 1, texts=texts)
+    entries = [each for each in heard.of(phone) if each.order != order.id]
+    entries.append(heard.entry(order, now, as_digest=as_digest))
+    phone = replace(phone, last_at=now, chain=phone.chain + 1 if goes_on else 1)
+    return heard.written(phone, entries, keep=rules.keep, now=now)
+
+
+def remembering(
+    phone: Phone, rules: Rules, *, now: int, ends: Mapping[str, int], digest: Order | None = None
+) -> Phone:
+    """The phone when a digest was put together for it, or a recovery's repeat was merged."""
+    entries = heard.ending(heard.of(phone), ends)
+    if digest is not None:
+        entries.append(Heard(digest.says, now, digest.id, MADE))
+    return heard.written(phone, entries, keep=rules.keep, now=now)
+
+
+class _Mind:
+    """A phone as it is judged: what it heard, and what it is about to hear."""
+
+    def __init__(self, phone: Phone, rules: Rules, now: int, unsaid: Collection[int]) -> None:
+        self.phone = phone
+        self.rules = rules
+        self.now = now
+        self.over: list[Order] = []
+        self.queued = 0  # orders that wait for room and may not join a digest
+        self._heard = [each for each in heard.of(phone) if each.at <= now]
+        self._unsaid = unsaid
+
+    def hear(self, order: Order, *, as_digest: bool = False) -> None:
+        """The order goes out."""
+        self.phone = having_heard(self.phone, order, self.rules, now=self.now, as_digest=as_digest)
+        self._heard = heard.of(self.phone)
+
+    def end(self, topic: str, order: int) -> None:
+        """A recovery was said before; problems up to this order are over as well."""
+        entries = heard.ending(heard.of(self.phone), {topic: order})
+        self.phone = heard.written(self.phone, entries, keep=self.rules.keep, now=self.now)
+        self._heard = heard.of(self.phone)
+
+    def _said(self, order: Order, within: int) -> list[Heard]:
+        """What others said within a time, oldest first."""
+        return [
+            each
+            for each in self._heard
+            if each.order != order.id and each.order not in self._unsaid and self.now - each.at < within
+        ]
+
+    def speaker(self, order: Order) -> Heard | None:
+        """Who said the same within the window."""
+        said = self._said(order, self.rules.window)
+        return next((each for each in said if each.says == order.says and each.kind != MADE), None)
+
+    def contradicts(self, order: Order, speaker: Heard) -> bool:
+        """Whether the phone heard the opposite since the speaker."""
+        opposite = _OPPOSITE.get(order.alarm)
+        if not order.topic or opposite is None:
+            return False
+        later = self._heard[self._heard.index(speaker) + 1 :]
+        return any(
+            each.kind == opposite and each.topic == order.topic and each.order not in self._unsaid
+            for each in later
+        )
+
+    def recovery(self, order: Order) -> Heard | None:
+        """The recovery that ended this problem."""
+        if order.alarm != Alarm.PROBLEM or not order.topic:
+            return None
+        said = self._said(order, heard.RECALL)
+        return next(
+            (each for each in reversed(said) if each.topic == order.topic and each.ends > order.id), None
+        )
+
+    def room_at(self, order: Order, ahead: int = 0) -> int:
+        """When a burst has room for the order, with so many `ahead` that wait for the same."""
+        rules = self.rules
+        filling = [each.at for each in self._said(order, rules.per) if each.fills][-rules.burst :]
+        if len(filling) + ahead < rules.burst:
+            return self.now
+        later, place = divmod(ahead, rules.burst)
+        return (filling[place] if place < len(filling) else self.now) + (later + 1) * rules.per
+
+    def digest_at(self, waiting: Sequence[Order]) -> int:
+        """When the next digest may be put together: some time after the first one waits, or the last went."""
+        every = self.rules.digest_every
+        last = [each.at for each in self._heard if each.kind in (DIGEST, MADE)]
+        since = min(order.start_at for order in waiting)
+        return min(max([since, *last]) + every, self.now + every)
+
+    def next_digest_at(self, order: Order) -> int:
+        """When a digest that was put together may go out."""
+        every = self.rules.digest_every
+        return max(
+            (each.at + every for each in self._said(order, every) if each.kind == DIGEST), default=self.now
+        )
+
+    def chain_until(self) -> int:
+        """When the phone may hear one more."""
+        phone, now = self.phone, self.now
+        goes_on = 0 <= now - phone.last_at < CHAIN_GAP
+        return phone.last_at + CHAIN_GAP if goes_on and phone.chain >= CHAIN_MOST else now
+
+
+def _judge_one(judged: Judged, mind: _Mind, order: Order) -> None:
+    ended = mind.recovery(order)
+    if ended is not None:
+        judged.merge.append((order, ended.order))
+        return
+    speaker = mind.speaker(order)
+    if speaker is not None and mind.contradicts(order, speaker):
+        judged.wait.append((order, speaker.at + mind.rules.window))
+        return
+    if speaker is not None:
+        judged.merge.append((order, speaker.order))
+        if order.alarm == Alarm.RECOVERY and order.topic:
+            mind.end(order.topic, order.id)
+            judged.ends.setdefault(order.target, {})[order.topic] = order.id
+        return
+    if order.alarm == DIGEST:
+        until = mind.next_digest_at(order)
+    elif _limited(order, mind):
+        until = mind.room_at(order, mind.queued)
+        if (order.over_at is not None or until > mind.now) and _may_join(order):
+            mind.over.append(order)
+            return
+        mind.queued += until > mind.now
+    else:
+        until = mind.now
+    _send(judged, mind, order, until)
+
+
+def _send(judged: Judged, mind: _Mind, order: Order, until: int, *, as_digest: bool = False) -> None:
+    if order.channel != "mail":
+        until = max(until, mind.chain_until())
+    if until > mind.now:
+        judged.wait.append((order, until))
+        return
+    judged.send.append(order)
+    mind.hear(order, as_digest=as_digest)
+
+
+def _limited(order: Order, mind: _Mind) -> bool:
+    """Whether the order needs room: not what the provider is to keep until its time."""
+    recovers = order.alarm == Alarm.RECOVERY
+    return mind.rules.burst > 0 and heard.fills_bursts(order) and not recovers and order.start_at <= mind.now
+
+
+def _may_join(order: Order) -> bool:
+    """Whether the order may be one of a digest; those of one that was not taken go by themselves."""
+    return channels.digests(order.channel) and not order.digests
+
+
+def _crowd(judged: Judged, mind: _Mind, target: str) -> None:
+    """What is over the burst waits, or goes as a digest; what was ended meanwhile does not."""
+    waiting: list[Order] = []
+    for order in mind.over:
+        ended = mind.recovery(order)
+        if ended is not None:
+            judged.merge.append((order, ended.order))
+        else:
+            waiting.append(order)
+    if not waiting:
+        return
+    judged.crowded.add(target)
+    due = mind.digest_at(waiting)
+    if due > mind.now:
+        judged.over += [(order, due) for order in waiting]
+    elif len(waiting) == 1:
+        judged.alone.add(waiting[0].id)
+        _send(judged, mind, waiting[0], mind.now, as_digest=True)
+    else:
+        judged.digests[target] = waiting

@@ -1,7 +1,7 @@
 """One account's worker: round after round it starts what the plan says, on its slots.
 
 Read aloud: until told to stop: read what is due;
-judge it by the storm rules; merge what was heard; plan the calls; claim their orders under a
+judge it by the storm rules; merge what was heard, make digests; plan the calls; claim their orders under a
 lease; start the calls, each on a slot of its own; sleep until a call ends, something new is
 put into the queue, or the next thing falls due.
 
@@ -21,20 +21,17 @@ from typing import Any, TypeVar
 
 from relay import metrics
 from relay.config import Delivery, Storm
-from relay.delivery import plan, storm
+from relay.delivery import plan
 from relay.delivery.asking import Asking
 from relay.delivery.claims import Claims
 from relay.delivery.gate import Gate
-from relay.delivery.news import merged
+from relay.delivery.judging import Judging
 from relay.delivery.plan import Plan, Resting, Slots
 from relay.delivery.sending import Sending
-from relay.delivery.settle import Settler
 from relay.delivery.standing import Standing
 from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
-from relay.queue import schema
-from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import Order, Phone, Request
-from relay.queue.states import State
+from relay.queue.engine import Stale, Trouble
+from relay.queue.rows import Order, Request
 from relay.queue.store import Store
 from relay.smsc.wire import Balance
 
@@ -58,21 +55,19 @@ class Worker:
         name: str,
         slots: int,
         store: Store,
-        settler: Settler,
+        judging: Judging,
         sending: Sending,
         asking: Asking,
-        storm_rules: Storm,
         standing: Standing,
         gate: Gate,
     ) -> None:
         self.name = name
         self._most = slots
         self._store = store
-        self._settler = settler
+        self._judging = judging
         self._sending = sending
         self._asking = asking
         self._claims = Claims(name, store)
-        self._storm = storm_rules
         self.standing = standing
         self._gate = gate
         self._kick = asyncio.Event()
@@ -81,13 +76,11 @@ class Worker:
         self._busy: set[int] = set()  # orders and requests whose call is under way
         self._refusals: deque[tuple[int, str]] = deque(maxlen=4096)
         self._failure: BaseException | None = None
-        self._phones: dict[str, Phone] = {}  # what this round read of them, for judging and claiming
-        self._unsaid_orders: set[int] = set()
         self._heard: Callable[[Balance], None] | None = None  # who wants to know the balance
 
-    def adopt(self, delivery: Delivery, storm_rules: Storm) -> None:
-        """Go on by a re-read configuration."""
-        self._storm = storm_rules
+    def adopt(self, delivery: Delivery, storm_rules: Storm, language: str) -> None:
+        """Go on by a re-read configuration; digests speak `language`."""
+        self._judging.adopt(storm_rules, language)
         self.standing.adopt(delivery)
         self._sending.adopt(delivery)
         self._asking.adopt(delivery)
@@ -182,8 +175,9 @@ class Worker:
             polls = [order for order in polls if order.id not in self._busy]
             ready = plan.sendable(due, resting=self.resting, slots=slots, slowed=slowed)
             passed = await self._gate.passed(ready, now)
-            judged = await self._judged(passed.orders, now)
-            if judged.merge or passed.aside:
+            judged = await self._judging.judged(passed.orders, now, but=slowed)
+            if judged.moves or passed.aside:
+                many = min(DUE, 2 * many)
                 continue  # what was read has changed, and others may be behind it
             orders = judged.send
             made = plan.make(
@@ -206,35 +200,6 @@ class Worker:
         mass_at = self.standing.row.mass_at
         mass = mass_at is None or not 0 <= now - mass_at < plan.MASS_EVERY
         return plan.MASS if mass else 3 * plan.QUESTIONS  # those under way are due as well
-
-    async def _judged(self, orders: Sequence[Order], now: int) -> storm.Judged:
-        """Judge what is due; what is to be merged or to wait does so at once."""
-        if not orders:
-            return storm.Judged()
-        self._phones = await self._store.phones({order.target for order in orders})
-        self._unsaid_orders = await self._unsaid(self._phones)
-        judged = self._judge(orders, now)
-        news = [merged(order, speaker) for order, speaker in judged.merge]
-        if news or judged.wait:
-            await self._settler.settle(news, lambda change: _postpone(change, judged.wait))
-        return judged
-
-    def _judge(self, orders: Sequence[Order], now: int) -> storm.Judged:
-        window = self._storm.repeat_window
-        return storm.judge(orders, self._phones, window=window, now=now, unsaid=self._unsaid_orders)
-
-    async def _unsaid(self, phones: dict[str, Phone]) -> set[int]:
-        """Orders that phones were to hear, but that the provider has not got.
-
-        They ended before, or wait for another account, which may rest for long.
-        """
-        speakers = {who for phone in phones.values() for _says, _at, who in phone.heard}
-        return {
-            order.id
-            for order in (await self._store.orders(speakers) if speakers else ())
-            if (order.sent_at is None and order.state in (State.FAILED, State.DROPPED))
-            or (order.state is State.WAITING and order.account != self.name)
-        }
 
     async def _start(self, made: Plan, now: int) -> None:
         if made.probe:
@@ -281,12 +246,14 @@ class Worker:
 
     async def _claim(self, sends: Sequence[list[Order]], now: int) -> None:
         """Claim all these requests' orders, then start their calls."""
-        judged = self._judge([order for row in sends for order in row], now)
-        for request, orders in await self._claims.claim(sends, self._phones, judged.phones, now):
+        judging = self._judging
+        after = judging.after([order for row in sends for order in row], now)
+        claimed = await self._claims.claim(sends, judging.phones, after, now, language=judging.language)
+        for request, orders in claimed:
             self._begin(self._send(request, orders), busy=[request.id, *(order.id for order in orders)])
 
     async def _repeat(self, request: Request, now: int) -> None:
-        claimed = await self._claims.repeat(request, self._storm.repeat_window, now)
+        claimed = await self._claims.repeat(request, self._judging.rules, now)
         if claimed is not None:
             again, orders = claimed
             self._begin(self._send(again, orders), busy=[request.id, *(order.id for order in orders)])
@@ -344,8 +311,3 @@ class Worker:
         finally:
             self.standing.probing = False
         await self.standing.probed(outcome)
-
-
-def _postpone(change: Change, wait: Sequence[tuple[Order, int]]) -> None:
-    for order, until in wait:
-        change.update(schema.orders, order.id, order.version, due_at=until)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,14 +13,16 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from relay.delivery import storm
-from relay.delivery.storm import CHAIN_GAP, CHAIN_MOST, Judged
+from relay.delivery.heard import of as heard_of
+from relay.delivery.storm import CHAIN_GAP, CHAIN_MOST, Judged, Rules
 from relay.model import HOUR, SECOND
 from relay.queue import schema
-from relay.queue.rows import Order, Phone
+from relay.queue.rows import DIGEST, Order, Phone
 from relay.queue.states import State
 
 NOW = 1_800_000_000_000
 WINDOW = 60 * SECOND
+RULES = Rules(window=WINDOW)
 A, B = "+79991234567", "+79991234568"
 
 
@@ -31,6 +35,7 @@ def order(number: int, says: str = "", target: str = A, channel: str = "sms") ->
         says=says or f"text {number}",
         channel=channel,
         state=State.WAITING.value,
+        start_at=NOW,
     )
     return Order.of(row)
 
@@ -44,7 +49,7 @@ def judged(
 ) -> Judged:
     """What is done with the orders; phones that are not given have heard nothing yet."""
     known = {each.target: Phone("main", each.target) for each in orders} | dict(phones or {})
-    return storm.judge(orders, known, window=WINDOW, now=now, unsaid=unsaid)
+    return storm.judge(orders, known, RULES, now=now, unsaid=unsaid)
 
 
 def merges(found: Judged) -> list[tuple[int, int]]:
@@ -160,7 +165,7 @@ def heard(*texts: tuple[str, int, int], last_at: int = NOW, chain: int = 1) -> P
 
 def after(phone: Phone, number: int, says: str = "x", now: int = NOW) -> Phone:
     """The phone when it has heard an order more."""
-    return storm.having_heard(phone, order(number, says), window=WINDOW, now=now)
+    return storm.having_heard(phone, order(number, says), RULES, now=now)
 
 
 def test_having_heard():
@@ -197,6 +202,179 @@ def test_what_was_heard_in_the_future_is_past(ahead):
     assert ([2], [], []) == ([each.id for each in found.send], found.merge, found.wait)
     assert [("x", NOW, 2)] == found.phones[A].heard
     assert (1, NOW) == (found.phones[A].chain, found.phones[A].last_at)
+
+
+# -- bursts ------------------------------------------------------------------------------------
+
+BURST = Rules(window=WINDOW, burst=3, per=60 * SECOND, digest_every=60 * SECOND)
+
+
+def news(number: int, alarm: str = "problem", says: str = "", **columns: Any) -> Order:
+    """An order of this moment about the pump."""
+    values = {"alarm": alarm, "topic": "pump", "start_at": NOW, "digests": 0} | columns
+    return replace(order(number, says), **values)
+
+
+def burst(
+    orders: Sequence[Order], phone: Phone | None = None, *, now: int = NOW, unsaid: Sequence[int] = ()
+) -> Judged:
+    """What is done with the orders where three make a burst."""
+    return storm.judge(orders, {A: phone or Phone("main", A)}, BURST, now=now, unsaid=unsaid)
+
+
+def ids(rows: Sequence[Order]) -> list[int]:
+    """Their numbers."""
+    return [each.id for each in rows]
+
+
+def test_what_is_over_a_burst_waits_for_the_digest():
+    """Three go, the others wait for a minute since the first of them came."""
+    rows = [replace(order(n), start_at=NOW - n * SECOND) for n in range(6)]
+    found = burst(rows)
+    assert ([0, 1, 2], [3, 4, 5]) == (ids(found.send), ids([each for each, _ in found.over]))
+    assert {NOW + 55 * SECOND} == {until for _, until in found.over}
+    assert {A} == found.crowded
+    assert found.moves
+
+
+def test_a_digest_of_what_waited():
+    """After the minute they go as one, though there is room again; one alone goes in its place."""
+    rows = [replace(order(n), start_at=NOW, over_at=NOW) for n in range(3)]
+    found = burst(rows, now=NOW + 60 * SECOND)
+    assert ([], [0, 1, 2]) == (ids(found.send), ids(found.digests[A]))
+    alone = burst(rows[:1], now=NOW + 60 * SECOND)
+    assert ([0], {0}, {}) == (ids(alone.send), alone.alone, alone.digests)
+    phone = storm.after(alone.send, {A: Phone("main", A)}, BURST, now=NOW, alone=alone.alone)[A]
+    assert ["digest"] == [each.kind for each in heard_of(phone)]
+
+
+@pytest.mark.parametrize(("ago", "due"), [(59, False), (60, True)])
+def test_one_digest_a_minute(ago, due):
+    """Made or gone out, the last one is a minute ago."""
+    for made in (False, True):
+        last = replace(order(90), alarm=DIGEST)
+        at = NOW - ago * SECOND
+        phone = Phone("main", A)
+        if made:
+            phone = storm.remembering(phone, BURST, now=at, ends={}, digest=last)
+        else:
+            phone = storm.having_heard(phone, last, BURST, now=at)
+        rows = [replace(order(n), start_at=NOW - HOUR, over_at=NOW - HOUR) for n in range(3)]
+        assert due is bool(burst(rows, phone).digests)
+
+
+def test_a_digest_waits_for_the_last_one():
+    """Two that were put together, in a silence say, don't go out together."""
+    first, second = (replace(order(n), alarm=DIGEST) for n in (1, 2))
+    found = burst([first, second])
+    assert ([1], [(2, NOW + 60 * SECOND)]) == (ids(found.send), [(each.id, at) for each, at in found.wait])
+
+
+def test_recoveries_fill_no_burst_and_wait_for_none():
+    """Five recoveries and three problems go at once; the fourth problem is over."""
+    ends = [news(n, "recovery", topic=f"thing {n}") for n in range(5)]
+    found = burst([*ends, *(order(n) for n in range(10, 14))])
+    assert ([0, 1, 2, 3, 4, 10, 11, 12], [13]) == (ids(found.send), ids([each for each, _ in found.over]))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"channel": "hlr"}, {"channel": "mms"}, {"channel": "mail"}, {"start_at": NOW + HOUR}],
+    ids=["a question", "a picture", "a mail", "kept by the provider"],
+)
+def test_what_is_no_message_now_needs_no_room(odd):
+    """Questions, pictures, mails and what the provider keeps until its time are never in a digest."""
+    found = burst([*(order(n) for n in range(3)), *(replace(order(n), **odd) for n in range(3, 9))])
+    assert [*range(9)] == ids(found.send)
+
+
+def test_questions_fill_no_burst():
+    """What nobody reads leaves the room to what is read."""
+    found = burst([*(order(n, channel="hlr") for n in range(3)), *(order(n) for n in range(3, 6))])
+    assert [*range(6)] == ids(found.send)
+
+
+@pytest.mark.parametrize("odd", [{"channel": "call"}, {"digests": 1}], ids=["calls", "of a refused digest"])
+def test_what_goes_in_no_digest_waits_for_room(odd):
+    """One after the other, as many as a burst has room for at a time."""
+    rows = [replace(order(n), **odd) for n in range(11)]
+    first = burst(rows)
+    assert [0, 1, 2] == ids(first.send)
+    assert [60] * 3 + [120] * 3 + [180] * 2 == [(until - NOW) // SECOND for _, until in first.wait]
+    second = burst(rows[3:], first.phones[A], now=NOW + 60 * SECOND)
+    assert [3, 4, 5] == ids(second.send)
+
+
+def test_what_was_never_said_fills_no_burst():
+    """Orders that ended before the provider had them leave their room."""
+    first = burst([order(n) for n in range(3)])
+    assert [5, 6] == ids(burst([order(5), order(6)], first.phones[A], unsaid=[0, 1]).send)
+
+
+def test_a_retry_has_its_room():
+    """An order of the burst that found no connection goes again, whatever came meanwhile."""
+    first = burst([order(n) for n in range(3)])
+    assert [2] == ids(burst([order(2)], first.phones[A], now=NOW + SECOND).send)
+
+
+# -- problems and their ends -------------------------------------------------------------------
+
+
+def test_a_problem_is_not_told_after_its_end():
+    """Older than the recovery it is merged into it, in the same pass, over a burst, or hours later."""
+    found = burst([news(2, "recovery"), news(1)])
+    assert ([2], [(1, 2)]) == (ids(found.send), merges(found))
+    later = burst(
+        [news(1)], storm.after(found.send, {A: Phone("main", A)}, BURST, now=NOW)[A], now=NOW + HOUR
+    )
+    assert [(1, 2)] == merges(later)
+    over = burst([*(order(n) for n in range(20, 23)), news(1), news(2, "recovery")])
+    assert ([20, 21, 22, 2], [(1, 2)]) == (ids(over.send), merges(over))
+
+
+def test_a_newer_problem_is_told():
+    """It came after the recovery, so it is broken again; other things and recoveries unsaid end nothing."""
+    assert [2, 3] == ids(burst([news(2, "recovery"), news(3)]).send)
+    assert [2, 1] == ids(burst([news(2, "recovery"), news(1, topic="fan")]).send)
+    phone = burst([news(2, "recovery")]).phones[A]
+    assert [1] == ids(burst([news(1)], phone, unsaid=[2]).send)
+    assert [2, 1] == ids(burst([news(2, "recovery", topic=""), news(1, topic="")]).send)
+
+
+def test_the_same_words_after_the_opposite_are_news():
+    """Broken, well, broken in the same words: the last waits until the provider takes them."""
+    phone = burst([news(1, says="x")]).phones[A]
+    phone = burst([news(2, "recovery", "y")], phone, now=NOW + SECOND).phones[A]
+    again = burst([news(3, says="x")], phone, now=NOW + 2 * SECOND)
+    assert [(3, NOW + WINDOW)] == [(each.id, at) for each, at in again.wait]
+    well = burst([news(4, "recovery", "y")], phone, now=NOW + 3 * SECOND)
+    assert ([(4, 2)], {A: {"pump": 4}}) == (merges(well), well.ends)
+    phone = storm.remembering(phone, BURST, now=NOW + 3 * SECOND, ends=well.ends[A])
+    assert [(3, 2)] == merges(burst([news(3, says="x")], phone, now=NOW + WINDOW))
+    assert [5] == ids(burst([news(5)], phone, now=NOW + WINDOW).send)
+
+
+def test_a_repeated_end_in_one_pass():
+    """The recovery's repeat ends what came before the repeat, in the very pass."""
+    phone = burst([news(1, "recovery", "y")]).phones[A]
+    found = burst([news(3, "recovery", "y"), news(2)], phone, now=NOW + SECOND)
+    assert [(3, 1), (2, 1)] == merges(found)
+
+
+def test_recoveries_are_remembered_for_two_hours():
+    """And no more of them than 64, however many there are."""
+    phone = Phone("main", A)
+    for n in range(200):
+        phone = storm.having_heard(
+            phone, news(n, "recovery", topic=f"t{n}"), BURST, now=NOW + n * 61 * SECOND
+        )
+    assert len(heard_of(phone)) <= 64
+    assert "t199" == heard_of(phone)[-1].topic
+    for n in range(200, 300):
+        phone = storm.having_heard(
+            phone, news(n, "recovery", topic=f"t{n}"), BURST, now=NOW + 200 * 61 * SECOND
+        )
+    assert 64 == len(heard_of(phone))
 
 
 # -- laws --------------------------------------------------------------------------------------

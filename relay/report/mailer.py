@@ -26,7 +26,7 @@ from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Content, Mail, Notice, NoticeState, Order, Recipient, StoredFile
 from relay.queue.states import State
 from relay.queue.store import Store
-from relay.report import dsn, operator, signing, smarthost, transport
+from relay.report import dsn, operator, signing, smarthost, spoken, transport
 from relay.report.answers import INBOX, Answers
 from relay.report.dsn import Action, Entry, Report
 from relay.report.smarthost import Smarthost
@@ -245,6 +245,8 @@ class Mailer:
         recipients = await self._store.recipients({n.recipient_id for n in notices})
         orders = await self._store.orders_of_mail(mail.id)
         contents = await self._store.contents({o.content_id for o in orders if o.content_id is not None})
+        speaking = {order.merged_into for order in orders if order.merged_into is not None}
+        speakers = {order.id: order for order in await self._store.orders(speaking)} if speaking else {}
         failing = any(n.action == Action.FAILED for n in notices)
         return Report(
             to=mail.sender,
@@ -259,7 +261,7 @@ class Mailer:
             head=mail.head,
             full=await self._whole(mail) if failing else None,
             utf8=bool(mail.utf8),
-            entries=tuple(self._entries(notices, recipients, orders, contents)),
+            entries=tuple(self._entries(notices, recipients, orders, contents, speakers)),
         )
 
     async def _whole(self, mail: Mail) -> bytes | None:
@@ -275,6 +277,7 @@ class Mailer:
         recipients: Mapping[int, Recipient],
         orders: Sequence[Order],
         contents: Mapping[int, Content],
+        speakers: Mapping[int, Order],
     ) -> list[Entry]:
         """An entry for each recipient and fate: all orders that met the same one together.
 
@@ -287,7 +290,7 @@ class Mailer:
             alone = order.id if _named(order) or channels.asks(order.channel) else 0
             grouped.setdefault((n.recipient_id, n.action, n.unknown, n.status, n.code, alone), []).append(n)
         ordered = sorted(grouped.items(), key=lambda item: recipients[item[0][0]].position)
-        return [self._entry(row, recipients[key[0]], by_id, contents) for key, row in ordered]
+        return [self._entry(row, recipients[key[0]], by_id, contents, speakers) for key, row in ordered]
 
     def _entry(
         self,
@@ -295,6 +298,7 @@ class Mailer:
         recipient: Recipient,
         orders: Mapping[int, Order],
         contents: Mapping[int, Content],
+        speakers: Mapping[int, Order],
     ) -> Entry:
         first = notices[0]
         order = orders[first.order_id]
@@ -304,10 +308,8 @@ class Mailer:
         members = below or ([order] if _named(order) else own)
         action = Action(first.action)
         called = order.request_id or (order.forwarded and order.code)
-        merged = any(orders[n.order_id].merged_into for n in notices)
         said = content.said if content else ()
-        if merged:
-            said = (*said, "the phone was being told the same by another message, so it was sent once")
+        said += spoken.notes([orders[n.order_id] for n in notices], speakers, self._reports.language)
         return Entry(
             address=recipient.address,
             action=action,
@@ -332,7 +334,7 @@ class Mailer:
             unknown=bool(first.unknown),
             late=action is Action.DELIVERED and order.state in (State.FAILED, State.UNKNOWN),
             notes=said,
-            excerpt=_excerpt(content),
+            excerpt=_excerpt(content) if spoken.itself(order, speakers) else "",
         )
 
 

@@ -134,7 +134,9 @@ class Judging:
             news += [merged(order, made[to].order.id, TOGETHER) for order in orders]
         born = [(each.order, each.mail, each.recipient) for each in made.values()]
         also = partial(self._also, judged, made, now)
-        await self._settler.settle(news, also, born=born, once=True)
+        seen = [order for order, _ in judged.merge]
+        seen += [order for orders in judged.digests.values() for order in orders]
+        await self._settler.settle(news, also, born=born, seen=seen)
         for each in made.values():
             count = len(judged.digests[each.order.target])
             _log.info("digest", extra={"order": repr(each.order), "messages": count})

@@ -84,16 +84,18 @@ class Settler:
         also: Also | None = None,
         *,
         born: Sequence[Born] = (),
-        once: bool = False,
+        seen: Sequence[Order] | None = None,
     ) -> None:
         """Make the news true. `also` adds rows of the caller's own to the same transaction.
 
         `born` are orders among those rows. Raises engine.Trouble when the store can't take it; with
-        `once` engine.Stale, where the caller's rows rest on what it read.
+        `seen` engine.Stale, where these rows, on which the caller's rest, or others changed meanwhile.
         """
         for _ in range(_TRIES):
             change = Change()
             scene = await self._scene(news, born)
+            if any(scene.orders.get(each.id) != each for each in seen or ()):
+                raise Stale("an order changed meanwhile")
             moves = self._decide(change, news, scene)
             if also is not None and (more := also(change)) is not None:
                 await more
@@ -101,7 +103,7 @@ class Settler:
                 if change:
                     await self._store.write(change)
             except Stale:
-                if once:
+                if seen is not None:
                     raise
                 continue
             for order, state, outcome in (*moves, *scene.revived):

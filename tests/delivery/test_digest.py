@@ -36,8 +36,8 @@ def order(number: int, text: str = "x", channel: str = "sms", **columns: object)
     """A waiting order of that text."""
     row = schema.row(
         schema.orders, id=number, content_id=number, channel=channel, target="+79991234567",
-        mask=masks.mask(text), says=text, digest=text, state=State.WAITING.value, account="main",
-        **{"start_at": NOW, **columns},
+        mask=masks.mask(text), says=text, digest=text, state=State.WAITING.value,
+        **{"account": "main", "start_at": NOW, **columns},
     )  # fmt: skip
     return Order.of(row)
 
@@ -105,6 +105,60 @@ def test_rows_of_a_digest():
     assert ("", 0) == (made.content["alphabet"], made.content["parts"])
     assert ("", made.mail.id) == (made.mail.sender, made.recipient.mail_id)
     assert (made.recipient.id, made.mail.id) == (made.order.recipient_id, made.order.mail_id)
+
+
+def made_of(first: dict[str, object], second: dict[str, object], **params: dict[str, str]) -> digest.Digest:
+    """The digest of two orders; `one` and `two` are parameters of their contents."""
+    orders = [order(1, "a", **first), order(2, "b", **second)]
+    contents = {1: content(1, "a", **params.get("one", {})), 2: content(2, "b", **params.get("two", {}))}
+    return digest.make(orders, contents, now=NOW, ids=Ids(1), local=lambda _: "12:04", language="en")
+
+
+ABC, CB = json.dumps(["a", "b", "c"]), json.dumps(["c", "b"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "choice"),
+    [
+        ({"accounts": ABC}, {"accounts": ABC}, ("a", "b", "c")),
+        ({"accounts": ABC}, {"accounts": CB}, ("b", "c")),
+        ({"accounts": ABC}, {}, ("b",)),
+        ({}, {}, ("b",)),
+    ],
+)
+def test_accounts_of_a_digest(first, second, choice):
+    """It may go by those accounts by which each of its messages may, in the order of the first."""
+    made = made_of({"account": "b", **first}, {"account": "b", **second})
+    assert ("b", choice) == (made.order.account, made.order.choice)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "source", "quiet", "cap"),
+    [
+        ({"source": "x", "quiet": "22-7", "cap": "-"}, {"source": "x", "quiet": "21-7", "cap": "-"},
+         "x", "22-7", "-"),
+        ({"source": "x", "quiet": "22-7", "cap": "-"}, {"source": "y"}, "x", "", ""),
+        ({"source": "x"}, {"source": "watch", "quiet": "22-7", "cap": "-"}, "watch", "", ""),
+    ],
+)  # fmt: skip
+def test_what_holds_for_a_digest(first, second, source, quiet, cap):
+    """Quiet hours and a leave to pass caps that all have; nothing stops what the operator is told."""
+    made = made_of(first, second).order
+    assert (source, quiet, cap, NOW) == (made.source, made.quiet, made.cap, made.counted_at)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "kept"),
+    [
+        ({"time": "7-22", "tz": "-3"}, {"time": "8-21"}, {"time": "7-22", "tz": "-3"}),
+        ({"time": "7-22"}, {"time": "7-22"}, {"time": "7-22"}),
+        ({"time": "7-22", "tz": "-3"}, {}, {}),
+        ({"time": "+5"}, {"time": "+5"}, {}),
+    ],
+)
+def test_hours_that_the_provider_keeps(one, two, kept):
+    """Where the provider is to leave the phone alone with each message, it does with the digest."""
+    assert kept == json.loads(made_of({}, {}, one=one, two=two).content["params"])
 
 
 def test_clock_time():

@@ -30,6 +30,14 @@ async def relay(tmp_path: Path, clock: StillClock) -> AsyncIterator[Journey]:
         yield running
 
 
+@pytest_asyncio.fixture
+async def plain(tmp_path: Path, clock: StillClock) -> AsyncIterator[Journey]:
+    """The same, and it makes no digests."""
+    config = two(tmp_path, reports={"gather": 0, "operator": OPERATOR}, storm={"burst": 0})
+    async with journey(tmp_path, clock=clock, config=config) as running:
+        yield running
+
+
 def resting(relay: Journey) -> dict[str, str]:
     """Why each account rests."""
     return {name: worker.resting.why.value for name, worker in relay.app.workers.items()}
@@ -191,20 +199,20 @@ async def test_two_accounts_that_both_rest(relay: Journey) -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_order_that_moved_stays_though_the_first_account_works_again(relay: Journey) -> None:
+async def test_an_order_that_moved_stays_though_the_first_account_works_again(plain: Journey) -> None:
     """It waits on backup for the end of a chain, and goes out there: no ping-pong."""
-    relay.sandbox.set_balance("0")
+    plain.sandbox.set_balance("0")
     for number in range(50):
-        await relay.mail(bare(f"n{number}"), to("4567"))
-    await relay.pass_time(2)
-    relay.sandbox.set_balance("1000")
-    await relay.pass_time(40)
-    back = resting(relay)
-    waiting = {order.account for order in await relay.orders() if order.state is State.WAITING}
-    await relay.pass_time(120)
+        await plain.mail(bare(f"n{number}"), to("4567"))
+    await plain.pass_time(2)
+    plain.sandbox.set_balance("1000")
+    await plain.pass_time(40)
+    back = resting(plain)
+    waiting = {order.account for order in await plain.orders() if order.state is State.WAITING}
+    await plain.pass_time(120)
 
     assert ({"main": "", "backup": ""}, {"backup"}) == (back, waiting)
-    assert (0, 50) == (len(relay.sandbox.messages), len(other(relay).messages))
+    assert (0, 50) == (len(plain.sandbox.messages), len(other(plain).messages))
 
 
 # -- what may be at the first provider ----------------------------------------------------
@@ -293,20 +301,20 @@ async def test_a_text_that_went_out_by_one_account_is_not_repeated_by_the_other(
 
 
 @pytest.mark.asyncio
-async def test_the_chain_of_a_phone_is_counted_over_both_accounts(relay: Journey) -> None:
+async def test_the_chain_of_a_phone_is_counted_over_both_accounts(plain: Journey) -> None:
     """Thirty by main and thirty by backup are sixty to the phone: after 45 there is a minute's silence."""
     for number in range(30):
-        await relay.mail(bare(f"m{number}"), to("4567"))
-    await relay.pass_time(3)
-    relay.sandbox.set_balance("0")
+        await plain.mail(bare(f"m{number}"), to("4567"))
+    await plain.pass_time(3)
+    plain.sandbox.set_balance("0")
     for number in range(30):
-        await relay.mail(bare(f"b{number}"), to("4567"))
-    await relay.pass_time(5)
-    early = len(heard(relay))
-    await relay.pass_time(100)
+        await plain.mail(bare(f"b{number}"), to("4567"))
+    await plain.pass_time(5)
+    early = len(heard(plain))
+    await plain.pass_time(100)
 
     assert 40 <= early <= 45  # what main refused at first counts as well
-    assert 60 == len(heard(relay)) == len(set(heard(relay)))
+    assert 60 == len(heard(plain)) == len(set(heard(plain)))
 
 
 @pytest.mark.asyncio

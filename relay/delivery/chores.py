@@ -16,7 +16,7 @@ from relay.delivery import passing
 from relay.delivery.news import News, news_of, person
 from relay.delivery.settle import Settler
 from relay.model import HOUR, SECOND, Kind, Outcome
-from relay.queue import schema
+from relay.queue import housekeeping, schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Order
 from relay.queue.states import Event, State
@@ -117,15 +117,15 @@ class Chores:
         now = self._store.clock.now()
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
-            await self._store.sweep()
+            await housekeeping.sweep(self._store)
             await self._purge(now)
 
     async def _purge(self, now: int) -> None:
         """What is older than `keep` goes, a few hundred mails at a time."""
-        while await self._store.forget(now - max(self._keep.history, self._keep.texts)):
+        while await housekeeping.forget(self._store, now - max(self._keep.history, self._keep.texts)):
             pass
-        await self._store.wipe_incoming(now - self._keep.texts)
-        while last := await self._store.wipe(now - self._keep.texts, self._wiped):
+        await housekeeping.wipe_incoming(self._store, now - self._keep.texts)
+        while last := await housekeeping.wipe(self._store, now - self._keep.texts, self._wiped):
             self._wiped = last
 
     async def _expire(self) -> None:

@@ -14,9 +14,8 @@ from typing import Any
 
 from sqlalchemy.sql import ClauseElement
 
-from relay import model
 from relay.clock import Clock
-from relay.model import DAY, File, Ids
+from relay.model import File, Ids
 from relay.queue import schema
 from relay.queue import statements as sql
 from relay.queue.engine import Change, Engine, Query, Row
@@ -35,11 +34,8 @@ from relay.queue.rows import (
 from relay.queue.states import State
 
 CHUNK = 256 * 1024
-REPEAT_KEPT = DAY
-SPENT_KEPT = 40 * DAY
 _CHUNKS_A_CHANGE = 16
 _FAR = 1 << 32  # beyond any rank
-_SWEEP_AFTER = DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,53 +323,6 @@ class Store:
     async def oldest(self) -> int | None:
         """Since when the order has been due that has waited longest for the provider."""
         return await self._one(sql.OLDEST)
-
-    # -- housekeeping ---------------------------------------------------------------------
-
-    async def sweep(self) -> None:
-        """Forget repeat keys past their day and files that no mail claimed."""
-        now = self.clock.now()
-        await self.engine.delete(sql.SWEEP_REPEATS, before=now - REPEAT_KEPT)
-        await self.engine.delete(sql.SILENT_PHONES, before=now - REPEAT_KEPT)
-        await self.engine.delete(sql.OLD_OPERATOR_NOTICES, before=now - 30 * REPEAT_KEPT)
-        await self.engine.delete(sql.SWEEP_SPENT, before=now - SPENT_KEPT)
-        rows = await self.engine.read(sql.ORPHANS, before=now - _SWEEP_AFTER)
-        await self._drop_files([row["id"] for row in rows])
-
-    async def _drop_files(self, ids: list[int]) -> None:
-        if ids:
-            await self.engine.delete(sql.SWEEP_CHUNKS, ids=ids)
-            await self.engine.delete(sql.SWEEP_FILES, ids=ids)
-
-    async def wipe_incoming(self, before: int) -> None:
-        """Forget what phones sent before a moment."""
-        await self.engine.delete(sql.OLD_INCOMING, before=before)
-
-    async def wipe(self, before: int, above: int) -> int:
-        """Forget texts, files and headers of finished mails received before; the last mail wiped.
-
-        One bounded step, from the mail after `above` on; 0 where none is left.
-        """
-        rows = await self.engine.read(sql.OLD_MAILS, before=before, above=above)
-        ids = [row["id"] for row in rows]
-        if ids:
-            files = await self.engine.read(sql.FILES_OF, ids=ids)
-            await self._drop_files([row["id"] for row in files])
-            await self.engine.delete(sql.WIPE_CONTENTS, ids=ids)
-            await self.engine.delete(sql.WIPE_MAILS, ids=ids)
-        return ids[-1] if ids else 0
-
-    async def forget(self, before: int) -> bool:
-        """Forget everything of finished mails received before, in one bounded step; whether any went."""
-        rows = await self.engine.read(sql.OLD_MAILS, before=before, above=0)
-        ids = [row["id"] for row in rows]
-        if ids:
-            await self._drop_files([row["id"] for row in await self.engine.read(sql.FILES_OF, ids=ids)])
-            for statement in sql.FORGET:
-                await self.engine.delete(statement, ids=ids)
-        else:
-            await self.engine.delete(sql.OLD_REQUESTS, key=model.key_at(before))
-        return bool(ids)
 
 
 def _chunks(file: File) -> Iterable[bytes]:

@@ -13,13 +13,13 @@ from sqlalchemy import Delete, Select, Update, select
 
 from relay.message.orders import Composed, Draft
 from relay.model import DAY, MINUTE, SECOND, Content, Envelope, File, Ids, Letter, Recipient
-from relay.queue import intake, schema
+from relay.queue import housekeeping, intake, schema
 from relay.queue import statements as module
 from relay.queue.engine import Change, Stale
 from relay.queue.rows import NoticeState, Phone, RequestState
 from relay.queue.sqlite import SQLite, _Compiled
 from relay.queue.states import State
-from relay.queue.store import CHUNK, REPEAT_KEPT, Store, as_json, tell
+from relay.queue.store import CHUNK, Store, as_json, tell
 
 
 async def put(store, table, *rows, **common):
@@ -154,9 +154,7 @@ def test_due_is_a_sorted_selection(orders, many, but, tmp_path_factory):
         store = Store(engine, Ids(1), StillClock())
         try:
             await put_orders(store, *rows)
-            mine = sorted(
-                (r for r in rows if r["account"] == "a"), key=lambda r: (r["rank"], r["due_at"], r["id"])
-            )
+            mine = sorted((r for r in rows if r["account"] == "a"), key=lambda r: (r["rank"], r["id"]))
             due = [
                 row["id"]
                 for row in mine
@@ -606,8 +604,8 @@ async def test_sweep_repeats(engine, store, clock):
         await store.write(
             Change(once=(f"key{n}", n, START + n), inserts=[(schema.meta, {"key": f"{n}", "value": ""})])
         )
-    clock.set(START + 1 + REPEAT_KEPT)
-    await store.sweep()
+    clock.set(START + 1 + housekeeping.REPEAT_KEPT)
+    await housekeeping.sweep(store)
     assert ["key2"] == [row["key"] for row in await engine.read(select(schema.repeat))]
 
 
@@ -620,10 +618,10 @@ async def test_sweep_orphans(engine, store, clock):
     orphans = await store.put_files(2, [file, file])
     clock.set(START + DAY // 2)
     (young,) = await store.put_files(3, [file])
-    await store.sweep()
+    await housekeeping.sweep(store)
     assert 4 == len(await engine.read(select(schema.file)))
     clock.set(START + DAY + MINUTE)
-    await store.sweep()
+    await housekeeping.sweep(store)
     left = {claimed.id, young.id}
     assert left == {row["id"] for row in await engine.read(select(schema.file))}
     assert left == {row["file_id"] for row in await engine.read(select(schema.chunk.c.file_id))}
@@ -638,7 +636,7 @@ async def test_sweep_after_a_long_time_off(engine, store, clock):
     """A relay that was off for weeks sweeps what a crash before that left behind."""
     await store.put_files(2, [File(name="a", type="b", size=3, data=b"abc")])
     clock.set(START + 30 * DAY)
-    await store.sweep()
+    await housekeeping.sweep(store)
     assert [] == await engine.read(select(schema.file))
     assert [] == await engine.read(select(schema.chunk.c.n))
 
@@ -650,7 +648,7 @@ async def test_sweep_goes_on_after_many(engine, store, clock):
     clock.set(START + DAY)
     left = []
     for _ in range(3):
-        await store.sweep()
+        await housekeeping.sweep(store)
         left.append(len(await engine.read(select(schema.file.c.id))))
     assert [600, 100, 0] == left
 
@@ -700,7 +698,7 @@ async def test_sweep_operator_notices(engine, store, clock):
         created_at=START,
     )
     clock.set(START + 30 * DAY)
-    await store.sweep()
+    await housekeeping.sweep(store)
     assert {3, 4, 5} == {row["id"] for row in await engine.read(select(schema.notice.c.id))}
 
 

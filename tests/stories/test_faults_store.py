@@ -9,7 +9,7 @@ import pytest
 from faults import HOUR, act, bare, to
 from harness import Journey
 
-from relay.queue import schema
+from relay.queue import housekeeping, schema
 from relay.queue.engine import Full, Trouble
 from relay.queue.states import State
 
@@ -116,7 +116,7 @@ async def test_a_retry_of_a_wiped_text_is_refused(relay: Journey) -> None:
     """Texts go after `keep.texts`: an order without its text can't be sent again."""
     await relay.mail(bare(), to("2006"))
     await relay.pass_time(300)
-    await relay.app.store.wipe(relay.clock.now(), 0)
+    await housekeeping.wipe(relay.app.store, relay.clock.now(), 0)
 
     assert 409 == await act(relay, (await relay.order()).id, "retry")
     assert 1 == len(await relay.orders())

@@ -15,20 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from relay import model
 from relay.config import Config, Delivery, Reports
-from relay.message import channels
 from relay.model import HOUR, MINUTE, SECOND, Auto
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import Content, Mail, Notice, NoticeState, Order, Recipient, StoredFile
-from relay.queue.states import State
+from relay.queue.rows import Mail, Notice, NoticeState, Order, StoredFile
 from relay.queue.store import Store
-from relay.report import dsn, operator, signing, smarthost, spoken, transport
+from relay.report import dsn, entries, operator, signing, smarthost, transport
 from relay.report.answers import INBOX, Answers
-from relay.report.dsn import Action, Entry, Report
+from relay.report.dsn import Action, Report
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Delivery as Delivered
 from relay.report.transport import Maildir, Verdict
@@ -41,8 +39,6 @@ AT_ONCE = 4
 DUE = 200
 OPERATOR = "operator"
 """The action of a notice that belongs to no mail: a word to the operator."""
-_EXCERPT = 100
-_LEFT_OUT = "\n~~~\n"
 
 
 class Mailer:
@@ -261,7 +257,15 @@ class Mailer:
             head=mail.head,
             full=await self._whole(mail) if failing else None,
             utf8=bool(mail.utf8),
-            entries=tuple(self._entries(notices, recipients, orders, contents, speakers)),
+            entries=entries.of(
+                notices,
+                recipients,
+                orders,
+                contents,
+                speakers,
+                language=self._reports.language,
+                remote=self._remote,
+            ),
         )
 
     async def _whole(self, mail: Mail) -> bytes | None:
@@ -270,85 +274,6 @@ class Mailer:
             return None
         kept = StoredFile(id=mail.full_id, name="", type="message/rfc822", size=mail.size)
         return b"".join([chunk async for chunk in self._store.file_chunks(kept)]) or None
-
-    def _entries(
-        self,
-        notices: Sequence[Notice],
-        recipients: Mapping[int, Recipient],
-        orders: Sequence[Order],
-        contents: Mapping[int, Content],
-        speakers: Mapping[int, Order],
-    ) -> list[Entry]:
-        """An entry for each recipient and fate: all orders that met the same one together.
-
-        But those whom the sender named himself, and answers, stand by themselves.
-        """
-        grouped: dict[tuple[int, str, int, str, str, int], list[Notice]] = {}
-        by_id = {order.id: order for order in orders}
-        for n in notices:
-            order = by_id[n.order_id]
-            alone = order.id if _named(order) or channels.asks(order.channel) else 0
-            grouped.setdefault((n.recipient_id, n.action, n.unknown, n.status, n.code, alone), []).append(n)
-        ordered = sorted(grouped.items(), key=lambda item: recipients[item[0][0]].position)
-        return [self._entry(row, recipients[key[0]], by_id, contents, speakers) for key, row in ordered]
-
-    def _entry(
-        self,
-        notices: Sequence[Notice],
-        recipient: Recipient,
-        orders: Mapping[int, Order],
-        contents: Mapping[int, Content],
-        speakers: Mapping[int, Order],
-    ) -> Entry:
-        first = notices[0]
-        order = orders[first.order_id]
-        content = contents.get(order.content_id or 0)
-        own = [each for each in orders.values() if each.recipient_id == recipient.id]
-        below = [each for each in own if each.parent_id is not None]
-        members = below or ([order] if _named(order) else own)
-        action = Action(first.action)
-        called = order.request_id or (order.forwarded and order.code)
-        said = content.said if content else ()
-        said += spoken.notes([orders[n.order_id] for n in notices], speakers, self._reports.language)
-        return Entry(
-            address=recipient.address,
-            action=action,
-            status=first.status,
-            reason=first.reason,
-            orcpt=recipient.orcpt,
-            channel=order.channel,
-            code=first.code,
-            text=first.words,
-            remote=self._remote(order),
-            phone="" if order.hidden or not order.target.startswith("+") else order.target,
-            id=model.show(order.request_id) if order.request_id else "",
-            label=order.label,
-            parts=order.parts or (content.parts if content else 0),
-            cost=order.cost,
-            members=len(members),
-            affected=len({n.order_id for n in notices})
-            if action is Action.FAILED or channels.asks(order.channel)
-            else len(members),
-            last_attempt=order.sent_at or (order.finished_at or 0 if called else 0),
-            will_retry_until=order.expire_at if action is Action.DELAYED else 0,
-            unknown=bool(first.unknown),
-            late=action is Action.DELIVERED and order.state in (State.FAILED, State.UNKNOWN),
-            notes=said,
-            excerpt=_excerpt(content) if spoken.itself(order, speakers) else "",
-        )
-
-
-def _named(order: Order) -> bool:
-    """The sender named this very phone: it is no member of an alias or a group."""
-    return not order.hidden and order.parent_id is None
-
-
-def _excerpt(content: Content | None) -> str:
-    """The beginning of what the phone reads; none of a mail's HTML."""
-    if content is None or content.channel == "mail":
-        return ""
-    text = content.text.split(_LEFT_OUT)[0]
-    return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
 
 def _again(now: int, attempts: int, steps: Sequence[int], chance: float) -> int:

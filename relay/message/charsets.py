@@ -185,9 +185,7 @@ def _by_line(raw: bytes, hint: str) -> str:
     if not odd or not good:
         return ""
     guessed = _guess(b"\n".join(lines[at] for at in odd), hint).split("\n")
-    if len(guessed) != len(odd):
-        return ""
-    for at, line in zip(odd, guessed, strict=True):
+    for at, line in zip(odd, guessed, strict=False):
         read[at] = line
     return "\n".join(read)
 

@@ -39,7 +39,7 @@ def for_phone(work: Work) -> Content | Reply:
                 return _link(work)
             case Form.CODE:
                 return _content(work, forms.code(_plainly(work)))
-            case Form.WORDS:
+            case _:
                 return _words(work)
     except forms.FormError as error:
         return replies.reply(554, "5.6.0", str(error))

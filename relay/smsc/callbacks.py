@@ -275,7 +275,7 @@ def _signed(raw: Fields, values: Mapping[str, str], news: Status | Incoming | Wa
             rows = [("id", "phone", "status")]
         case Incoming():
             rows = [("phone", "mes", "to")]
-        case WaitCall():
+        case _:
             rows = [("phone", "ts"), ("phone", "mes", "to")] if "mes" in raw else [("phone", "ts")]
     texts = [b":".join(raw.get(name, b"") for name in row) for row in rows]
     for codec in ("cp1251", "koi8-r"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from relay import replies
 from relay.config import Alias, Route
-from relay.message import channels, orders, params, routes, templates
+from relay.message import channels, orders, params, routes, templates, texts
 from relay.message.orders import Composed, Refusal
 from relay.message.wording import Source
 from relay.model import HOUR, MARK, MINUTE, WHOLE, Auto, Content, Envelope, File, Letter, Recipient, mark
@@ -86,6 +86,22 @@ def asking(**headers: str) -> Letter:
 def noted(found: Content, *words: str) -> None:
     """Exactly one note says all these words."""
     assert 1 == len([note for note in found.notes if all(word in note for word in words)]), found.notes
+
+
+def test_what_no_binary_message_can_be():
+    """Too large a file, or more parts than the route allows; it can't be cut. Beside a text files stay."""
+    phone = "79991234567@bin.example.com"
+    large = File(name="a.bin", type="application/octet-stream", size=501, data=bytes(501))
+    assert "500 octets at most" in refused(Letter(files=(large,)), phone).text
+    assert "this one takes 3 parts" in refused(Letter(plain="00" * 300), phone, max_parts=2).text
+    noted(content(Letter(plain="0041", files=(WAV,)), phone), "alarm.wav", "the text is the message")
+
+
+def test_a_command_of_more_than_is_read_is_refused():
+    """What was cut off might have named further phones, or taken words back."""
+    letter = Letter(plain=f"alex:PSW:1::0,0,:79991234567:{'x' * texts.TEXT}")
+    (refusal,) = composed(letter, "send@sms.example.com", ways=[route(gateway=True)]).refusals
+    assert "too long for a command" in refusal.reply.text
 
 
 # -- recipients, contents and drafts -----------------------------------------------------------

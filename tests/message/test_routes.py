@@ -323,6 +323,30 @@ def test_a_parameter_that_no_channel_of_the_route_knows_is_doubted():
     assert [("routes", 0, "gateway")] == [
         place for place, _ in routes.doubts([route("*", "mail", gateway=True)])
     ]
+    nowhere = [route("*", "mail", countries=["RU"]), route(channel="hlr", quiet={"hours": "22-7"})]
+    assert [("routes", 0, "countries"), ("routes", 1, "quiet")] == [
+        place for place, _ in routes.doubts(nowhere)
+    ]
+
+
+def test_a_route_of_bots_names_its_bot():
+    """Without one the provider would refuse every message; a sender may name it where that is allowed."""
+    assert [("routes", 0, "channel")] == [place for place, _ in routes.complaints([route(channel="bot")], {})]
+    assert [] == routes.complaints([route(channel="bot", allow=["bot"])], {})
+
+
+def test_users_of_bots():
+    """Nicks are reached by a bot alone, by themselves or as members of an alias."""
+    team = {"team": alias("@alex_nick", A)}
+    assert ["@alex_nick", A] == targets("team@sms.example.com", team, channel="bot", params={"bot": "@b_bot"})
+    assert "the alias 'team' has members that sms can't reach" in refused("team@sms.example.com", team).text
+    nobody = refused("no.nick@sms.example.com", channel="bot", params={"bot": "@b_bot"})
+    assert "a nick or #id of a bot's user" in nobody.text
+
+
+def test_a_target_may_be_a_mailbox():
+    """On the channel of e-mail the recipient is its own target, whole."""
+    assert "Bob@people.example" == routes.target("Bob@people.example", "mail", "RU")
 
 
 # -- mail addresses --------------------------------------------------------------------------------

@@ -167,10 +167,12 @@ def _quote(lines: Sequence[str], at: int, *, reply: bool) -> int:
         end = _quoted(lines, at) if reply else at
         return end if sum(map(_cited, lines[at:end])) >= _BLOCK else at
     start = at + _attribution(lines, at)
-    while at < start < min(at + 4, len(lines)) and not lines[start].strip():
+    if start == at:
+        return at  # before the lines below are looked at: at each line that would be quadratic
+    while start < min(at + 4, len(lines)) and not lines[start].strip():
         start += 1
     end = _quoted(lines, start)
-    return end if end > start > at else at
+    return end if end > start else at
 
 
 def _attribution(lines: Sequence[str], at: int) -> int:

@@ -157,6 +157,6 @@ def held(over: Over) -> Outcome:
 
 
 def held_back(order: Order, over: Over, now: int) -> News:
-    """The news of an order that was to go out and is held by a cap."""
-    columns = {"cap": over.name} | ({} if order.warn_at is None else {"warn_at": now})
+    """The news of an order that was to go out and is held by a cap; it waits for no digest any more."""
+    columns = {"cap": over.name, "over_at": None} | ({} if order.warn_at is None else {"warn_at": now})
     return News(order=order.id, event=Event.HELD, outcome=held(over), columns=columns)

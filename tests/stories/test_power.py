@@ -104,4 +104,5 @@ async def test_the_power_is_cut_at_each_commit(share: float) -> None:
             wrong, cut = await life(Path(folder), number, share)
         assert [] == wrong, f"commit {number}"
 
-    assert number > 9
+    # a commit each: taken, claimed, unsure, asked, sent, delivered, the report claimed and gone
+    assert number > 8

@@ -129,10 +129,7 @@ async def test_killed_between_a_digest_and_its_call(
 
 @pytest.mark.asyncio
 async def test_what_a_cap_holds_is_in_no_digest(tmp_path: Path, clock: StillClock) -> None:
-    """Ten parts are all for an hour: the rest is held, each by itself, and goes when there is room.
-
-    Those that a claim saw over the burst before the cap held them may then go together.
-    """
+    """Ten parts are all for an hour: the rest is held, each by itself, and goes when there is room."""
     async with journey(tmp_path, clock=clock, config=settings(tmp_path, caps=parts(10))) as relay:
         await storm(relay, 14)
         await relay.pass_time(120)
@@ -143,6 +140,7 @@ async def test_what_a_cap_holds_is_in_no_digest(tmp_path: Path, clock: StillCloc
         assert 4 * [State.HELD] == [order.state for order in orders[10:]]
         assert [] == digests(orders)
         assert all(order.finished_at for order in later)
+        assert 14 == len(texts(relay))
         told = "\n".join(texts(relay))
         assert 14 * [1] == [told.count(f"door {chr(97 + n)}a") for n in range(14)]
 

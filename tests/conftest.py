@@ -16,6 +16,14 @@ settings.register_profile("dev", deadline=None, suppress_health_check=[HealthChe
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+LONG = ("test_kills", "test_accounts_walk", "test_model", "test_faults_rest", "test_storm_week")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker is alone with it at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(autouse=True)
 def no_server_stays() -> Iterator[None]:
     """A test that fails or is interrupted leaves no server behind."""

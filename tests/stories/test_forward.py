@@ -466,7 +466,9 @@ async def test_a_person_steers_forwards_too(relay: Journey, hop: NextHop) -> Non
 async def test_the_mail_is_kept_as_long_as_it_is_needed(tmp_path: Path, hop: NextHop) -> None:
     """However old: its octets go when its last recipient is final, and not before."""
     hop.answers[f"RCPT TO:<{ANN}>"] = "450 4.2.0 greylisted"
-    config = forwards(tmp_path, hop.port, keep={"texts": HOUR, "history": 30 * DAY})
+    config = forwards(
+        tmp_path, hop.port, keep={"texts": HOUR, "history": 30 * DAY}, delivery={"retry": (6 * HOUR,)}
+    )
     (route, *others) = config.routes
     config = config.model_copy(update={"routes": (route.model_copy(update={"expire": 3 * DAY}), *others)})
     async with journey(tmp_path, config=config) as relay:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness import Journey, StillClock, journey
+from harness import Journey, StillClock, journey, settings
 from mortal import Provider
 
+from relay.model import HOUR
 from relay.smsc.sandbox import Sandbox
 
 MAIL = """\
@@ -127,10 +128,11 @@ async def test_a_group_that_broke_off_is_looked_for_and_never_repeated(relay: Jo
 @pytest.mark.asyncio
 async def test_what_nobody_can_answer_is_unknown_and_said_so(tmp_path: Path) -> None:
     """A group lost before acceptance stays open until give_up, then the sender hears the truth."""
-    async with journey(tmp_path) as relay:
+    config = settings(tmp_path, delivery={"give_up": 5 * HOUR})
+    async with journey(tmp_path, config=config) as relay:
         relay.sandbox.next_send_faults.append("reset")
         await relay.mail(MAIL, "g777@sms.example.com")
-        await relay.pass_time(73 * 3600)
+        await relay.pass_time(6 * 3600)
         order = await relay.order()
 
         assert 1 == len(relay.sends())

@@ -20,7 +20,7 @@ from relay import model
 from relay.config import Delivery
 from relay.delivery import members, plan
 from relay.delivery.claims import ASK_STEPS
-from relay.delivery.news import News, news_of, person
+from relay.delivery.news import News, news_of, person, told_already
 from relay.delivery.questions import Questions
 from relay.delivery.sending import HALVED, REFUSED, SECOND_ASK, Sending
 from relay.delivery.settle import Settler
@@ -225,6 +225,10 @@ class Asking:
         rest = [fresh[order.id] for order in orders if fresh[order.id].poll_at == order.poll_at]
         if rest and not plan.askable(rest[0]):
             return await self._poll_group(rest[0])
+        told = [news_of(order.id, own) for order in rest if (own := told_already(order)) is not None]
+        if told:
+            await self._settler.surely(told)
+            rest = [order for order in rest if told_already(order) is None]
         early = {order.id: self._questions.allowed_at([_pair(order)], now) for order in rest}
         later = [_poll_at(order, at, order.polls) for order in rest if (at := early[order.id]) > now]
         if later:
@@ -252,6 +256,7 @@ class Asking:
         """A group whose members the answer did not tell, or a bot's user: the history may."""
         if await self._store.members([order.id]):
             await self._settler.surely([self._poll_later(order)])
+            await members.close(self._store, self._settler, order)  # where the relay stopped before it did
             return None
         found = await self._client.look_up(_name(order), order.sent_at or order.created_at)
         if isinstance(found, Outcome):

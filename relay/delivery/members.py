@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from relay.delivery.news import member_row, news_of, of_group
+from relay.delivery.news import MEMBER, member_row, news_of, of_group
 from relay.delivery.settle import Settler
+from relay.model import Kind, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
 from relay.queue.rows import Order
@@ -24,9 +25,22 @@ async def unmet(store: Store, group: Order, phones: Iterable[str]) -> list[str]:
     return [phone for phone in phones if same_phone(phone) not in known]
 
 
-def bear(change: Change, store: Store, group: Order, phone: str, first_poll: int) -> int:
-    """Add a member's row to a change, to be asked about after `first_poll`; its key."""
-    row = member_row(store.new_id(), group, phone, store.clock.now(), (first_poll,))
+def bear(
+    change: Change, store: Store, group: Order, phone: str, first_poll: int, told: Outcome = MEMBER
+) -> int:
+    """Add a member's row to a change, to be asked about after `first_poll`; its key.
+
+    A refusal that was `told` with the group's acceptance is told by nobody again: the row keeps
+    it, so that a relay that stops before it is settled finds it there.
+    """
+    row = member_row(
+        store.new_id(),
+        group,
+        phone,
+        store.clock.now(),
+        (first_poll,),
+        told if told.kind is Kind.REFUSED else MEMBER,
+    )
     change.inserts.append((schema.orders, schema.row(schema.orders, **row)))
     return int(row["id"])
 

@@ -93,6 +93,15 @@ def said(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def told_already(order: Order) -> Outcome | None:
+    """The refusal of a `sent` order that its row tells of: nobody settled it before the relay stopped."""
+    if order.kind != Kind.REFUSED.value:
+        return None
+    return Outcome(
+        kind=Kind.REFUSED, status=order.status, reason=order.reason, code=order.code, text=order.words
+    )
+
+
 def detail(outcome: Outcome) -> str:
     """An outcome as a line of a story: no text of a message in it."""
     return f"{outcome.status} {outcome.reason} {model.quoted(outcome.code, outcome.text)}".rstrip()
@@ -109,8 +118,14 @@ def merged(order: Order, speaker: int, reason: str) -> News:
     return News(order=order.id, event=Event.MERGED, outcome=outcome, columns={"merged_into": speaker})
 
 
-def member_row(key: int, parent: Order, phone: str, now: int, poll: Sequence[int]) -> dict[str, Any]:
-    """The order of a group's member, as the provider's answer told of it."""
+MEMBER = Outcome(kind=Kind.ACCEPTED, status="2.0.0", reason="accepted as a member of the group")
+"""What is known of a group's member of whom nothing but its number was told."""
+
+
+def member_row(
+    key: int, parent: Order, phone: str, now: int, poll: Sequence[int], told: Outcome
+) -> dict[str, Any]:
+    """The order of a group's member; what was `told` of it stands in its row until it is settled."""
     values = asdict(parent)
     values |= {
         "id": key,
@@ -120,12 +135,12 @@ def member_row(key: int, parent: Order, phone: str, now: int, poll: Sequence[int
         "hidden": 1,
         "state": State.SENT.value,
         "sent_at": now,
-        "poll_at": now + plan.step(poll, 0),
+        "poll_at": now + (plan.step(poll, 0) if told.kind is Kind.ACCEPTED else 0),
         "polls": 0,
         "warn_at": None,
         "lease_until": None,
         "finished_at": None,
         "counted_at": None,
-        **said(Outcome(kind=Kind.ACCEPTED, status="2.0.0", reason="accepted as a member of the group")),
+        **said(told),
     }
     return values

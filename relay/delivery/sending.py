@@ -170,8 +170,9 @@ class Sending:
             if not plan.is_group(group):
                 continue
             for phone in await members.unmet(self._store, group, sent.members):
-                key = members.bear(change, self._store, group, phone, self._settler.first_poll(group.account))
-                born.append((key, sent.each.get(phone, sent.outcome)))
+                told = sent.each.get(phone, sent.outcome)
+                first_poll = self._settler.first_poll(group.account)
+                born.append((members.bear(change, self._store, group, phone, first_poll, told), told))
 
     def close(self, request: Request, change: Change) -> None:
         """The request is answered, or answered about."""

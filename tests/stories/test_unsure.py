@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 from harness import Journey, StillClock, journey, settings
-from mortal import Provider
+from mortal import GIVE_UP, Mortal, Provider, Trap
 
 from relay.model import HOUR
+from relay.queue import schema
+from relay.queue.engine import Change
 from relay.smsc.sandbox import Sandbox
 
 MAIL = """\
@@ -203,3 +206,39 @@ async def test_a_repeat_that_is_refused_is_believed_ten_seconds_later(
 
         assert ends == (await relay.order()).state
         assert messages == len(sandbox.messages)
+
+
+@pytest.mark.asyncio
+async def test_a_member_refused_at_once_stays_refused_over_a_kill(tmp_path: Path) -> None:
+    """Only the group's answer tells of it: whenever the relay dies, the member has failed, not `unknown`."""
+    for left in range(1, 12):
+        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+            world = Mortal(Path(folder))
+            await world.begin()
+            try:
+                world.trap = Trap("before a write", left)
+                await world.unless_dead(world.relay.mail(MAIL, "g777@sms.example.com"))
+                await world.pass_time(GIVE_UP + 3600)
+                orders = {order.target: order.state for order in await world.relay.orders()}
+            finally:
+                await world.end()
+
+        assert orders.get("+79991230107") in ("failed", None), f"died before write {left}"
+        assert orders.get("g777") in ("failed", "unknown", None), f"died before write {left}"
+
+
+@pytest.mark.asyncio
+async def test_a_group_is_closed_by_members_that_were_final_before_it(relay: Journey) -> None:
+    """The relay stopped between the group's acceptance and the look at its members: the next one looks."""
+    relay.sandbox.groups["777"] = ["79991234567"]
+    await relay.mail(MAIL, "g777@sms.example.com")
+    await relay.pass_time(60)
+    group = next(order for order in await relay.orders() if order.target == "g777")
+    before = Change()
+    now = relay.clock.now()
+    before.update(schema.orders, group.id, group.version, state="sent", finished_at=None, poll_at=now)
+    await relay.app.store.write(before)
+    relay.app.workers["main"].kick()
+    await relay.pass_time(3600)
+
+    assert ["delivered", "delivered"] == [order.state for order in await relay.orders()]

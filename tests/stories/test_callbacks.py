@@ -471,9 +471,10 @@ async def test_a_store_that_does_not_answer_is_a_503(relay: Journey, monkeypatch
     async def stuck(_order: int) -> Any:
         await never.wait()
 
-    monkeypatch.setattr("relay.web.callbacks._PATIENCE", 0.2)
     relay.app.store.story = stuck
-    first = await call(relay, name, 0)
+    with monkeypatch.context() as impatient:
+        impatient.setattr("relay.web.callbacks._PATIENCE", 0.2)
+        first = await call(relay, name, 0)
     relay.app.store.story = real
 
     assert (503, 200) == (first, await call(relay, name, 0))

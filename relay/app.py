@@ -41,10 +41,12 @@ from relay.report.mailer import Mailer
 from relay.smsc.client import Client, Credentials
 from relay.smsc.sandbox import Sandbox
 from relay.smtp import data, server
+from relay.smtp.certificates import Unusable
 from relay.smtp.handler import Handler
 from relay.smtp.registry import Registry
 from relay.smtp.session import Limits
 from relay.smtp.sockets import Listener, connections
+from relay.smtp.tls import Contexts
 from relay.smtp.waiting import Waiting
 from relay.web.api import Api
 from relay.web.server import Web
@@ -93,6 +95,7 @@ class App:
         self.workers: dict[str, Worker] = {}
         self.listeners: list[Listener] = []
         self.registry = Registry()
+        self.contexts = Contexts(config, self.clock.now)
         self.waiting = Waiting(partial(assembly.moved, kick=self.kick), closed=not self.has("delivery"))
         self._loops: set[asyncio.Task[None]] = set()
         self._stack = contextlib.AsyncExitStack()
@@ -237,7 +240,7 @@ class App:
             keep=config.keep,
             delivery=config.delivery,
             kick=self.kick_all,
-            others=(Release(self.store, self.settler, self.counts), self.watch),
+            others=(Release(self.store, self.settler, self.counts), self.watch, self.contexts),
         )
         for name in config.accounts:
             self.workers[name] = assembly.worker(
@@ -270,6 +273,10 @@ class App:
             notice_due=self.mailer.kick,
             waiting=self.waiting,
         )
+        try:
+            self.contexts.open()
+        except Unusable as why:
+            raise CannotStart(f"{why.setting}: {why}") from why
         most = Limits().connections
         if (room := connections(most)) < most:
             _log.warning("few file descriptors, few connections", extra={"connections": room})
@@ -289,6 +296,7 @@ class App:
                     hostname=self.config.hostname,
                     protocol=listener.protocol,
                     refused=handler.refused,
+                    encryption=self.contexts.encryption(listener),
                 )
             except OSError as error:
                 raise CannotStart(f"cannot listen on {listener.address}: {in_words(error)}") from error
@@ -333,6 +341,7 @@ class App:
         self.mover.adopt(self.config)
         self.counts.adopt(config.caps)
         self.watch.adopt(self.config)
+        self.contexts.adopt(self.config)
         for worker in self.workers.values():
             worker.adopt(config.delivery, config.storm, config.reports.language)
         _log.info("configuration re-read")

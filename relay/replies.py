@@ -46,6 +46,7 @@ def reply(code: int, status: str, text: str) -> Reply:
 OK = Reply(250, "2.0.0", "OK")
 SENDER_OK = Reply(250, "2.1.0", "sender OK")
 RECIPIENT_OK = Reply(250, "2.1.5", "recipient OK")
+START_TLS = Reply(220, "2.0.0", "ready to start TLS")
 GO_AHEAD = Reply(354, "", "end data with <CR><LF>.<CR><LF>")
 BYE = Reply(221, "2.0.0", "bye")
 CANNOT_VERIFY = Reply(252, "2.1.5", "cannot verify, but will take a mail and report")
@@ -62,6 +63,7 @@ TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors, closing")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients, send the rest in another mail")
 
 # 5xx: the same mail will never pass
+TLS_FIRST = Reply(530, "5.7.0", "say STARTTLS first")
 NOT_ALLOWED = Reply(550, "5.7.1", "this relay takes no mail from here; `senders` decides who may send")
 SENDER_NOT_ALLOWED = Reply(550, "5.7.1", "this sender may not use this relay")
 WRONG_CREDENTIALS = Reply(554, "5.7.8", "the login and password in the mail are those of no account here")

@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from relay.cli.common import FAILED, WRONG, as_json, complaints, config_option, configuration, fail, say
+from relay.clock import Clock
 from relay.config import Account, Config, Loaded
 from relay.delivery import forwarding
 from relay.message import routes
@@ -23,15 +25,17 @@ from relay.report.mailer import way_out
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Maildir
 from relay.smsc.client import Client, Credentials
-from relay.smtp import sockets
+from relay.smtp import certificates, sockets
 
 
 def doubts(loaded: Loaded) -> list[str]:
     """What the owner of the file should know, though it may be meant."""
+    now = Clock().now()
     return [
         *loaded.warnings,
         *(loaded.fault(place, why) for place, why in routes.doubts(loaded.config.routes)),
         *(loaded.fault(place, why) for place, why in signing.doubts(loaded.config.reports)),
+        *(loaded.fault(place, why) for place, why in certificates.doubts(loaded.config, now)),
     ]
 
 
@@ -47,25 +51,39 @@ def check(config: str | None, *, offline: bool, json_: bool) -> None:
         fail("\n".join(wrong), WRONG)
     for warning in doubts(loaded):
         say(f"warning: {warning}")
-    found = [(str(loaded.path), "")] + ([] if offline else asyncio.run(_reach(loaded.config, quiet=json_)))
+    found = [(str(loaded.path), ""), *asyncio.run(_reach(loaded.config, offline=offline, quiet=json_))]
     if json_:
         as_json([{"what": what, "trouble": trouble} for what, trouble in found])
-    elif offline:
+    elif offline and not any(trouble for _what, trouble in found):
         click.echo(f"{loaded.path}: no faults")
     sys.exit(FAILED if any(trouble for _what, trouble in found) else 0)
 
 
-async def _reach(config: Config, *, quiet: bool) -> list[tuple[str, str]]:
-    """Try everything, saying each as it comes."""
+def _certificate(config: Config) -> list[tuple[str, str]]:
+    """Whether clients that check the time take our certificate."""
+    ours = certificates.shown(config)
+    if ours is None or config.tls is None:
+        return []
+    until = datetime.fromtimestamp(ours.ends, UTC).date().isoformat()
+    expired = "" if ours.counts(Clock().now()) else "not valid now"
+    return [(f"certificate {config.tls.certificate}, until {until}", expired)]
+
+
+async def _reach(config: Config, *, offline: bool, quiet: bool) -> list[tuple[str, str]]:
+    """Try everything, saying each as it comes; `offline` only what lies here."""
     found = []
-    async for what, trouble in _tries(config):
+    async for what, trouble in _tries(config, offline=offline):
         found.append((what, trouble))
         if not quiet:
             click.echo(f"{what}: {trouble or 'works'}")
     return found
 
 
-async def _tries(config: Config) -> AsyncIterator[tuple[str, str]]:
+async def _tries(config: Config, *, offline: bool) -> AsyncIterator[tuple[str, str]]:
+    for result in _certificate(config):
+        yield result
+    if offline:
+        return
     running = False
     try:
         if config.store_path.exists():  # making it would make it ours, and the service's user may be another

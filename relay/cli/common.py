@@ -14,6 +14,7 @@ from relay.delivery import watch
 from relay.message import recognisers, routes
 from relay.message.recogniser import RecogniserFault
 from relay.report import signing
+from relay.smtp import certificates
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,7 +59,8 @@ def complaints(loaded: Loaded) -> list[str]:
         recognisers.known(config.recognisers)
     except RecogniserFault as fault:
         found += [loaded.fault(("recognisers",), why) for why in str(fault).split("\n")]
-    return [*found, *(loaded.fault(place, why) for place, why in signing.complaints(config.reports))]
+    files = [*signing.complaints(config.reports), *certificates.complaints(config)]
+    return [*found, *(loaded.fault(place, why) for place, why in files)]
 
 
 def as_json(value: Any) -> None:

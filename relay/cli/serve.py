@@ -58,10 +58,12 @@ async def _serve(loaded: Loaded, only: str) -> None:
 
 
 def _reload(app: App, loaded: Loaded) -> None:
-    """SIGHUP: the new configuration where it is a good one, else the old."""
+    """SIGHUP: the new configuration where it is a good one, else the old; certificates either way."""
     new = _reread(loaded)
     if new is not None:
         app.adopt(new)
+    else:
+        app.contexts.refresh()
 
 
 def _reread(loaded: Loaded) -> Config | None:

@@ -16,7 +16,13 @@ from relay.config.document import NOT_FETCHED, Document, Location
 from relay.config.setting import EACH, settings
 from relay.config.shape import Config
 
-_CONDITIONS = ("networks", "users", "users_file", "require")  # the ones that cannot just be claimed
+_CONDITIONS = (
+    "networks",
+    "users",
+    "users_file",
+    "certificates",
+    "require",
+)  # the ones that cannot just be claimed
 
 _DEFAULTS = {one.pattern: one.default for one in settings(Config)}
 
@@ -41,11 +47,9 @@ def _warns(*pattern: str, so: str) -> NotBuilt:
 
 NOT_BUILT = (
     # -- these protect: without them the relay would be more open than its owner thinks
-    _refuses("listeners", EACH, "tls", write="write none, and keep the listener on a network that you trust"),
     _refuses("listeners", EACH, "auth", write="write none, and let clients in by senders[].networks"),
     _refuses("listeners", EACH, "profile", write="write strict"),
     _refuses("listeners", EACH, "proxy_protocol", write="remove it, and let clients connect directly"),
-    _refuses("tls", write="remove it, and keep listeners on a network that you trust"),
     _refuses("senders", EACH, "users", write="remove it, and let clients in by networks"),
     _refuses("senders", EACH, "users_file", write="remove it, and let clients in by networks"),
     _refuses("senders", EACH, "require", write="remove it, and let clients in by networks"),
@@ -132,6 +136,27 @@ def _senders(document: Document) -> None:
 
 def _listeners(document: Document) -> None:
     _once(document, ("listeners", EACH, "address"), "another listener has this address")
+    for place, listener in select(document.values, ("listeners", EACH)):
+        if isinstance(listener, dict):
+            _encryption(document, place, listener)
+    asked = any(True for _ in select(document.values, ("listeners", EACH, "client_ca")))
+    for place, _certificates in select(document.values, ("senders", EACH, "certificates")):
+        if not asked:
+            document.fault(place, "no listener asks for certificates; add client_ca to one with TLS")
+
+
+def _encryption(document: Document, place: Location, listener: dict[str, object]) -> None:
+    """TLS takes a certificate, and what belongs to it takes TLS."""
+    encrypts = listener.get("tls", "none") != "none"
+    if encrypts and "tls" not in document.values:
+        example = "add tls: {certificate: cert.pem, key: key.pem} at the top level"
+        document.fault((*place, "tls"), f"takes a certificate; {example}")
+    for key in ("tls_min", "tls_ciphers", "client_ca"):
+        if listener.get(key, "") not in ("", "1.2") and not encrypts:
+            document.fault((*place, key), "does nothing without tls; write tls: starttls, or remove it")
+    old = str(listener.get("tls_min", "1.2")) in ("1.0", "1.1")
+    if old and listener.get("profile", "strict") != "legacy":
+        document.fault((*place, "tls_min"), "is broken; write 1.2, or add profile: legacy for old devices")
 
 
 def _credentials(document: Document) -> None:
@@ -215,6 +240,9 @@ def _cautions(document: Document) -> None:
     for place, url in select(document.values, ("accounts", EACH, "url")):
         if isinstance(url, str) and url.startswith("http://") and not _inside(url):
             document.warn(place, "login and texts travel in clear; write https://")
+    encrypted = any(tls != "none" for _place, tls in select(document.values, ("listeners", EACH, "tls")))
+    if "tls" in document.values and not encrypted:
+        document.warn(("tls",), "no listener uses it; write tls: starttls at one")
     _unreachable(document)
     _callbacks(document)
     for pattern in (("reports", "smtp"), ("routes", EACH, "smtp")):

@@ -20,6 +20,7 @@ from relay.config.routing import AliasOrMembers, Route, Smarthost
 from relay.config.setting import NONE, Shape, setting
 from relay.config.units import (
     AliasName,
+    ClientCertificate,
     Duration,
     FilePath,
     Flag,
@@ -60,6 +61,15 @@ class Listener(Shape):
     tls: Literal["none", "starttls", "required", "implicit"] = setting(
         "none",
         help="none, starttls (offered), required (nothing without it), implicit (from the first byte).",
+    )
+    tls_min: Literal["1.0", "1.1", "1.2", "1.3"] = setting(
+        "1.2", help="The oldest version of TLS that is spoken; 1.0 and 1.1 with profile: legacy only."
+    )
+    tls_ciphers: Line = setting(
+        "", help='Ciphers up to TLS 1.2, as OpenSSL lists them; "" is those with forward secrecy.'
+    )
+    client_ca: FilePath | None = setting(
+        None, help="Clients may show certificates of these authorities, or these very ones; a PEM file."
     )
     auth: Literal["none", "optional", "required"] = setting(
         "none", help="Whether clients may, or must, log in."
@@ -108,6 +118,9 @@ class Sender(Shape):
         {}, help="The client has logged in as one of these: a name and its hash."
     )
     users_file: FilePath | None = setting(None, help="The same from an htpasswd file.")
+    certificates: Annotated[tuple[ClientCertificate, ...], Field(min_length=1)] | None = setting(
+        None, help="The client has shown one of these: a SHA-256 fingerprint, or a name in it."
+    )
     from_: Annotated[tuple[Pattern, ...], Field(min_length=1)] | None = setting(
         None, alias="from", help="The envelope sender fits one of these patterns."
     )

@@ -222,6 +222,19 @@ def secret(value: object) -> object:
     return value
 
 
+def certificate(value: object) -> object:
+    """Who a client's certificate must name: its SHA-256 fingerprint, or a name that stands in it."""
+    value = line(value)
+    if not isinstance(value, str):
+        return value
+    digits = re.sub(r"^sha256( fingerprint=|:)", "", value.lower()).replace(":", "")
+    if re.fullmatch(r"[0-9a-f]{64}", digits):
+        return f"sha256:{digits}"
+    if not value or re.search(r"\s|[:=]", value) or re.fullmatch(r"[0-9a-f]{32,}", digits):
+        raise ValueError("write a SHA-256 fingerprint in hex, or a name in the certificate")
+    return value.lower()
+
+
 def pattern(value: object) -> object:
     """A pattern on mail addresses: ``*`` for any text."""
     value = line(value)
@@ -299,4 +312,5 @@ Region = Annotated[str, BeforeValidator(region), "country"]
 Country = Annotated[str, BeforeValidator(country), "country"]
 AliasName = Annotated[str, BeforeValidator(alias), "name"]
 Hostname = Annotated[str, BeforeValidator(hostname), "host"]
+ClientCertificate = Annotated[str, BeforeValidator(certificate), "certificate"]
 Hours = Annotated[str, BeforeValidator(hours), "hours"]

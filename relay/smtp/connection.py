@@ -23,9 +23,10 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
-from relay import replies
+from relay import metrics, replies
 from relay.model import Envelope
 from relay.replies import Reply, reply
+from relay.smtp import tls
 from relay.smtp.registry import Registry
 from relay.smtp.session import Hooks, Limits, Session
 
@@ -38,6 +39,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HTTP = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 _NONE: dict[str, Any] = {}
+_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "HELP", "NOOP", "QUIT", "STARTTLS"})  # RFC 3207 4
 _LAST = frozenset({221, 421})  # after these codes we close
 _FAULTS = frozenset({500, 501, 502, 503, 555})  # the client's own, not the mail's: counted
 _SESSION_OVER = reply(421, "4.4.2", "session too long, closing")
@@ -62,6 +64,7 @@ class Door:
     protocol: str = "smtp"
     address: str = ""
     refused: Refused | None = None  # told of every reply that is a refusal
+    encryption: tls.Encryption | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,6 +144,8 @@ class Connection(SMTP):
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self.transport is None:
+            return  # told already, in a handshake
         self._door.registry.release(self)
         super().connection_lost(error)
 
@@ -181,6 +186,38 @@ class Connection(SMTP):
             self._timeout_handle.cancel()
         self._timeout_handle = self.loop.call_later(_LINGER, transport.abort)
 
+    @property
+    def _bare(self) -> bool:
+        """TLS is required here, and is not on yet."""
+        encryption = self._door.encryption
+        return encryption is not None and encryption.mode == "required" and not self._client.tls
+
+    # -- TLS ------------------------------------------------------------------------------
+
+    async def _encrypt(self, encryption: tls.Encryption) -> None:
+        """Shake hands, and go on under TLS; raises ConnectionResetError where that fails.
+
+        Octets that came before are part of the handshake: STARTTLS has seen to it that there are none.
+        """
+        reader: Any = self._reader
+        first = bytes(reader._buffer)  # noqa: SLF001
+        reader._buffer.clear()  # noqa: SLF001
+        reader._transport = None  # noqa: SLF001 - the one in clear must not be paused any more
+        self._client.tls = True  # from here on no half-close
+        self._deadline = math.inf  # nor a word in clear: a handshake has its own time
+        try:
+            found = await tls.shake_hands(self.transport, self, encryption, first)
+        except OSError as error:
+            metrics.TLS.labels(result="failed").inc()
+            log.info("TLS failed", extra={"peer": self._client.peer, "why": tls.reason(error)})
+            self.connection_lost(error)  # nobody else may say so
+            raise ConnectionResetError from error
+        reader._transport = self._writer._transport = self.transport = found  # type: ignore[attr-defined] # noqa: SLF001
+        self._transport, self._over_ssl = found, True
+        self._client.certificates = tls.identities(found)
+        metrics.TLS.labels(result=tls.version(found)).inc()
+        self._reset_timeout()
+
     # -- the timer: one, that looks at a deadline when it fires, so that moving it is cheap --
 
     def _reset_timeout(self, duration: float | None = None) -> None:
@@ -209,6 +246,11 @@ class Connection(SMTP):
         self._hang_up()
 
     async def _converse(self) -> None:
+        encryption = self._door.encryption
+        if encryption is not None and encryption.mode == "implicit":
+            if not self._admitted:
+                return  # no words in clear to a client that expects TLS
+            await self._encrypt(encryption)
         if not self._admitted:
             await self._say(replies.CLOSING if self._door.registry.draining else replies.TOO_BUSY)
             return
@@ -258,6 +300,8 @@ class Connection(SMTP):
         verb = self.verbs.get(word)
         if verb is None:
             return replies.UNKNOWN_COMMAND
+        if self._bare and word not in _BEFORE_TLS:
+            return replies.TLS_FIRST
         # Octets that are no UTF-8 become surrogates, which no address may contain.
         return await verb.obey(self, argument.strip(b" ").decode("utf-8", "surrogateescape"))
 

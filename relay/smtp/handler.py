@@ -85,9 +85,10 @@ class Handler:
     async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
         """Who may send is decided here, before a recipient is looked at."""
         senders = self._config().senders
-        admission = policy.may(senders, peer=session.peer, sender=envelope.sender)
+        shown = session.certificates
+        admission = policy.may(senders, peer=session.peer, sender=envelope.sender, certificates=shown)
         if admission is None:
-            known = policy.anybody_from(senders, peer=session.peer)
+            known = policy.anybody_from(senders, peer=session.peer, certificates=shown)
             return replies.SENDER_NOT_ALLOWED if known else replies.NOT_ALLOWED
         return replace(envelope, source=admission.name, verified=admission.verified)
 

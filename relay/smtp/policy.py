@@ -1,9 +1,9 @@
 """Who may send: the first entry of `senders` whose conditions all hold. Pure.
 
-Conditions are the client's network, what its user is (later) and the envelope sender. An
-entry by network vouches for the sender's address, so that its mail may be answered with a
-report; an entry by `from` alone lets mail in but vouches for nothing, since anybody can write
-that, and so no report goes to its sender (no backscatter).
+Conditions are the client's network, the certificate that it has shown, what its user is (later)
+and the envelope sender. An entry by network or certificate vouches for the sender's address, so
+that its mail may be answered with a report; an entry by `from` alone lets mail in but vouches for
+nothing, since anybody can write that, and so no report goes to its sender (no backscatter).
 """
 
 from __future__ import annotations
@@ -28,17 +28,25 @@ LOCAL = "unix"
 """The peer of a unix socket: it counts as this machine."""
 
 
-def may(senders: Sequence[Sender], *, peer: str, sender: str) -> Admission | None:
+def may(
+    senders: Sequence[Sender], *, peer: str, sender: str, certificates: frozenset[str] = frozenset()
+) -> Admission | None:
     """The admission of a mail, None where no entry lets it in."""
     for entry in senders:
-        if _network_holds(entry, peer) and _from_holds(entry, sender):
-            return Admission(name=entry.name, verified=entry.networks is not None)
+        if _is(entry, peer, certificates) and _from_holds(entry, sender):
+            verified = entry.networks is not None or entry.certificates is not None
+            return Admission(name=entry.name, verified=verified)
     return None
 
 
-def anybody_from(senders: Sequence[Sender], *, peer: str) -> bool:
+def anybody_from(senders: Sequence[Sender], *, peer: str, certificates: frozenset[str] = frozenset()) -> bool:
     """Whether some entry could let this peer in, whatever the sender."""
-    return any(_network_holds(entry, peer) for entry in senders)
+    return any(_is(entry, peer, certificates) for entry in senders)
+
+
+def _is(entry: Sender, peer: str, certificates: frozenset[str]) -> bool:
+    shown = entry.certificates is None or not certificates.isdisjoint(entry.certificates)
+    return shown and _network_holds(entry, peer)
 
 
 def _network_holds(entry: Sender, peer: str) -> bool:

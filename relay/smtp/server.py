@@ -24,6 +24,7 @@ from relay.smtp.data import Body, Dots, Spool
 from relay.smtp.registry import Registry
 from relay.smtp.session import Hooks, LaterAnswer, Limits, Session
 from relay.smtp.sockets import Listener
+from relay.smtp.tls import Encryption
 
 __all__ = ["Body", "Hooks", "Limits", "Listener", "Registry", "Session", "listen"]
 
@@ -38,6 +39,8 @@ _NESTED = reply(503, "5.5.1", "a mail is under way, end it with DATA or RSET")
 _NO_NAME = reply(501, "5.5.4", "say your host name after it")
 _NO_ARGUMENT = reply(501, "5.5.4", "takes no argument")
 _NO_ADDRESS = reply(501, "5.5.4", "write VRFY address")
+_TLS_ALREADY = reply(503, "5.5.1", "TLS is on already")
+_UNSAFE = reply(421, "4.7.0", "commands were sent behind STARTTLS without waiting for 220, closing")
 _NOT_HERE = reply(502, "5.5.1", "not available here")
 
 
@@ -81,7 +84,35 @@ class Conversation(Connection):
             "DSN",  # RFC 3461
             "ENHANCEDSTATUSCODES",  # RFC 2034
         ]
+        if self._may_start_tls():
+            names.append("STARTTLS")  # RFC 3207
         return [*(f"250-{each}" for each in names), "250 HELP"]
+
+    def _may_start_tls(self) -> bool:
+        return self._door.encryption is not None and not self._client.tls
+
+    async def starttls(self, argument: str) -> Reply | None:
+        """STARTTLS, RFC 3207.
+
+        Nothing that was said in clear counts afterwards (RFC 3207 4.2). Commands behind it were put
+        there by somebody else, or by a client that would take the answers to them for encrypted ones.
+        """
+        encryption = self._door.encryption
+        if encryption is None:
+            return _NOT_HERE
+        if self._client.tls:
+            return _TLS_ALREADY
+        if argument:
+            return _NO_ARGUMENT
+        if self._mail is not None:
+            return _NESTED
+        if self._reader._buffer:  # type: ignore[attr-defined] # noqa: SLF001
+            await self._say(_UNSAFE)
+            return None
+        self._writer.write(self._wire([replies.START_TLS]))  # no waiting: what comes next is TLS
+        await self._encrypt(encryption)
+        self._client.helo, self._client.esmtp, self._client.user = "", False, ""
+        return None
 
     async def mail(self, argument: str) -> Reply | None:
         """MAIL FROM, RFC 5321 4.1.1.2."""
@@ -229,7 +260,7 @@ class Conversation(Connection):
         return reply(214, "2.0.0", f"write {verb.syntax}") if verb else replies.UNKNOWN_COMMAND
 
     async def not_here(self, _argument: str) -> Reply | None:
-        """Whatever exists but is not offered: EXPN always, AUTH and STARTTLS for now."""
+        """Whatever exists but is not offered: EXPN always, AUTH for now."""
         return _NOT_HERE
 
 
@@ -257,7 +288,7 @@ _BOTH = {
     "HELP": Verb(Conversation.help, "HELP [command]"),
     "EXPN": Verb(Conversation.not_here, "nothing, EXPN is not available"),
     "AUTH": Verb(Conversation.not_here, "nothing, AUTH is not available"),
-    "STARTTLS": Verb(Conversation.not_here, "nothing, STARTTLS is not available"),
+    "STARTTLS": Verb(Conversation.starttls, "STARTTLS"),
 }
 _SMTP = {"EHLO": Verb(Conversation.ehlo, "EHLO host"), "HELO": Verb(Conversation.helo, "HELO host"), **_BOTH}
 _LMTP = {"LHLO": Verb(Conversation.ehlo, "LHLO host"), **_BOTH}
@@ -272,13 +303,20 @@ async def listen(
     hostname: str,
     protocol: str = "smtp",
     refused: Refused | None = None,
+    encryption: Encryption | None = None,
 ) -> Listener:
     """Take sessions at `host:port`, `[v6]:port` (port 0: any free one) or `unix:/path`.
 
     Raises OSError where that can't be, ValueError for what is no such address.
     """
     door = Door(
-        hooks=hooks, limits=limits, registry=registry, hostname=hostname, protocol=protocol, refused=refused
+        hooks=hooks,
+        limits=limits,
+        registry=registry,
+        hostname=hostname,
+        protocol=protocol,
+        refused=refused,
+        encryption=encryption,
     )
     listener = await sockets.bind(address, lambda: Conversation(door))
     door = dataclasses.replace(door, address=listener.address)

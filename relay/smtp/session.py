@@ -42,6 +42,7 @@ class Session:
     listener: str = ""  # its address as bound
     protocol: str = "smtp"  # or "lmtp"
     tls: bool = False
+    certificates: frozenset[str] = frozenset()  # whom the client's certificate names
     user: str = ""  # who logged in
 
 

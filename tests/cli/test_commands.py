@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime as dt
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 from harness import Journey, journey, settings
 from nexthop import nexthop
+from pki import Pki
 
 from relay.cli import main
 from relay.clock import Clock
@@ -384,3 +386,35 @@ def test_check_judges_the_key_that_signs_reports(tmp_path: Path) -> None:
 
     assert 0 == doubted.exit_code
     assert "reports.dkim.domain: reports come from sms.example.com: DMARC counts" in doubted.stderr
+
+
+def test_check_judges_the_certificate(tmp_path: Path) -> None:
+    """What no client could use is a fault at its place; what some would mind is said."""
+    pki = Pki(tmp_path)
+    door = {"address": "127.0.0.1:0", "tls": "starttls"}
+    files = {"certificate": "relay.pem", "key": "relay.key"}
+    file = configured(tmp_path, hostname="relay.example", listeners=[door], tls=files)
+    missing = run("check", "--offline", "-c", file)
+    start = run("serve", "-c", file)
+    pki.pair("relay", not_after=dt.datetime(2999, 1, 2, tzinfo=dt.UTC))
+    good = run("check", "-c", file)
+    (tmp_path / "relay.key").chmod(0o644)
+    doubted = run("check", "--offline", "-c", file)
+    pki.pair("relay", "other.example", not_after=dt.datetime(2020, 1, 2, tzinfo=dt.UTC))
+    expired = run("check", "--offline", "-c", file)
+    listed = run("check", "--offline", "--json", "-c", file)
+
+    assert (2, 2) == (missing.exit_code, start.exit_code)
+    assert re.search(r"config\.yaml:\d+:\d+: tls\.certificate: there is no such file", missing.stderr)
+    assert missing.stderr == start.stderr
+    assert f"certificate {tmp_path}/relay.pem, until 2999-01-02: works\n" in good.stdout
+    assert 0 == doubted.exit_code
+    assert "tls.key: anybody on this machine may open it" in doubted.stderr
+    assert 1 == expired.exit_code
+    assert "tls.certificate: has expired" in expired.stderr
+    assert "tls.certificate: is for other.example: clients that check" in expired.stderr
+    assert "no faults" not in expired.stdout
+    assert {
+        "what": f"certificate {tmp_path}/relay.pem, until 2020-01-02",
+        "trouble": "not valid now",
+    } in json.loads(listed.stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import ssl
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import aiosmtplib
 import pytest
 import yaml
 from harness import PATIENCE, Process
+from pki import Pki
 
 from relay.smsc.sandbox import Sandbox
 from relay.smtp.sockets import connections
@@ -59,6 +61,49 @@ async def test_sighup_takes_a_good_configuration_and_keeps_the_old_on_error(tmp_
     assert 0 == status
     assert ["ready", "stopping"] == [event for event in events(relay) if event in ("ready", "stopping")]
     assert not (tmp_path / "relay.sock").exists()
+
+
+async def shown(port: int) -> bytes:
+    """The certificate that a new client is shown, in DER."""
+    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, use_tls=True, validate_certs=False)
+    async with client:
+        found = client.transport.get_extra_info("ssl_object")
+        return found.getpeercert(binary_form=True)
+
+
+@pytest.mark.asyncio
+async def test_sighup_and_new_files_change_the_certificate(tmp_path: Path) -> None:
+    """New files, new names of files, and files that are no good, which change nothing."""
+    pki = Pki(tmp_path)
+    pair = pki.pair("one")
+    door = {"listeners": [{"address": "127.0.0.1:0", "tls": "implicit"}]}
+    relay = Process(tmp_path, "sandbox", **door, tls={"certificate": "one.pem", "key": "one.key"})
+    await relay.start()
+    first = await shown(relay.port)
+    pki.pair("one")
+    second = await shown(relay.port)
+    pki.pair("two")
+    values = yaml.safe_load(relay.config.read_text())
+    relay.config.write_text(yaml.safe_dump(values | {"tls": {"certificate": "two.pem", "key": "two.key"}}))
+    relay.signal(signal.SIGHUP)
+    await relay.said("configuration re-read")
+    third = await shown(relay.port)
+    (tmp_path / "two.key").write_text("nonsense")
+    relay.signal(signal.SIGHUP)
+    await relay.said("the new configuration is wrong, the old one stays")
+    await relay.said("the new certificate can't be used, the old one stays")
+    fourth = await shown(relay.port)
+    status = await relay.kill(signal.SIGTERM)
+
+    files = (tmp_path / "one.pem").read_text(), (tmp_path / "two.pem").read_text()
+    want = [
+        ssl.PEM_cert_to_DER_cert(each[: each.index("-----END")] + "-----END CERTIFICATE-----\n")
+        for each in files
+    ]
+    assert first not in (second, third)
+    assert [*want, want[1]] == [second, third, fourth]
+    assert pair.key.exists()
+    assert 0 == status
 
 
 @pytest.mark.asyncio

@@ -22,6 +22,7 @@ SETTINGS = tuple(setting.settings(Config))
 IDS = [".".join(one.pattern) for one in SETTINGS]
 
 SAMPLES = {
+    ("listeners", "*", "client_ca"),
     # told apart from defaults in the head of the example, or known at run time only
     *(("hostname",), ("reports", "from"), ("reports", "maildir"), ("recognisers",)),
     *(("routes", "*", key) for key in ("match", "channel", "account")),
@@ -113,6 +114,7 @@ def test_what_is_switched_off_is_right_too(tmp_path, monkeypatch):
         config.load(path)
     left = [fault.split(": ", 1)[1] for fault in raised.value.faults if "is not built yet" not in fault]
     assert left == [
+        "listeners[0].client_ca: does nothing without tls; write tls: starttls, or remove it",
         "routes[0].accounts: stands beside account; keep one of them",
         "reports.maildir: stands beside smtp; keep one of them",
     ]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from pki import HOST, Pki
 
-from relay import replies
+from relay import config, replies
 from relay.model import Envelope, Recipient
 from relay.replies import Reply, reply
+from relay.smtp import certificates
 from relay.smtp.server import Body, Hooks, Limits, Listener, Registry, Session, listen
+from relay.smtp.tls import Encryption
 
 
 class Recorder:
@@ -126,6 +131,16 @@ class Client:
         await self.say(*lines)
         return await self.hear()
 
+    async def encrypt(self, context: ssl.SSLContext, name: str = HOST) -> None:
+        """Shake hands as a client; raises OSError where that fails."""
+        loop = asyncio.get_running_loop()
+        transport = await loop.start_tls(
+            self.writer.transport, self.writer.transport.get_protocol(), context, server_hostname=name
+        )
+        if transport is None:
+            raise ConnectionResetError
+        self.writer._transport = self.reader._transport = transport
+
     async def begin(self, *recipients: str) -> str:
         """From the greeting to 354."""
         await self.hear()
@@ -166,14 +181,38 @@ class House:
 Opener = Callable[..., Awaitable[House]]
 
 
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory) -> Pki:
+    """One authority for all tests: keys take long to make."""
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="session")
+def ours(pki) -> config.Tls:
+    """The certificate of the front doors."""
+    return pki.pair()
+
+
 @pytest_asyncio.fixture
-async def house(tmp_path) -> AsyncIterator[Opener]:
-    """Opens front doors: limits and protocol as keywords."""
+async def house(tmp_path, ours) -> AsyncIterator[Opener]:
+    """Opens front doors: limits, protocol and TLS as keywords."""
     async with AsyncExitStack() as stack:
 
         async def opened(
-            address: str = "127.0.0.1:0", *, protocol: str = "smtp", hooks: Hooks | None = None, **limits: Any
+            address: str = "127.0.0.1:0",
+            *,
+            protocol: str = "smtp",
+            hooks: Hooks | None = None,
+            tls: str = "none",
+            handshake: float = 10.0,
+            door: dict[str, Any] | None = None,
+            **limits: Any,
         ) -> House:
+            encryption = None
+            if tls != "none":
+                settings = config.Listener(address=address, tls=tls, **(door or {}))
+                context = partial(certificates.made, settings, ours.certificate, ours.key)
+                encryption = Encryption(mode=tls, context=context, handshake=handshake)
             spool = tmp_path / "spool"
             spool.mkdir(exist_ok=True)
             recorder, registry = Recorder(), Registry()
@@ -184,6 +223,7 @@ async def house(tmp_path) -> AsyncIterator[Opener]:
                 registry,
                 hostname="relay.example",
                 protocol=protocol,
+                encryption=encryption,
             )
             made = House(listener, registry, recorder)
             stack.push_async_callback(made.close)

@@ -1,10 +1,11 @@
 r"""Transcripts of `tests/dialogs` are replayed against a real socket.
 
     # a comment; the first one says what the dialog shows
-    L: protocol=lmtp errors=3    the listener's protocol and limits
+    L: protocol=lmtp errors=3    the listener's protocol, TLS and limits
     C: text                      the client's line, CR LF added; lines in a row leave in one write
     C~ text\n\x00                octets, exactly these
     C< eof                       the client closes its half
+    C< tls                       the client shakes hands
     S: 250 2.1.0*OK              the server's next line begins so, * is any text
     S< closed                    the server has closed
     H: mail <a@b> ret=full       what a hook heard, in this order
@@ -49,7 +50,7 @@ def like(pattern: str) -> re.Pattern[str]:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("path", DIALOGS, ids=lambda path: path.stem)
-async def test_dialog(path, house):
+async def test_dialog(path, house, pki):
     """The server says what the transcript says, and the hooks hear what it tells."""
     script = steps(path.read_text())
     door = await house(**settings(script.pop(0)[1] if script[0][0] == "L:" else ""))
@@ -62,6 +63,8 @@ async def test_dialog(path, house):
         match mark:
             case "C:" | "C~":
                 unsent += octets(mark, text)
+            case "C<" if text == "tls":
+                await client.encrypt(pki.client())
             case "C<":
                 client.writer.write_eof()
             case "S:" | "S<":

@@ -81,6 +81,20 @@ def test_all_conditions_of_an_entry_must_hold():
     assert not admitted(entry, "11.0.0.1")
 
 
+def test_certificates():
+    """One of those that an entry names was shown; that vouches for the sender's address."""
+    entry = sender(certificates=["UPS.example.com", "sha256:" + "ab" * 32])
+    asked = {"peer": "203.0.113.9", "sender": "mon@example.com"}
+    for shown in ({"ups.example.com", "x"}, {"sha256:" + "ab" * 32}):
+        found = policy.may([entry], certificates=frozenset(shown), **asked)
+        assert Admission(name="ops", verified=True) == found
+        assert policy.anybody_from([entry], peer="203.0.113.9", certificates=frozenset(shown))
+    for shown in (set(), {"example.com"}, {"sha256:" + "ac" * 32}):
+        assert policy.may([entry], certificates=frozenset(shown), **asked) is None
+    inside = sender(certificates=["a.example"], networks=["10.0.0.0/8"])
+    assert policy.may([inside], certificates=frozenset({"a.example"}), **asked) is None
+
+
 def test_the_first_entry_that_holds_counts():
     """Order matters: the entry decides the name and whether the address may be trusted."""
     entries = [

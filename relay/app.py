@@ -40,7 +40,8 @@ from relay.queue.store import Store
 from relay.report.mailer import Mailer
 from relay.smsc.client import Client, Credentials
 from relay.smsc.sandbox import Sandbox
-from relay.smtp import data, server
+from relay.smtp import auth, data, server
+from relay.smtp.accounts import Accounts
 from relay.smtp.certificates import Unusable
 from relay.smtp.handler import Handler
 from relay.smtp.registry import Registry
@@ -272,6 +273,7 @@ class App:
             queued=self.queued,
             notice_due=self.mailer.kick,
             waiting=self.waiting,
+            accounts=Accounts(lambda: self.config, self.clock),
         )
         try:
             self.contexts.open()
@@ -297,6 +299,7 @@ class App:
                     protocol=listener.protocol,
                     refused=handler.refused,
                     encryption=self.contexts.encryption(listener),
+                    logins=auth.logins(listener),
                 )
             except OSError as error:
                 raise CannotStart(f"cannot listen on {listener.address}: {in_words(error)}") from error

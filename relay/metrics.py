@@ -26,6 +26,7 @@ OLDEST = Gauge(
 )
 REPORTS = Counter("relay_reports", "Reports handed over.", ["verdict"], registry=REGISTRY)
 CALLBACKS = Counter("relay_callbacks", "Callbacks of the provider.", ["account", "result"], registry=REGISTRY)
+LOGINS = Counter("relay_smtp_logins", "Logins, by what came of them.", ["result"], registry=REGISTRY)
 TLS = Counter("relay_smtp_tls", "TLS handshakes, by version, or failed.", ["result"], registry=REGISTRY)
 TLS_EXPIRES = Gauge("relay_tls_expires", "When the certificate expires, Unix time.", registry=REGISTRY)
 TLS_STALE = Gauge("relay_tls_stale", "1 while new certificate files can't be used.", registry=REGISTRY)

@@ -46,6 +46,7 @@ def reply(code: int, status: str, text: str) -> Reply:
 OK = Reply(250, "2.0.0", "OK")
 SENDER_OK = Reply(250, "2.1.0", "sender OK")
 RECIPIENT_OK = Reply(250, "2.1.5", "recipient OK")
+LOGGED_IN = Reply(235, "2.7.0", "logged in")
 START_TLS = Reply(220, "2.0.0", "ready to start TLS")
 GO_AHEAD = Reply(354, "", "end data with <CR><LF>.<CR><LF>")
 BYE = Reply(221, "2.0.0", "bye")
@@ -60,10 +61,17 @@ TOO_BUSY = Reply(421, "4.3.2", "too many connections, try again later")
 CLOSING = Reply(421, "4.3.2", "going down, try again later")
 IDLE = Reply(421, "4.4.2", "idle for too long, closing")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors, closing")
+TOO_MANY_LOGINS = Reply(421, "4.7.0", "too many failed logins, closing")
+LOCKED = Reply(454, "4.7.0", "too many failed logins, try again in ten minutes")
+LOGIN_BUSY = Reply(454, "4.7.0", "too many logins at once, try again later")
+LOGIN_TROUBLE = Reply(454, "4.7.0", "logins can't be checked now, try again later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients, send the rest in another mail")
 
 # 5xx: the same mail will never pass
 TLS_FIRST = Reply(530, "5.7.0", "say STARTTLS first")
+LOGIN_FIRST = Reply(530, "5.7.0", "log in first (AUTH)")
+WRONG_LOGIN = Reply(535, "5.7.8", "wrong user or password")
+NOT_IN_CLEAR = Reply(538, "5.7.11", "no password goes in clear here, say STARTTLS first")
 NOT_ALLOWED = Reply(550, "5.7.1", "this relay takes no mail from here; `senders` decides who may send")
 SENDER_NOT_ALLOWED = Reply(550, "5.7.1", "this sender may not use this relay")
 WRONG_CREDENTIALS = Reply(554, "5.7.8", "the login and password in the mail are those of no account here")
@@ -77,6 +85,11 @@ BAD_SENDER = Reply(553, "5.1.7", "bad sender address, write MAIL FROM:<user@doma
 BAD_RECIPIENT = Reply(553, "5.1.3", "bad recipient address, write RCPT TO:<user@domain>")
 NO_VALID_RECIPIENTS = Reply(554, "5.5.1", "no valid recipients")
 UNKNOWN_COMMAND = Reply(500, "5.5.2", "command not recognised")
+
+
+def not_yours(author: str) -> Reply:
+    """The header names an author whom this client may not write as."""
+    return reply(550, "5.7.1", f'From "{author}" is not yours to write as')
 
 
 def capped(why: str) -> Reply:

@@ -14,7 +14,7 @@ from relay.delivery import watch
 from relay.message import recognisers, routes
 from relay.message.recogniser import RecogniserFault
 from relay.report import signing
-from relay.smtp import certificates
+from relay.smtp import accounts, certificates
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,6 +60,7 @@ def complaints(loaded: Loaded) -> list[str]:
     except RecogniserFault as fault:
         found += [loaded.fault(("recognisers",), why) for why in str(fault).split("\n")]
     files = [*signing.complaints(config.reports), *certificates.complaints(config)]
+    files += accounts.complaints(config)
     return [*found, *(loaded.fault(place, why) for place, why in files)]
 
 

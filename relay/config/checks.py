@@ -47,11 +47,8 @@ def _warns(*pattern: str, so: str) -> NotBuilt:
 
 NOT_BUILT = (
     # -- these protect: without them the relay would be more open than its owner thinks
-    _refuses("listeners", EACH, "auth", write="write none, and let clients in by senders[].networks"),
     _refuses("listeners", EACH, "profile", write="write strict"),
     _refuses("listeners", EACH, "proxy_protocol", write="remove it, and let clients connect directly"),
-    _refuses("senders", EACH, "users", write="remove it, and let clients in by networks"),
-    _refuses("senders", EACH, "users_file", write="remove it, and let clients in by networks"),
     _refuses("senders", EACH, "require", write="remove it, and let clients in by networks"),
     _refuses("web", "users", write="remove it; the dashboard is not served without it"),
     NotBuilt(
@@ -139,6 +136,12 @@ def _listeners(document: Document) -> None:
     for place, listener in select(document.values, ("listeners", EACH)):
         if isinstance(listener, dict):
             _encryption(document, place, listener)
+            _logins(document, place, listener)
+    taken = any(auth != "none" for _place, auth in select(document.values, ("listeners", EACH, "auth")))
+    for key in ("users", "users_file"):
+        for place, users in select(document.values, ("senders", EACH, key)):
+            if users and not taken:
+                document.fault(place, "no listener takes logins; write auth: optional at one")
     asked = any(True for _ in select(document.values, ("listeners", EACH, "client_ca")))
     for place, _certificates in select(document.values, ("senders", EACH, "certificates")):
         if not asked:
@@ -157,6 +160,23 @@ def _encryption(document: Document, place: Location, listener: dict[str, object]
     old = str(listener.get("tls_min", "1.2")) in ("1.0", "1.1")
     if old and listener.get("profile", "strict") != "legacy":
         document.fault((*place, "tls_min"), "is broken; write 1.2, or add profile: legacy for old devices")
+
+
+def _logins(document: Document, place: Location, listener: dict[str, object]) -> None:
+    """Logins take users, and passwords a wire that nobody reads."""
+    clear = listener.get("auth_in_clear")
+    if listener.get("auth", "none") == "none":
+        if clear:
+            document.fault((*place, "auth_in_clear"), "does nothing without auth; write auth: optional")
+        return
+    users = (select(document.values, ("senders", EACH, key)) for key in ("users", "users_file"))
+    if not any(True for each in users for _ in each):
+        document.fault((*place, "auth"), "nobody could log in; add users to an entry of senders")
+    if listener.get("tls", "none") == "none" and not clear:
+        document.fault(
+            (*place, "auth"),
+            "passwords would travel in clear; write tls: required, or auth_in_clear: [a private network]",
+        )
 
 
 def _credentials(document: Document) -> None:

@@ -34,6 +34,7 @@ from relay.config.units import (
     Network,
     Pattern,
     Phone,
+    PrivateNetwork,
     Provider,
     Secret,
     Size,
@@ -73,6 +74,9 @@ class Listener(Shape):
     )
     auth: Literal["none", "optional", "required"] = setting(
         "none", help="Whether clients may, or must, log in."
+    )
+    auth_in_clear: tuple[PrivateNetwork, ...] = setting(
+        [], help="Private networks whose clients may log in without TLS."
     )
     profile: Literal["strict", "legacy"] = setting(
         "strict", help="legacy is lenient with old devices; for private networks only."
@@ -122,7 +126,7 @@ class Sender(Shape):
         None, help="The client has shown one of these: a SHA-256 fingerprint, or a name in it."
     )
     from_: Annotated[tuple[Pattern, ...], Field(min_length=1)] | None = setting(
-        None, alias="from", help="The envelope sender fits one of these patterns."
+        None, alias="from", help="The envelope sender fits one of these; of users and certificates From, too."
     )
     require: Literal["", "spf", "dkim", "dmarc"] = setting(
         "", help="The sender's domain vouches for the mail."

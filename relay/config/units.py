@@ -27,6 +27,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_INSIDE = tuple(
+    ip_network(each)
+    for each in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
 _LOCAL = re.compile(r"localhost|.+\.localhost")
 
 
@@ -146,6 +153,14 @@ def network(value: object) -> IPv4Network | IPv6Network:
     except ValueError:
         raise ValueError('write a network or an address, as in 10.0.0.0/8 or "::1"') from None
     raise ValueError(f"this is an address inside a network; write {meant} for the whole network")
+
+
+def private_network(value: object) -> IPv4Network | IPv6Network:
+    """A network that is reached without leaving the house."""
+    found = network(value)
+    if not any(found.version == each.version and found.subnet_of(each) for each in _INSIDE):  # type: ignore[arg-type]
+        raise ValueError("write a private network, as in 10.0.0.0/8: passwords in clear go no further")
+    return found
 
 
 def path(value: object, info: ValidationInfo) -> object:
@@ -313,4 +328,5 @@ Country = Annotated[str, BeforeValidator(country), "country"]
 AliasName = Annotated[str, BeforeValidator(alias), "name"]
 Hostname = Annotated[str, BeforeValidator(hostname), "host"]
 ClientCertificate = Annotated[str, BeforeValidator(certificate), "certificate"]
+PrivateNetwork = Annotated[IPv4Network | IPv6Network, BeforeValidator(private_network), "network"]
 Hours = Annotated[str, BeforeValidator(hours), "hours"]

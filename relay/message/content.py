@@ -16,7 +16,7 @@ from relay import model
 from relay.message import bodies, charset_labels, charsets, headers, html, origin, parts
 
 _HEAD = 64 * 1024  # octets of the header block that are kept for reports
-_SHOWN = 200  # fields that a letter keeps, each of at most this many characters:
+SHOWN = 200  # fields that a letter keeps, each of at most this many characters:
 _VALUE = 10_000
 _BLANK = re.compile(rb"[\0 \t\r\n]{0,4000}[\0\n]")
 _FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]{0,9}:")
@@ -63,7 +63,7 @@ def read(raw: bytes, charset: str = "") -> model.Letter:
         date=_bare(headers.first(fields, "date")),
         headers=tuple(
             (_title(name), headers.decode(value[: 4 * _VALUE], hint)[:_VALUE])
-            for name, value in fields[:_SHOWN]
+            for name, value in fields[:SHOWN]
         ),
         head=_head(raw),
         plain=body.plain.strip("\n"),

@@ -26,7 +26,7 @@ from aiosmtpd.smtp import SMTP
 from relay import metrics, replies
 from relay.model import Envelope
 from relay.replies import Reply, reply
-from relay.smtp import tls
+from relay.smtp import auth, tls
 from relay.smtp.registry import Registry
 from relay.smtp.session import Hooks, Limits, Session
 
@@ -65,6 +65,7 @@ class Door:
     address: str = ""
     refused: Refused | None = None  # told of every reply that is a refusal
     encryption: tls.Encryption | None = None
+    logins: auth.Logins | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -270,8 +271,8 @@ class Connection(SMTP):
         self._commands += 1
         return _TOO_MANY_COMMANDS if self._commands > self._limits.commands else None
 
-    async def _read_line(self) -> bytes | None:
-        """The next command line without its end; None for one that is too long.
+    async def _read_line(self, most: int = 0) -> bytes | None:
+        """The next command line without its end; None for one that is too long, by default for its verb.
 
         An end of LF alone is good enough for a command (not for a mail's lines).
         """
@@ -286,7 +287,8 @@ class Connection(SMTP):
                 whole = False
         self._waiting = False
         line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
-        return line if whole and len(line) <= self._limits.command_line else None
+        most = most or (auth.LINE if line[:5].upper() == b"AUTH " else self._limits.command_line)
+        return line if whole and len(line) <= most else None
 
     async def _obey(self, line: bytes | None) -> Reply | None:
         if line is None:

@@ -41,7 +41,9 @@ from relay.queue.rows import StoredFile
 from relay.queue.store import Store
 from relay.replies import Reply
 from relay.report import notices
+from relay.smtp import accounts as logins
 from relay.smtp import policy
+from relay.smtp.accounts import Accounts
 from relay.smtp.data import Body
 from relay.smtp.session import Session
 from relay.smtp.waiting import Pending, Wait, Waiting
@@ -64,6 +66,7 @@ class Handler:
         queued: Callable[[set[str]], None],
         notice_due: Callable[[], None],
         waiting: Waiting,
+        accounts: Accounts,
     ) -> None:
         self._config = config
         self._store = store
@@ -74,21 +77,36 @@ class Handler:
         self._queued = queued
         self._notice_due = notice_due
         self._waiting = waiting
+        self._accounts = accounts
+        self.logins = False  # the listener takes them
         self.patience: int | None = None  # milliseconds that DATA waits for the outcome
 
     def answering(self, listener: Listener) -> Handler:
         """The same hooks, with answers to DATA as this listener wants them."""
         hooks = copy.copy(self)
+        hooks.logins = listener.auth != "none"
         hooks.patience = listener.answer_timeout if listener.answer == "outcome" else None
         return hooks
+
+    async def on_auth(self, session: Session, user: str, password: bytes) -> Reply:
+        """Who the client is."""
+        answer = await self._accounts.login(user, password, session.peer)
+        if isinstance(answer, Reply):
+            return answer
+        session.user, session.proof = user, answer
+        return replies.LOGGED_IN
 
     async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
         """Who may send is decided here, before a recipient is looked at."""
         senders = self._config().senders
-        shown = session.certificates
-        admission = policy.may(senders, peer=session.peer, sender=envelope.sender, certificates=shown)
+        shown, held = session.certificates, self._accounts.held(session.user, session.proof)
+        admission = policy.may(
+            senders, peer=session.peer, sender=envelope.sender, certificates=shown, logins=held
+        )
         if admission is None:
-            known = policy.anybody_from(senders, peer=session.peer, certificates=shown)
+            if self.logins and not held and policy.login_helps(senders, session.peer, shown):
+                return replies.LOGIN_FIRST
+            known = policy.anybody_from(senders, peer=session.peer, certificates=shown, logins=held)
             return replies.SENDER_NOT_ALLOWED if known else replies.NOT_ALLOWED
         return replace(envelope, source=admission.name, verified=admission.verified)
 
@@ -168,6 +186,11 @@ class Handler:
         config = self._config()
         return routes.resolve(recipient.address, config.routes, config.aliases)
 
+    def _foreign(self, envelope: Envelope, letter: Letter) -> str:
+        """An author in the header as whom this client may not write, "" where there is none."""
+        entry = next((each for each in self._config().senders if each.name == envelope.source), None)
+        return policy.foreign(entry, letter) if entry is not None else ""
+
     def refused(self, session: Session, reply: Reply) -> None:
         """Every refusal, of whatever command, leaves a line and is counted."""
         metrics.REFUSED.labels(status=reply.status).inc()
@@ -176,6 +199,9 @@ class Handler:
     async def _take(
         self, session: Session, envelope: Envelope, letter: Letter, body: Body
     ) -> Reply | Sequence[Reply] | Pending:
+        author = self._foreign(envelope, letter)
+        if author:
+            return replies.not_yours(author)
         now = self._store.clock.now()
         composed = orders.compose(
             letter,
@@ -207,14 +233,20 @@ class Handler:
             composed = replace(composed, refusals=reported)
             if not composed.drafts:
                 return [one if isinstance(one, Reply) else replies.OK for one in each]
-        answer = await self._store_mail(envelope, letter, composed, body, now)
+        answer = await self._store_mail(session.user, envelope, letter, composed, body, now)
         if isinstance(answer, Reply):
             return [one if isinstance(one, Reply) else answer for one in each] if each else answer
         key = intake.repeat_key(envelope, letter)
         return Pending(answer, self._waiting, self._store, key=key, each=each)
 
     async def _store_mail(
-        self, envelope: Envelope, letter: Letter, composed: orders.Composed, body: Body, now: int
+        self,
+        user: str,
+        envelope: Envelope,
+        letter: Letter,
+        composed: orders.Composed,
+        body: Body,
+        now: int,
     ) -> Reply | Wait:
         """The 250, or where the outcome is to be waited for, the wait."""
         mail_id = self._store.ids.new(now)
@@ -249,7 +281,7 @@ class Handler:
             metrics.REPEATED.inc()
             _log.info("repeated", extra={"mail": model.show(first)})
             return self._again(first, wait)
-        self._tell(envelope, taken, body)
+        self._tell(user, envelope, taken, body)
         return wait or replies.queued(model.show(mail_id))
 
     def _again(self, first: int, wait: Wait | None) -> Reply | Wait:
@@ -276,7 +308,7 @@ class Handler:
         whole = File(name="", type="message/rfc822", size=body.size, data=body.data, path=body.path)
         return (await self._store.put_files(mail_id, [whole]))[0]
 
-    def _tell(self, envelope: Envelope, taken: Intake, body: Body) -> None:
+    def _tell(self, user: str, envelope: Envelope, taken: Intake, body: Body) -> None:
         metrics.MAILS.inc()
         for order in taken.orders:
             metrics.ORDERS.labels(channel=order.channel).inc()
@@ -285,6 +317,7 @@ class Handler:
             extra={
                 "mail": model.show(taken.mail.id),
                 "source": envelope.source,
+                **({"user": logins.masked(user)} if user else {}),
                 "size": body.size,
                 "orders": len(taken.orders),
                 "refused": len(taken.failed),

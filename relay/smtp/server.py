@@ -19,8 +19,10 @@ from relay import replies
 from relay.model import Envelope
 from relay.replies import Reply, reply
 from relay.smtp import data, protocol, sockets
-from relay.smtp.connection import Connection, Door, Refused, Verb
+from relay.smtp.auth import Logins
+from relay.smtp.connection import Door, Refused, Verb
 from relay.smtp.data import Body, Dots, Spool
+from relay.smtp.guard import NESTED, NO_ARGUMENT, NOT_HERE, Guard
 from relay.smtp.registry import Registry
 from relay.smtp.session import Hooks, LaterAnswer, Limits, Session
 from relay.smtp.sockets import Listener
@@ -32,19 +34,12 @@ log = logging.getLogger("relay.smtp")
 
 _UNANNOUNCED = reply(421, "4.7.0", "the mail was sent without waiting for 354, closing")
 _NULS = reply(550, "5.6.0", "NUL in the mail, not allowed (RFC 5321 4.1.1.4)")
-_HELO_FIRST = reply(503, "5.5.1", "say EHLO first")
-_LHLO_FIRST = reply(503, "5.5.1", "say LHLO first")
 _MAIL_FIRST = reply(503, "5.5.1", "say MAIL first")
-_NESTED = reply(503, "5.5.1", "a mail is under way, end it with DATA or RSET")
 _NO_NAME = reply(501, "5.5.4", "say your host name after it")
-_NO_ARGUMENT = reply(501, "5.5.4", "takes no argument")
 _NO_ADDRESS = reply(501, "5.5.4", "write VRFY address")
-_TLS_ALREADY = reply(503, "5.5.1", "TLS is on already")
-_UNSAFE = reply(421, "4.7.0", "commands were sent behind STARTTLS without waiting for 220, closing")
-_NOT_HERE = reply(502, "5.5.1", "not available here")
 
 
-class Conversation(Connection):
+class Conversation(Guard):
     """One session: what each verb does."""
 
     def __init__(self, door: Door) -> None:
@@ -84,42 +79,16 @@ class Conversation(Connection):
             "DSN",  # RFC 3461
             "ENHANCEDSTATUSCODES",  # RFC 2034
         ]
-        if self._may_start_tls():
-            names.append("STARTTLS")  # RFC 3207
+        names += self._safety()
         return [*(f"250-{each}" for each in names), "250 HELP"]
-
-    def _may_start_tls(self) -> bool:
-        return self._door.encryption is not None and not self._client.tls
-
-    async def starttls(self, argument: str) -> Reply | None:
-        """STARTTLS, RFC 3207.
-
-        Nothing that was said in clear counts afterwards (RFC 3207 4.2). Commands behind it were put
-        there by somebody else, or by a client that would take the answers to them for encrypted ones.
-        """
-        encryption = self._door.encryption
-        if encryption is None:
-            return _NOT_HERE
-        if self._client.tls:
-            return _TLS_ALREADY
-        if argument:
-            return _NO_ARGUMENT
-        if self._mail is not None:
-            return _NESTED
-        if self._reader._buffer:  # type: ignore[attr-defined] # noqa: SLF001
-            await self._say(_UNSAFE)
-            return None
-        self._writer.write(self._wire([replies.START_TLS]))  # no waiting: what comes next is TLS
-        await self._encrypt(encryption)
-        self._client.helo, self._client.esmtp, self._client.user = "", False, ""
-        return None
 
     async def mail(self, argument: str) -> Reply | None:
         """MAIL FROM, RFC 5321 4.1.1.2."""
-        if not self._client.helo:
-            return _LHLO_FIRST if self._client.protocol == "lmtp" else _HELO_FIRST
+        refusal = self._greeting_first() or self._login_first()
+        if refusal is not None:
+            return refusal
         if self._mail is not None:
-            return _NESTED
+            return NESTED
         read = protocol.read_mail(argument, extended=self._client.esmtp, max_size=self._limits.max_size)
         if isinstance(read, Reply):
             return read
@@ -185,7 +154,7 @@ class Conversation(Connection):
 
     def _data_refusal(self, argument: str) -> Reply | None:
         if argument:
-            return _NO_ARGUMENT
+            return NO_ARGUMENT
         if self._mail is None:
             return _MAIL_FIRST
         return None if self._mail.recipients else replies.NO_VALID_RECIPIENTS
@@ -236,7 +205,7 @@ class Conversation(Connection):
     async def rset(self, argument: str) -> Reply | None:
         """RSET, RFC 5321 4.1.1.5."""
         if argument:
-            return _NO_ARGUMENT
+            return NO_ARGUMENT
         self._mail = None
         return replies.OK
 
@@ -246,7 +215,7 @@ class Conversation(Connection):
 
     async def quit(self, argument: str) -> Reply | None:
         """QUIT, RFC 5321 4.1.1.10."""
-        return _NO_ARGUMENT if argument else replies.BYE
+        return NO_ARGUMENT if argument else replies.BYE
 
     async def vrfy(self, argument: str) -> Reply | None:
         """VRFY tells nothing, RFC 5321 7.3."""
@@ -260,8 +229,8 @@ class Conversation(Connection):
         return reply(214, "2.0.0", f"write {verb.syntax}") if verb else replies.UNKNOWN_COMMAND
 
     async def not_here(self, _argument: str) -> Reply | None:
-        """Whatever exists but is not offered: EXPN always, AUTH for now."""
-        return _NOT_HERE
+        """Whatever exists but is not offered: EXPN."""
+        return NOT_HERE
 
 
 def _each(answer: Reply | Sequence[Reply], due: int) -> list[Reply]:
@@ -287,7 +256,7 @@ _BOTH = {
     "VRFY": Verb(Conversation.vrfy, "VRFY address"),
     "HELP": Verb(Conversation.help, "HELP [command]"),
     "EXPN": Verb(Conversation.not_here, "nothing, EXPN is not available"),
-    "AUTH": Verb(Conversation.not_here, "nothing, AUTH is not available"),
+    "AUTH": Verb(Conversation.auth, "AUTH PLAIN|LOGIN [first answer in base64]"),
     "STARTTLS": Verb(Conversation.starttls, "STARTTLS"),
 }
 _SMTP = {"EHLO": Verb(Conversation.ehlo, "EHLO host"), "HELO": Verb(Conversation.helo, "HELO host"), **_BOTH}
@@ -304,6 +273,7 @@ async def listen(
     protocol: str = "smtp",
     refused: Refused | None = None,
     encryption: Encryption | None = None,
+    logins: Logins | None = None,
 ) -> Listener:
     """Take sessions at `host:port`, `[v6]:port` (port 0: any free one) or `unix:/path`.
 
@@ -317,6 +287,7 @@ async def listen(
         protocol=protocol,
         refused=refused,
         encryption=encryption,
+        logins=logins,
     )
     listener = await sockets.bind(address, lambda: Conversation(door))
     door = dataclasses.replace(door, address=listener.address)

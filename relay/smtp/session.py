@@ -6,7 +6,7 @@ No behaviour here, so that a handler can be written and tested without a server.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.model import Envelope, Recipient
@@ -44,6 +44,7 @@ class Session:
     tls: bool = False
     certificates: frozenset[str] = frozenset()  # whom the client's certificate names
     user: str = ""  # who logged in
+    proof: str = field(default="", repr=False)  # by what the login is known to hold still
 
 
 class LaterAnswer(Protocol):
@@ -60,6 +61,10 @@ class LaterAnswer(Protocol):
 
 class Hooks(Protocol):
     """What is asked at each step of a mail. A hook that raises is answered `451 4.3.0`."""
+
+    async def on_auth(self, session: Session, user: str, password: bytes) -> Reply:
+        """Judge a login; where it is right, `user` and `proof` of the session are filled in."""
+        ...
 
     async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
         """Judge the sender: the envelope to go on with (`source`, `verified` filled in), or a reply.

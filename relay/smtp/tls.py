@@ -117,7 +117,7 @@ class Contexts:
         """What tells that a file is another one; links are followed, since they are what changes."""
         files = self._config.tls
         paths = [files.certificate, files.key] if files else []
-        return [_mark(path) for path in [*paths, *([listener.client_ca] if listener.client_ca else [])]]
+        return [mark(path) for path in [*paths, *([listener.client_ca] if listener.client_ca else [])]]
 
     # -- as a chore ------------------------------------------------------------------------
 
@@ -133,7 +133,8 @@ class Contexts:
         return False
 
 
-def _mark(path: Path) -> object:
+def mark(path: Path) -> object:
+    """What tells a file from the one that was there before; links are followed."""
     try:
         found = path.stat()
     except OSError as error:

@@ -115,6 +115,8 @@ def test_what_is_switched_off_is_right_too(tmp_path, monkeypatch):
     left = [fault.split(": ", 1)[1] for fault in raised.value.faults if "is not built yet" not in fault]
     assert left == [
         "listeners[0].client_ca: does nothing without tls; write tls: starttls, or remove it",
+        "senders[0].users: no listener takes logins; write auth: optional at one",
+        "senders[0].users_file: no listener takes logins; write auth: optional at one",
         "routes[0].accounts: stands beside account; keep one of them",
         "reports.maildir: stands beside smtp; keep one of them",
     ]

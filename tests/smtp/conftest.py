@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from relay import config, replies
 from relay.model import Envelope, Recipient
 from relay.replies import Reply, reply
 from relay.smtp import certificates
+from relay.smtp.auth import Logins
 from relay.smtp.server import Body, Hooks, Limits, Listener, Registry, Session, listen
 from relay.smtp.tls import Encryption
 
@@ -27,7 +29,7 @@ class Recorder:
 
     `refuse` 550, `later` 451, `leave` 421, `crash` raises; at DATA any recipient `lost` raises,
     `unwanted` 554, `uneven` answers a wrong number of times, `held` waits for `release`, and
-    LMTP's `full` 452 for itself alone.
+    LMTP's `full` 452 for itself alone. Alice's password is `secret`; `crash` raises there, too.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,15 @@ class Recorder:
         self.taking = asyncio.Event()
         self.release = asyncio.Event()
         self.taken = asyncio.Event()
+
+    async def on_auth(self, session: Session, user: str, password: bytes) -> Reply:
+        if user == "crash":
+            raise RuntimeError("secret=hunter2")
+        if (user, password) != ("alice", b"secret"):
+            return replies.WRONG_LOGIN
+        self.heard.append(f"login {user}")
+        session.user = user
+        return replies.LOGGED_IN
 
     async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
         self.heard.append(told("mail", envelope))
@@ -205,9 +216,13 @@ async def house(tmp_path, ours) -> AsyncIterator[Opener]:
             hooks: Hooks | None = None,
             tls: str = "none",
             handshake: float = 10.0,
+            auth: str = "none",
+            clear: str = "",
             door: dict[str, Any] | None = None,
             **limits: Any,
         ) -> House:
+            networks = (ip_network(clear),) if clear else ()
+            logins = Logins(required=auth == "required", in_clear=networks) if auth != "none" else None
             encryption = None
             if tls != "none":
                 settings = config.Listener(address=address, tls=tls, **(door or {}))
@@ -224,6 +239,7 @@ async def house(tmp_path, ours) -> AsyncIterator[Opener]:
                 hostname="relay.example",
                 protocol=protocol,
                 encryption=encryption,
+                logins=logins,
             )
             made = House(listener, registry, recorder)
             stack.push_async_callback(made.close)

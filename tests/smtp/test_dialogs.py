@@ -1,7 +1,7 @@
 r"""Transcripts of `tests/dialogs` are replayed against a real socket.
 
     # a comment; the first one says what the dialog shows
-    L: protocol=lmtp errors=3    the listener's protocol, TLS and limits
+    L: protocol=lmtp errors=3    the listener's protocol, TLS, logins, limits
     C: text                      the client's line, CR LF added; lines in a row leave in one write
     C~ text\n\x00                octets, exactly these
     C< eof                       the client closes its half

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.config import Sender
+from relay.model import Letter
 from relay.smtp import policy
 from relay.smtp.policy import Admission
 
@@ -93,6 +94,78 @@ def test_certificates():
         assert policy.may([entry], certificates=frozenset(shown), **asked) is None
     inside = sender(certificates=["a.example"], networks=["10.0.0.0/8"])
     assert policy.may([inside], certificates=frozenset({"a.example"}), **asked) is None
+
+
+def test_logins():
+    """An entry with users takes who has logged in for it, and nobody else; that vouches for the sender."""
+    entry = sender(users={"alice": "x"}, from_=["*@example.com"])
+    asked = {"peer": "203.0.113.9", "sender": "mon@example.com"}
+    assert Admission(name="ops", verified=True) == policy.may([entry], logins=frozenset({"ops"}), **asked)
+    assert policy.may([entry], logins=frozenset({"other"}), **asked) is None
+    assert policy.may([entry], **asked) is None
+    assert policy.may([entry], logins=frozenset({"ops"}), peer="unix", sender="x@other.test") is None
+    assert policy.may([sender(users_file="users")], **asked) is None
+    assert policy.anybody_from([entry], peer="203.0.113.9", logins=frozenset({"ops"}))
+    assert not policy.anybody_from([entry], peer="203.0.113.9")
+
+
+def test_whom_a_login_would_help():
+    """Only where an entry with users could let this peer in."""
+    users = sender(users={"alice": "x"}, networks=["10.0.0.0/8"])
+    assert policy.login_helps([sender(networks=["::1"]), users], "10.0.0.1", frozenset())
+    assert not policy.login_helps([sender(networks=["10.0.0.0/8"]), users], "11.0.0.1", frozenset())
+
+
+OWN = {"users": {"alice": "x"}, "from_": ["alice@example.com", "*@team.example.com"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("alice@example.com", ""),
+        ("Alice <ALICE@Example.com>", ""),
+        ('"alice@example.com" <alice@example.com>', ""),
+        ("alice@example.com, bob@team.example.com", ""),
+        ("", ""),
+        ("ceo@example.com", "ceo@example.com"),
+        ("alice@example.com <ceo@example.com>", "ceo@example.com"),
+        ('"ceo@example.com" <alice@example.com>', "ceo@example.com"),
+        ("alice@example.com (ceo@example.com)", "ceo@example.com"),
+        ("alice@example.com, ceo@example.com", "ceo@example.com"),
+        ("team: alice@example.com, ceo@example.com;", "ceo@example.com"),
+        ('"the ceo"@example.com', '"the ceo"@example.com'),
+        ("alice@example.com.evil.test", "alice@example.com.evil.test"),
+        ("alice@example.com@evil.test", "alice@example.com@evil.test"),
+        ("ceo(x)@example.com, alice@example.com", "ceo(x)@example.com, alice@example.com"),
+        ("ceo @ example.com, alice@example.com", "ceo @ example.com, alice@example.com"),
+        ("<@hop.test:alice@example.com>", "<@hop.test:alice@example.com>"),
+        ("The CEO", "The CEO"),
+    ],
+)
+def test_the_author_in_the_header(value, wanted):
+    """Every address that stands in From is one of those that the entry allows."""
+    letter = Letter(headers=(("Subject", "x"), ("From", value)))
+    assert wanted == policy.foreign(sender(**OWN), letter)
+
+
+def test_each_from_of_several_counts():
+    """So does one with a space before its colon; too many fields hide none; no From names nobody."""
+    good, bad = ("From", "alice@example.com"), ("FROM ", "ceo@example.com")
+    entry = sender(**OWN)
+    assert policy.foreign(entry, Letter(headers=(good, bad))) == "ceo@example.com"
+    assert policy.foreign(entry, Letter(headers=(("X", "y"),) * 199 + (good,))) != ""
+    assert policy.foreign(entry, Letter(headers=(("From", "a" * 6000 + " alice@example.com"),))) != ""
+    assert policy.foreign(entry, Letter()) == ""
+
+
+def test_whose_author_is_looked_at():
+    """Of whom an entry knows by name, where it has patterns; networks are as before."""
+    letter = Letter(headers=(("From", "ceo@example.com"),))
+    patterns = {"from_": ["alice@example.com"]}
+    assert policy.foreign(sender(certificates=["a.example"], **patterns), letter) == "ceo@example.com"
+    assert policy.foreign(sender(users_file="users", **patterns), letter) == "ceo@example.com"
+    assert policy.foreign(sender(networks=["10.0.0.0/8"], **patterns), letter) == ""
+    assert policy.foreign(sender(users={"alice": "x"}), letter) == ""
 
 
 def test_the_first_entry_that_holds_counts():

@@ -29,6 +29,7 @@ from relay.smtp.certificates import Unusable
 _log = logging.getLogger("relay.smtp")
 
 HANDSHAKE = 30.0  # seconds that a handshake may take
+_BUFFER = 32 * 1024  # octets that are read at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,7 @@ async def shake_hands(
     protocol in clear. `protocol` may or may not hear then that the connection is lost.
     """
     loop = asyncio.get_running_loop()
+    loop.call_soon(_slim, transport)
     if first:
         # start_tls sets its protocol in the loop's next turn: this comes in the one after that
         loop.call_soon(loop.call_soon, _feed, transport, first)
@@ -163,6 +165,15 @@ async def shake_hands(
     if under_tls is None:  # cut meanwhile, which start_tls does not call an error
         raise ConnectionResetError
     return under_tls
+
+
+def _slim(transport: asyncio.Transport) -> None:
+    """Have a small buffer: asyncio's own takes 256 KiB, touched, for each connection however idle."""
+    protocol: Any = transport.get_protocol()
+    if hasattr(protocol, "_ssl_buffer_view"):
+        protocol.max_size = _BUFFER
+        protocol._ssl_buffer = bytearray(_BUFFER)  # noqa: SLF001
+        protocol._ssl_buffer_view = memoryview(protocol._ssl_buffer)  # noqa: SLF001
 
 
 def _feed(transport: asyncio.Transport, octets: bytes) -> None:

@@ -14,7 +14,11 @@ SHA256 = kinds.sha256_crypt.using(rounds=1000).hash("secret")
 SHA512 = kinds.sha512_crypt.using(rounds=1000).hash("secret")
 
 
-@pytest.mark.parametrize("text", [ARGON2, BCRYPT, BCRYPT.replace("$2b$", "$2y$"), SHA256, SHA512])
+@pytest.mark.parametrize(
+    "text",
+    [ARGON2, BCRYPT, BCRYPT.replace("$2b$", "$2y$"), SHA256, SHA512],
+    ids=["argon2", "bcrypt", "htpasswd", "sha256", "sha512"],
+)
 def test_a_password_fits_its_hash(text):
     """Argon2, bcrypt as htpasswd writes it, SHA-crypt."""
     assert hashes.complaint(text) == ""
@@ -56,6 +60,7 @@ def test_the_stand_in_is_a_hash():
         (BCRYPT.replace("$04$", "$20$"), "too much"),
         (SHA512.replace("rounds=1000", "rounds=999999999"), "too much"),
     ],
+    ids=range(15),
 )
 def test_what_is_not_taken(text, word):
     """No hash at all, one that falls to guessing, one that costs the machine."""

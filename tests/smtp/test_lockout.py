@@ -111,3 +111,15 @@ def test_memory_is_bounded(events):
         else:
             guessed(found, 1, user=user, peer=str(address))
         assert len(found) <= 20
+
+
+def test_who_was_known_the_longest_time_ago_is_forgotten_first():
+    """Logins that are right are remembered up to a bound as well."""
+    found = Lockout(most=2)
+    for number in range(3):
+        found.good("alice", f"203.0.113.{number}", NOW)
+        guessed(found, ADDRESS_LIMIT, user="bob", peer=f"203.0.113.{number}")
+    assert len(found) == 4
+    assert not found.locked("alice", "203.0.113.2", NOW)
+    guessed(found, ADDRESS_LIMIT, user="bob", peer="203.0.113.0")
+    assert found.locked("alice", "203.0.113.0", NOW)

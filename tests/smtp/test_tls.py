@@ -200,6 +200,16 @@ async def test_what_was_read_of_a_handshake_is_not_lost(pki, ours):
             await writer.wait_closed()
 
 
+async def test_an_idle_connection_is_cheap(house, pki):
+    """A quarter of a megabyte each, as asyncio has it, would let idle clients take the machine's memory."""
+    door = await house(tls="implicit")
+    client = await door.client()
+    await client.encrypt(pki.client())
+    await client.hear()
+    (connection,) = door.registry._open
+    assert len(connection.transport._ssl_protocol._ssl_buffer) <= 32 * 1024
+
+
 async def test_a_mail_is_taken_though_the_client_closes_tls_early(house, pki):
     """TLS has no half-close, and yet a mail that came whole is taken to its end."""
     door = await house(tls="implicit")

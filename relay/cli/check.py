@@ -25,7 +25,7 @@ from relay.report.mailer import way_out
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Maildir
 from relay.smsc.client import Client, Credentials
-from relay.smtp import certificates, sockets
+from relay.smtp import accounts, certificates, sockets
 
 
 def doubts(loaded: Loaded) -> list[str]:
@@ -36,6 +36,7 @@ def doubts(loaded: Loaded) -> list[str]:
         *(loaded.fault(place, why) for place, why in routes.doubts(loaded.config.routes)),
         *(loaded.fault(place, why) for place, why in signing.doubts(loaded.config.reports)),
         *(loaded.fault(place, why) for place, why in certificates.doubts(loaded.config, now)),
+        *(loaded.fault(place, why) for place, why in accounts.doubts(loaded.config)),
     ]
 
 

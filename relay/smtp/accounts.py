@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -83,7 +84,9 @@ class Accounts:
             table, whole = self._known()
             found = table.get(user, "")
             tried = found or _somebody(table, user)
-            right = await asyncio.to_thread(self._fits, tried, password)
+            guess = self._guess(user, password, tried)
+            known_wrong = self._lockout.tried(user, peer, self._clock.now(), guess)
+            right = not known_wrong and await asyncio.to_thread(self._fits, tried, password)
         now = self._clock.now()
         if found and right:
             self._lockout.good(user, peer, now)
@@ -91,10 +94,14 @@ class Accounts:
             return found
         if not found and not whole:
             return self._told(replies.LOGIN_TROUBLE, "trouble", user, peer)
-        guess = blake2b(f"{user}\0".encode() + password, key=self._key, digest_size=8).digest()
         self._lockout.failed(user, peer, now, guess)
         # An unknown name stays out of the log: people type passwords there.
         return self._told(replies.WRONG_LOGIN, "wrong", user if found else "", peer)
+
+    def _guess(self, user: str, password: bytes, tried: str) -> bytes:
+        """Stands for what was tried, against which hash: another hash makes it another guess."""
+        said = f"{user}\0{tried}\0".encode() + password
+        return blake2b(said, key=self._key, digest_size=8).digest()
 
     def _delay(self, user: str, peer: str) -> int:
         return self._lockout.delay(user, peer, self._clock.now())
@@ -229,6 +236,17 @@ def complaints(config: Config) -> list[tuple[Location, str]]:
         if entry.users_file is not None:
             found += [(("senders", number, "users_file"), why) for why in _file_complaints(entry.users_file)]
     return found
+
+
+def doubts(config: Config) -> list[tuple[Location, str]]:
+    """Files of hashes that anybody may take away and guess at."""
+    return [
+        (("senders", number, "users_file"), "anybody on this machine may open it; chmod o= the file")
+        for number, entry in enumerate(config.senders)
+        if entry.users_file is not None
+        and entry.users_file.exists()
+        and entry.users_file.stat().st_mode & stat.S_IRWXO
+    ]
 
 
 def _file_complaints(path: Path) -> list[str]:

@@ -55,6 +55,11 @@ class Lockout:
         while len(self._failed) > self._most:
             self._failed.popitem(last=False)
 
+    def tried(self, user: str, peer: str, now: int, guess: bytes) -> bool:
+        """Whether this very guess was wrong a while ago: to try it again would tell nothing, and cost."""
+        key = self._keys(user, peer, now)[0][0]
+        return self._many(key, now) > 0 and guess in self._failed[key].guesses
+
     def delay(self, user: str, peer: str, now: int) -> int:
         """The milliseconds to wait before a failure is told: by how many there were from the address."""
         many = self._many(self._keys(user, peer, now)[0][0], now)

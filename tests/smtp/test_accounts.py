@@ -113,6 +113,17 @@ async def test_who_is_taken_out_is_out_at_once():
     assert house.accounts.held("alice", proof) == frozenset()
 
 
+async def test_the_same_wrong_password_is_tried_once():
+    """A device with an old password costs an answer, and no work; a new hash makes it worth another try."""
+    house = House(entry(users={"alice": OTHER}))
+    for _ in range(30):
+        assert replies.WRONG_LOGIN == await house.login("alice", "secret")
+    assert [OTHER] == house.tried
+    assert replies.WRONG_LOGIN == await house.login("alice", "secret", "198.51.100.1")
+    house.config = House(entry(users={"alice": SECRET})).config
+    assert SECRET == await house.login("alice", "secret")
+
+
 async def test_names_are_compared_in_one_form():
     """Composed in the file or not; upper and lower case are two names."""
     house = House(entry(users={"andre\u0301": SECRET}))
@@ -236,6 +247,21 @@ async def test_the_log_says_who_but_not_what(caplog):
     good, bad = "logged in", "login refused"
     assert [(good, "alice"), (good, "***4567"), (bad, "alice"), (bad, "")] == said
     assert "hunter2" not in caplog.text + str([each.__dict__ for each in caplog.records])
+
+
+async def test_a_file_that_anybody_may_open(tmp_path):
+    """Hashes are worth guessing at: a word to the owner."""
+    path = tmp_path / "users"
+    setup = House(entry("a", networks=["::1"]), entry("b", users_file=path)).config
+    assert [] == accounts.doubts(setup)
+    path.touch(0o640)
+    assert [] == accounts.doubts(setup)
+    path.chmod(0o644)
+    ((place, why),) = accounts.doubts(setup)
+    assert (("senders", 1, "users_file"), "anybody on this machine may open it; chmod o= the file") == (
+        place,
+        why,
+    )
 
 
 async def test_what_the_configuration_is_told(tmp_path):

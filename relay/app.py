@@ -42,7 +42,9 @@ from relay.smsc.client import Client, Credentials
 from relay.smsc.sandbox import Sandbox
 from relay.smtp import auth, data, server
 from relay.smtp.accounts import Accounts
+from relay.smtp.admission import Admitting
 from relay.smtp.certificates import Unusable
+from relay.smtp.checks import Checks
 from relay.smtp.handler import Handler
 from relay.smtp.registry import Registry
 from relay.smtp.session import Limits
@@ -263,8 +265,12 @@ class App:
         self._loops.add(asyncio.create_task(work, name=name))
 
     async def _listen(self, spool: str) -> None:
+        checks = Checks(lambda: self.config.dns, self.clock)
+        self._stack.callback(checks.close)
+        accounts = Accounts(lambda: self.config, self.clock)
         handler = Handler(
             config=lambda: self.config,
+            admitting=Admitting(lambda: self.config, checks, accounts),
             store=self.store,
             settler=self.settler,
             counts=self.counts,
@@ -273,7 +279,7 @@ class App:
             queued=self.queued,
             notice_due=self.mailer.kick,
             waiting=self.waiting,
-            accounts=Accounts(lambda: self.config, self.clock),
+            accounts=accounts,
         )
         try:
             self.contexts.open()

@@ -30,4 +30,6 @@ LOGINS = Counter("relay_smtp_logins", "Logins, by what came of them.", ["result"
 TLS = Counter("relay_smtp_tls", "TLS handshakes, by version, or failed.", ["result"], registry=REGISTRY)
 TLS_EXPIRES = Gauge("relay_tls_expires", "When the certificate expires, Unix time.", registry=REGISTRY)
 TLS_STALE = Gauge("relay_tls_stale", "1 while new certificate files can't be used.", registry=REGISTRY)
+CHECKS = Counter("relay_sender_checks", "Checks of senders.", ["check", "result"], registry=REGISTRY)
+DNS = Counter("relay_dns_answers", "What DNS answered.", ["result"], registry=REGISTRY)
 CONNECTIONS = Gauge("relay_smtp_connections", "Open SMTP connections.", registry=REGISTRY)

@@ -98,6 +98,28 @@ class Recipient:
     notify: frozenset[Notify] = frozenset()
 
 
+class Result(StrEnum):
+    """What a check of the sender said, in the words of RFC 8601 section 2.7."""
+
+    NONE = "none"  # the domain publishes nothing, or the mail bears nothing, that could be checked
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+    SOFTFAIL = "softfail"  # SPF only: probably not from there
+    NEUTRAL = "neutral"  # SPF only: the domain does not say
+    POLICY = "policy"  # right, but not in a way that is accepted here
+    TEMPERROR = "temperror"  # nobody can say now, later perhaps
+    PERMERROR = "permerror"  # what is published, or signed, can't be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spf:
+    """What SPF said of the client, for the sender's domain or, of a null sender, for its HELO name."""
+
+    result: Result
+    domain: str
+    helo: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """What SMTP said before DATA. `sender` is "" for the null sender."""
@@ -110,8 +132,10 @@ class Envelope:
     declared_size: int = 0
     peer: str = ""
     helo: str = ""
-    source: str = ""  # the entry of `senders` that let it in
+    source: str = ""  # the entry of `senders` that let it in; "" while only DATA can tell
     verified: bool = False  # the sender's address may be trusted with a report
+    spf: Spf | None = None  # None where nothing depends on it, or did by MAIL
+    results: str = ""  # the value of our Authentication-Results, where something was checked
 
 
 class Auto(StrEnum):

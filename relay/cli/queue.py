@@ -122,6 +122,8 @@ def queue_show(config: str | None, id_: str, *, json_: bool) -> None:
     if order["held_by"]:
         facts.add_row("held by", f"the cap {order['held_by']}")
     facts.add_row("mail", f"{order['mail']['id']} from <{order['mail'].get('from', '')}>")
+    if order["mail"].get("results"):
+        facts.add_row("checked", order["mail"]["results"])
     facts.add_row("outcome", _said(order))
     facts.add_row("text", order["text"])
     for note in order["notes"]:

@@ -16,13 +16,8 @@ from relay.config.document import NOT_FETCHED, Document, Location
 from relay.config.setting import EACH, settings
 from relay.config.shape import Config
 
-_CONDITIONS = (
-    "networks",
-    "users",
-    "users_file",
-    "certificates",
-    "require",
-)  # the ones that cannot just be claimed
+_NAMED = ("networks", "users", "users_file", "certificates")  # they name who may send
+_CONDITIONS = (*_NAMED, "require")  # the ones that cannot just be claimed
 
 _DEFAULTS = {one.pattern: one.default for one in settings(Config)}
 
@@ -49,7 +44,6 @@ NOT_BUILT = (
     # -- these protect: without them the relay would be more open than its owner thinks
     _refuses("listeners", EACH, "profile", write="write strict"),
     _refuses("listeners", EACH, "proxy_protocol", write="remove it, and let clients connect directly"),
-    _refuses("senders", EACH, "require", write="remove it, and let clients in by networks"),
     _refuses("web", "users", write="remove it; the dashboard is not served without it"),
     NotBuilt(
         pattern=("store",),
@@ -129,6 +123,8 @@ def _senders(document: Document) -> None:
             continue
         if not any(sender.get(each) for each in conditions):
             document.fault(place, "this entry would let everybody in; add networks, as in [127.0.0.0/8]")
+        if sender.get("trusted_sealers") and sender.get("require") != "dmarc":
+            document.fault((*place, "trusted_sealers"), "is for require: dmarc; remove it")
 
 
 def _listeners(document: Document) -> None:
@@ -254,6 +250,8 @@ def _cautions(document: Document) -> None:
     for place, sender in select(document.values, ("senders", EACH)):
         if isinstance(sender, dict) and not any(sender.get(each) for each in _CONDITIONS):
             document.warn(place, "anybody can write such an address; add networks")
+        elif isinstance(sender, dict) and not any(sender.get(each) for each in (*_NAMED, "from")):
+            document.warn(place, "any domain may send that vouches for its mail; add from, or networks")
     for place, network in select(document.values, ("senders", EACH, "networks", EACH)):
         if str(network).endswith("/0"):
             document.warn(place, "the whole Internet may send at your cost; write your networks")

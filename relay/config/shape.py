@@ -21,6 +21,7 @@ from relay.config.setting import NONE, Shape, setting
 from relay.config.units import (
     AliasName,
     ClientCertificate,
+    Domain,
     Duration,
     FilePath,
     Flag,
@@ -31,6 +32,7 @@ from relay.config.units import (
     Mailbox,
     MailboxOrNot,
     Name,
+    Nameserver,
     Network,
     Pattern,
     Phone,
@@ -131,6 +133,23 @@ class Sender(Shape):
     require: Literal["", "spf", "dkim", "dmarc"] = setting(
         "", help="The sender's domain vouches for the mail."
     )
+    trusted_sealers: tuple[Domain, ...] = setting(
+        [], help="Only with dmarc: mailing lists and forwarders whose ARC seals are believed."
+    )
+
+
+class Dns(Shape):
+    """How the domains of senders are looked up; asked only where a sender's require needs it."""
+
+    servers: tuple[Nameserver, ...] = setting(
+        [], help="DNS servers, address or address:port; without one those of the system."
+    )
+    timeout: Positive = setting("5s", help="How long a question is waited for, repeats included.")
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """The servers, address and port each."""
+        return tuple((each, 53) if units.is_ip(each) else units.split(each) for each in self.servers)
 
 
 class Account(Shape):
@@ -311,6 +330,7 @@ class Config(Shape):
     senders: tuple[Sender, ...] = setting(
         [], help="Who may send; the first entry whose conditions all hold counts. Without one: refused."
     )
+    dns: Dns = setting({}, help="How the domains of senders are looked up; only where require needs it.")
     accounts: Annotated[dict[Name, Account], Field(min_length=1)] = setting(
         help="Accounts at the provider, each under a name of yours."
     )

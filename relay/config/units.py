@@ -94,12 +94,13 @@ def name(value: object) -> object:
 def host(value: object) -> object:
     """A host's name or address."""
     value = line(value)
-    if isinstance(value, str) and not (_HOST.fullmatch(value) or _is_ip(value)):
+    if isinstance(value, str) and not (_HOST.fullmatch(value) or is_ip(value)):
         raise ValueError("write a host name in Latin letters or an IP address, without a port")
     return value
 
 
-def _is_ip(value: str) -> bool:
+def is_ip(value: str) -> bool:
+    """Whether this is an IP address."""
     try:
         ip_address(value)
     except ValueError:
@@ -113,7 +114,7 @@ def split(address: str) -> tuple[str, int]:
     if match is None or int(match["port"]) > 65535:
         raise ValueError("write host:port or [v6]:port, as in 127.0.0.1:2525 or [::1]:2525")
     found: str = match["v6"] or match["host"]
-    valid = _is_ip(found) if match["v6"] else _HOST.fullmatch(found)
+    valid = is_ip(found) if match["v6"] else _HOST.fullmatch(found)
     if not valid:
         raise ValueError("write host:port; for every interface of this host 0.0.0.0:port and [::]:port")
     return found, int(match["port"])
@@ -135,6 +136,28 @@ def listen_or_not(value: object) -> object:
     value = line(value)
     if isinstance(value, str) and value:
         split(value)
+    return value
+
+
+def nameserver(value: object) -> object:
+    """The address of a DNS server, with a port or without."""
+    value = line(value)
+    if not isinstance(value, str) or is_ip(value):
+        return value
+    try:
+        found, port = split(value)
+    except ValueError:
+        found, port = "", 0
+    if not (is_ip(found) and port):
+        raise ValueError("write the IP address of a DNS server, as in 192.0.2.53 or [2001:db8::53]:5353")
+    return value
+
+
+def domain(value: object) -> object:
+    """The name of a domain."""
+    value = line(value)
+    if isinstance(value, str) and not (_HOST.fullmatch(value) and "." in value):
+        raise ValueError("write the name of a domain, as in lists.example.org")
     return value
 
 
@@ -314,6 +337,8 @@ Name = Annotated[str, BeforeValidator(name), "name"]
 Host = Annotated[str, BeforeValidator(host), "host"]
 Listen = Annotated[str, BeforeValidator(listen), "address"]
 ListenOrNot = Annotated[str, BeforeValidator(listen_or_not), "address"]
+Nameserver = Annotated[str, BeforeValidator(nameserver), "address"]
+Domain = Annotated[str, BeforeValidator(domain), "domain"]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(network), "network"]
 FilePath = Annotated[Path, BeforeValidator(path), "path"]
 Store = Annotated[str, BeforeValidator(store), "URL"]

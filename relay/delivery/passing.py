@@ -1,6 +1,7 @@
 """Mail as it is passed on to the next server, and what that server's replies mean. Pure.
 
-Rule 1: the mail goes on octet by octet, with one trace line above it (RFC 5321 section 4.4).
+Rule 1: the mail goes on octet by octet, with one trace line above it (RFC 5321 section 4.4), and
+above that the results of our checks, where there were any (RFC 8601 section 4).
 Only what DATA can't carry is put right: a CR or LF that stands alone becomes a line end, and
 the last line gets its own. Rule 2: parameters of MAIL and RCPT go on where the next server
 offers them. With DSN it then also owes the sender what NOTIFY asked for, and we no longer do
@@ -83,7 +84,7 @@ class Survey:
 
 
 def trace(mail: Mail, *, hostname: str, recipient: str) -> bytes:
-    """The Received line; `recipient` is "" where it is not to be named."""
+    """The Received line below what our checks said; `recipient` is "" where it is not to be named."""
     peer = {"": "", "unix": " (local)"}.get(mail.peer, f" ([{_literal(mail.peer)}])")
     how = " with UTF8SMTP" if mail.utf8 else ""
     lines = [
@@ -92,7 +93,8 @@ def trace(mail: Mail, *, hostname: str, recipient: str) -> bytes:
     ]
     if recipient and (recipient.isascii() or mail.utf8):
         lines.append(f"for <{recipient}>")
-    return ("\r\n\t".join(lines) + f"; {fields.date(mail.received_at)}\r\n").encode()
+    received = "\r\n\t".join(lines) + f"; {fields.date(mail.received_at)}\r\n"
+    return fields.results(mail.results) + received.encode()
 
 
 def _literal(peer: str) -> str:

@@ -261,13 +261,13 @@ def file_name(text: str) -> str:
 
 def address(value: bytes, hint: str = "") -> str:
     """The bare address of the first mailbox in a From value, "" where there is none."""
-    bare = _without_names(decode(value[:4096], hint))
+    bare = unquoted(decode(value[:4096], hint))
     words = re.findall(r'"[^"]*"@[^\s,;<>]+|[^\s,;<>]+', bare)
     inside = bare.partition("<")[2].partition(">")[0].strip()
     return next((each for each in (inside, *words) if "@" in each.strip("@") and each.isprintable()), "")
 
 
-def _without_names(text: str) -> str:
+def unquoted(text: str) -> str:
     """The text without comments and quoted strings, but a quoted local part stays."""
     kept, depth, opened, skip = [], 0, -1, False
     for at, each in enumerate(text):

@@ -123,6 +123,7 @@ def _mail(
         head=letter.head if envelope.sender and not secret else b"",
         full_id=full_id,
         notes=as_json(list(letter.notes)),
+        results=envelope.results,
     )
 
 

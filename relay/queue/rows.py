@@ -56,6 +56,7 @@ class Mail:
     head: bytes
     full_id: int | None
     notes: str
+    results: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ mail = Table(                     # one accepted SMTP transaction
     _bytes("head"),               # the header block, for reports
     _when("full_id"),             # the file that holds the whole mail, only for RET=FULL
     _text("notes"),               # JSON: what could not be read
+    _later("results"),            # what checks of the sender said, as in Authentication-Results
     Index("mail_received", "received_at"),
 )
 repeat = Table(                   # what tells a repeated mail (RFC 1047), kept for 24 h
@@ -250,6 +251,7 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE orders ADD COLUMN over_at BIGINT",
         "CREATE INDEX orders_storm ON orders (account, target) WHERE state = 'waiting'",
         "UPDATE orders SET rank = 2 * rank WHERE rank <> 0",  # between two priorities go recoveries
+        "ALTER TABLE mail ADD COLUMN results TEXT NOT NULL DEFAULT ''",
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

@@ -90,6 +90,12 @@ def author(value: str, hostname: str) -> str:
     return f"{encoded(name)} <{address}>"
 
 
+def results(value: str) -> bytes:
+    """Our Authentication-Results (RFC 8601), a line for each result; b"" where nothing was checked."""
+    folded = value.replace("; ", ";\r\n\t")
+    return f"Authentication-Results: {folded}\r\n".encode("ascii", "replace") if value else b""
+
+
 def host(name: str) -> str:
     """A host name in ASCII, "" where nothing of it can be used."""
     if not name.isascii():

@@ -24,7 +24,7 @@ from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Mail, Notice, NoticeState, Order, StoredFile
 from relay.queue.store import Store
-from relay.report import dsn, entries, operator, signing, smarthost, transport
+from relay.report import dsn, entries, fields, operator, signing, smarthost, transport
 from relay.report.answers import INBOX, Answers
 from relay.report.dsn import Action, Report
 from relay.report.smarthost import Smarthost
@@ -254,7 +254,7 @@ class Mailer:
             subject=mail.subject,
             message_id=mail.message_id,
             mail_id=model.show(mail.id),
-            head=mail.head,
+            head=fields.results(mail.results) + mail.head if mail.head else b"",
             full=await self._whole(mail) if failing else None,
             utf8=bool(mail.utf8),
             entries=entries.of(

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -44,6 +46,46 @@ class Body:
         else:
             begins = self.data[:most]
         return begins.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
+def whole_header(body: Body) -> bytes:
+    """The header block, however long, with the empty line below it where there is one."""
+    header = b""
+    for piece in pieces(body):
+        header += piece
+        end = header.find(b"\r\n\r\n", max(0, len(header) - len(piece) - 3))
+        if end >= 0:
+            return header[: end + 4]
+    return header
+
+
+def pieces(body: Body) -> Iterator[bytes]:
+    """All octets, a block at a time."""
+    if body.path:
+        with Path(body.path).open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+    else:
+        yield from (body.data[at : at + BLOCK] for at in range(0, len(body.data), BLOCK))
+
+
+def with_header(body: Body, header: bytes, instead_of: int) -> Body:
+    """The mail with another header block instead of its first octets, in the same file if it has one."""
+    size = body.size - instead_of + len(header)
+    if not body.path:
+        return Body(data=header + body.data[instead_of:], size=size)
+    folder = str(Path(body.path).parent)
+    number, path = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)
+    try:
+        with os.fdopen(number, "wb") as file, Path(body.path).open("rb") as old:
+            file.write(header)
+            old.seek(instead_of)
+            shutil.copyfileobj(old, file, BLOCK)
+        Path(path).replace(body.path)
+    except BaseException:
+        _unlink(path)
+        raise
+    return Body(path=body.path, size=size)
 
 
 class Dots:

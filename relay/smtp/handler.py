@@ -14,6 +14,7 @@ raises is answered `451 4.3.0` by the server, and the log has the details.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import logging
@@ -42,8 +43,9 @@ from relay.queue.store import Store
 from relay.replies import Reply
 from relay.report import notices
 from relay.smtp import accounts as logins
-from relay.smtp import policy
+from relay.smtp import data, policy, results
 from relay.smtp.accounts import Accounts
+from relay.smtp.admission import Admitting
 from relay.smtp.data import Body
 from relay.smtp.session import Session
 from relay.smtp.waiting import Pending, Wait, Waiting
@@ -58,6 +60,7 @@ class Handler:
         self,
         *,
         config: Callable[[], Config],
+        admitting: Admitting,
         store: Store,
         settler: Settler,
         counts: Counting,
@@ -69,6 +72,7 @@ class Handler:
         accounts: Accounts,
     ) -> None:
         self._config = config
+        self._admitting = admitting
         self._store = store
         self._settler = settler
         self._counts = counts
@@ -97,18 +101,8 @@ class Handler:
         return replies.LOGGED_IN
 
     async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
-        """Who may send is decided here, before a recipient is looked at."""
-        senders = self._config().senders
-        shown, held = session.certificates, self._accounts.held(session.user, session.proof)
-        admission = policy.may(
-            senders, peer=session.peer, sender=envelope.sender, certificates=shown, logins=held
-        )
-        if admission is None:
-            if self.logins and not held and policy.login_helps(senders, session.peer, shown):
-                return replies.LOGIN_FIRST
-            known = policy.anybody_from(senders, peer=session.peer, certificates=shown, logins=held)
-            return replies.SENDER_NOT_ALLOWED if known else replies.NOT_ALLOWED
-        return replace(envelope, source=admission.name, verified=admission.verified)
+        """Who may send is decided here, before a recipient is looked at; or else at DATA."""
+        return await self._admitting.at_mail(session, envelope, logins=self.logins)
 
     async def on_rcpt(self, _session: Session, envelope: Envelope, recipient: Recipient) -> Reply:
         """Whether this address can be served, each on its own."""
@@ -146,7 +140,11 @@ class Handler:
     async def on_data(
         self, session: Session, envelope: Envelope, body: Body
     ) -> Reply | Sequence[Reply] | Pending:
-        """Read, compose, store; the 250 comes after the commit."""
+        """Let in, read, compose, store; the 250 comes after the commit."""
+        admitted = await self._admitting.at_data(session, envelope, body)
+        if isinstance(admitted, Reply):
+            return admitted
+        envelope = admitted
         try:
             charset = gateway.CHARSET if self._by_command(envelope) else ""
             letter = await self._reader.read(data=body.data, path=body.path, size=body.size, charset=charset)
@@ -174,6 +172,7 @@ class Handler:
     async def _stored(
         self, session: Session, envelope: Envelope, letter: Letter, body: Body
     ) -> Reply | Sequence[Reply] | Pending:
+        letter = replace(letter, head=results.stripped(letter.head, self._config().hostname))
         try:
             return await self._take(session, envelope, letter, body)
         except Full:
@@ -305,8 +304,15 @@ class Handler:
 
     async def _whole(self, mail_id: int, body: Body) -> StoredFile:
         """The mail itself, for a report with RET=FULL (RFC 3461 section 4.3), or to be forwarded."""
+        body = await asyncio.to_thread(self._unforged, body) if body.path else self._unforged(body)
         whole = File(name="", type="message/rfc822", size=body.size, data=body.data, path=body.path)
         return (await self._store.put_files(mail_id, [whole]))[0]
+
+    def _unforged(self, body: Body) -> Body:
+        """The mail without results of checks that bear our name, but are not ours."""
+        header = data.whole_header(body)
+        kept = results.stripped(header, self._config().hostname)
+        return body if kept == header else data.with_header(body, kept, len(header))
 
     def _tell(self, user: str, envelope: Envelope, taken: Intake, body: Body) -> None:
         metrics.MAILS.inc()

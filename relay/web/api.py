@@ -90,7 +90,13 @@ class Api:
         whole = _brief(order) | {
             "mail": {"id": model.show(order.mail_id)}
             | (
-                {"from": mail.sender, "subject": mail.subject, "received_at": mail.received_at}
+                {
+                    "from": mail.sender,
+                    "subject": mail.subject,
+                    "received_at": mail.received_at,
+                    "source": mail.source,
+                    "results": mail.results,
+                }
                 if mail
                 else {}
             ),

@@ -46,6 +46,7 @@ ENVELOPE = Envelope(
     helo="mon.example.com",
     source="monitoring",
     verified=True,
+    results="relay.example.com; spf=pass smtp.mailfrom=mon.example.com",
 )
 LETTER = Letter(
     subject="Диск 95 %",
@@ -155,6 +156,7 @@ def test_mail_row():
             "head": b"Subject: disk\r\n",
             "full_id": None,
             "notes": '["an attachment could not be read"]',
+            "results": "relay.example.com; spf=pass smtp.mailfrom=mon.example.com",
         }
     ] == rows(taken(), schema.mail)
 

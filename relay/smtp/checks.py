@@ -32,7 +32,6 @@ _log = logging.getLogger("relay.smtp")
 DEADLINE = 20.0
 """Seconds that the checks of one step may take (RFC 7208 section 4.6.4 wants 20 at least)."""
 _QUESTIONS = 200  # for one SPF verdict; the library's own limits end before that
-_HEADER = 512 * 1024  # octets; a longer header is not judged
 
 T = TypeVar("T")
 
@@ -128,8 +127,7 @@ class Checks:
 
     async def _judged(self, found: Verdicts, body: Body, *, dmarc: bool) -> Verdicts:
         header = await self._off_loop(whole_header, body)
-        judge = len(header) <= _HEADER
-        fields = await self._off_loop(signatures.fields_of, header) if judge else None
+        fields = await self._off_loop(signatures.fields_of, header)
         if fields is None:
             failed = Dmarc(result=Result.FAIL, why="not one author in From") if dmarc else None
             return replace(found, read=True, dmarc=failed)

@@ -50,13 +50,15 @@ class Body:
 
 def whole_header(body: Body) -> bytes:
     """The header block, however long, with the empty line below it where there is one."""
-    header = b""
+    before: list[bytes] = []
+    tail = b""  # what the end of the header may begin with
     for piece in pieces(body):
-        header += piece
-        end = header.find(b"\r\n\r\n", max(0, len(header) - len(piece) - 3))
-        if end >= 0:
-            return header[: end + 4]
-    return header
+        at = (tail + piece).find(b"\r\n\r\n")
+        if at >= 0:
+            return b"".join([*before, piece[: at + 4 - len(tail)]])
+        before.append(piece)
+        tail = (tail + piece)[-3:]
+    return b"".join(before)
 
 
 def pieces(body: Body) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ KEPT = 4096  # answers
 _LONGEST, _NOTHING = 3600.0, 60.0  # seconds that an answer, and that there is nothing, is kept
 _AT_ONCE = 64  # questions
 RECORDS = 100  # of one answer; further ones are left out
-RECORD_SIZE = 8192  # octets of one TXT record; a longer one is left out
+RECORD_SIZE = 4096  # octets of one TXT record; a longer one is left out
 
 
 class Kind(StrEnum):

@@ -76,7 +76,7 @@ def _ours(raw: bytes, host: str) -> bool:
     """Whether a field bears our name, however it is dressed up; in doubt it does."""
     value = raw.partition(b":")[2].decode("latin-1")
     server = _uncommented(value).partition(";")[0]
-    plain = "".join(each for each in server if each.isprintable() and each not in '"\\ ')
+    plain = "".join(each for each in server if each not in '"\\')
     return re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w.-])", plain, re.IGNORECASE) is not None
 
 

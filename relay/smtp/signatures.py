@@ -49,14 +49,24 @@ _TROUBLE = (
 )
 """What the library raises over odd signatures and keys."""
 
+_PASSED_OVER = re.compile(rb"^From ", re.MULTILINE)
+"""The library passes over such a line; others read `From : x` as the author."""
+_FIELDS, _LINES, _SIZE = 1000, 5000, 256 * 1024  # of a header; the library's work grows faster than those
+_FOLDED = re.compile(rb"(?:\n[ \t][^\n]*+){300}")
+_NAMES = 200  # that a signature may list
+
 
 def fields_of(header: bytes) -> Fields | None:
-    """The fields of a header block, raw; None where it is none by RFC 5322."""
+    """The fields of a header block, raw; None where it is none by RFC 5322, or costs too much to judge."""
+    if len(header) > _SIZE or header.count(b"\n") > _LINES:
+        return None
+    if _PASSED_OVER.search(header) or _FOLDED.search(header):
+        return None
     try:
         found, _ = dkim.rfc822_parse(header)
     except _TROUBLE:
         return None
-    return [(name, value) for name, value in found]
+    return [(name, value) for name, value in found] if len(found) <= _FIELDS else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +126,11 @@ def _flaw(tags: Mapping[bytes, bytes], now: int) -> tuple[Result, str] | None:
         return Result.POLICY, "SHA-1"
     if b"l" in tags:
         return Result.POLICY, "only part of the body is signed"
-    if b"from" not in tags.get(b"h", b"").lower().split(b":"):
+    names = tags.get(b"h", b"").lower().split(b":")
+    if b"from" not in names:
         return Result.PERMERROR, "From is not signed"
+    if len(names) > _NAMES:
+        return Result.PERMERROR, "too many fields are signed"
     expires = tags.get(b"x", b"")
     if expires and not (expires.isdigit() and len(expires) <= 12):  # RFC 6376 section 3.5
         return Result.PERMERROR, "unreadable"
@@ -255,7 +268,7 @@ def arc_keys(fields: Fields) -> list[str] | None:
         return None
     found = [(_name(each.get(b"s", b"")), _name(each.get(b"d", b""))) for each in tags]
     signed = [each[b"h"].lower().split(b":") for each in tags if b"h" in each]
-    if not all(map(all, found)) or not all(b"from" in each for each in signed):
+    if not all(map(all, found)) or not all(b"from" in each and len(each) <= _NAMES for each in signed):
         return None
     return [f"{selector}._domainkey.{domain}" for selector, domain in found]
 

@@ -130,3 +130,32 @@ def test_sweeping_removes_what_was_left_and_nothing_else(tmp_path, size):
         spool.take()
     assert data.sweep(str(tmp_path)) == size
     assert [each.name for each in tmp_path.iterdir()] == ["mail.txt"]
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+@pytest.mark.parametrize("short", [*range(-5, 6), data.BLOCK])
+def test_the_whole_header(tmp_path, spooled, short):
+    """However long it is, and wherever the blocks are cut; and a mail that is nothing else."""
+    header = b"X: ".ljust(data.BLOCK - short, b"x") + b"\r\n\r\n"
+    for content in (header + b"body\r\n\r\nmore\r\n", header[:-2]):
+        path = tmp_path / "mail"
+        path.write_bytes(content)
+        body = Body(path=str(path), size=len(content)) if spooled else Body(data=content, size=len(content))
+        found = data.whole_header(body)
+
+        assert content[: len(header)] == found
+        changed = data.with_header(body, b"Y: y\r\n\r\n", len(found))
+        assert b"Y: y\r\n\r\n" + content[len(found) :] == changed.read()
+        assert (len(changed.read()), body.path) == (changed.size, changed.path)
+        assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_header_that_can_t_be_written(tmp_path):
+    """The mail stays as it was, and nothing else is left."""
+    path = tmp_path / "mail"
+    path.write_bytes(b"X: x\r\n\r\n")
+    with pytest.raises(TypeError):
+        data.with_header(Body(path=str(path), size=8), "no octets", 8)
+
+    assert b"X: x\r\n\r\n" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())

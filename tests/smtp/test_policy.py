@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay import replies
 from relay.config import Sender
-from relay.model import Letter
+from relay.model import Letter, Result, Spf
 from relay.smtp import policy
-from relay.smtp.policy import Admission
+from relay.smtp.policy import Admission, Open
+from relay.smtp.verdicts import Arc, Dkim, Dmarc, Verdicts
 
 
 def sender(name: str = "ops", **values: object) -> Sender:
@@ -195,3 +199,162 @@ def test_an_address_inside_another_is_the_same_peer(address):
     """A client means the same over IPv4 and over a socket that shows IPv4 inside IPv6."""
     entry = sender(networks=["10.0.0.0/8", "128.0.0.0/1"])
     assert admitted(entry, str(address)) == admitted(entry, f"::ffff:{address}")
+
+
+# -- what the sender's domain vouches for ---------------------------------------------------------
+
+OUTSIDE, OPS = "203.0.113.9", "ops@mon.example.com"
+PARTNER = ["*@mon.example.com"]
+
+
+def spf(result: str, domain: str = "mon.example.com") -> Verdicts:
+    """What is known at MAIL."""
+    said = Spf(result=Result(result), domain=domain)
+    return Verdicts(spf=said, vouched=said.result is Result.PASS)
+
+
+def read(dmarc: str = "none", *, author: str = OPS, signed: str = "none", **more: object) -> Verdicts:
+    """What is known at DATA."""
+    said = Dmarc(result=Result(dmarc), domain="mon.example.com")
+    return Verdicts(read=True, author=author, signed=Result(signed), dmarc=said, **more)
+
+
+def decided(require: str, found: Verdicts, **values: object) -> object:
+    """The name of the entry that lets this in, the checks that it waits for, or the refusal's status."""
+    entries = [sender("partner", from_=PARTNER, require=require, **values)]
+    said = policy.may(entries, peer=OUTSIDE, sender=OPS, found=found)
+    if isinstance(said, Open):
+        return said.checks
+    return said.name if said else policy.why_not(entries, peer=OUTSIDE, sender=OPS, found=found).status
+
+
+@pytest.mark.parametrize(
+    ("require", "found", "wanted"),
+    [
+        ("spf", Verdicts(), ("spf",)),
+        ("spf", spf("pass"), "partner"),
+        ("spf", spf("softfail"), "5.7.23"),
+        ("spf", spf("neutral"), "5.7.23"),
+        ("spf", spf("none", ""), "5.7.23"),
+        ("spf", spf("fail"), "5.7.23"),
+        ("spf", spf("permerror"), "5.7.24"),
+        ("spf", spf("temperror"), "4.4.3"),
+        ("dkim", Verdicts(), ("dkim",)),
+        ("dkim", spf("pass"), ("dkim",)),
+        ("dkim", read(signed="pass"), "partner"),
+        ("dkim", read(signed="fail"), "5.7.20"),
+        ("dkim", read(signed="fail", dkim=(Dkim(result=Result.FAIL, why="expired"),)), "5.7.20"),
+        ("dkim", read(dkim=(Dkim(result=Result.PASS, domain="evil.test"),)), "5.7.22"),
+        ("dkim", read(signed="temperror"), "4.7.5"),
+        ("dkim", read(author=""), "5.7.22"),
+        ("dkim", read(signed="pass", author="eve@evil.test"), "5.7.1"),
+        ("dkim", read(signed="temperror", author="eve@evil.test"), "5.7.1"),
+        ("dmarc", Verdicts(), ("dmarc",)),
+        ("dmarc", read("pass"), "partner"),
+        ("dmarc", read("fail"), "5.7.26"),
+        ("dmarc", read("none"), "5.7.26"),
+        ("dmarc", read("permerror"), "5.7.26"),
+        ("dmarc", read("temperror"), "4.4.3"),
+        ("dmarc", read("fail", author=""), "5.7.26"),
+        ("dmarc", read("pass", author="eve@evil.test"), "5.7.1"),
+    ],
+)
+def test_what_is_required(require, found, wanted):
+    """Only a pass lets in; trouble is temporary, all else is for good, and says what is missing."""
+    assert wanted == decided(require, found)
+
+
+SEALER = {"trusted_sealers": ["Lists.example.org"]}
+
+
+@pytest.mark.parametrize(
+    ("arc", "values", "wanted"),
+    [
+        (
+            Arc(result=Result.PASS, sealers=frozenset({"lists.example.org"}), passed="mon.example.com"),
+            SEALER,
+            "partner",
+        ),
+        (
+            Arc(result=Result.PASS, sealers=frozenset({"lists.example.org"}), passed="mon.example.com"),
+            {},
+            "5.7.26",
+        ),
+        (
+            Arc(result=Result.PASS, sealers=frozenset({"lists.example.org"}), passed="evil.test"),
+            SEALER,
+            "5.7.26",
+        ),
+        (Arc(result=Result.PASS, sealers=frozenset({"lists.example.org"}), passed=""), SEALER, "5.7.26"),
+        (
+            Arc(
+                result=Result.PASS,
+                sealers=frozenset({"lists.example.org", "evil.test"}),
+                passed="mon.example.com",
+            ),
+            SEALER,
+            "5.7.26",
+        ),
+        (Arc(result=Result.FAIL), SEALER, "5.7.26"),
+        (Arc(result=Result.TEMPERROR), SEALER, "4.4.3"),
+        (Arc(result=Result.TEMPERROR), {}, "5.7.26"),
+        (None, SEALER, "5.7.26"),
+    ],
+)
+def test_sealers_that_are_trusted(arc, values, wanted):
+    """A chain counts where all who sealed it are trusted, and the first saw this very domain pass."""
+    assert wanted == decided("dmarc", read("fail", arc=arc), **values)
+
+
+def test_an_entry_that_does_not_hold_falls_to_the_next():
+    """The first one that holds counts, and only what comes before it need be checked."""
+    entries = [
+        sender("signed", from_=PARTNER, require="dkim"),
+        sender("named", from_=PARTNER, require="spf"),
+        sender("anybody", from_=PARTNER),
+        sender("late", from_=PARTNER, require="dmarc"),
+    ]
+    asked = {"peer": OUTSIDE, "sender": OPS}
+    both = replace(read(signed="fail"), spf=spf("pass").spf, vouched=True)
+
+    assert Open(("dkim", "spf")) == policy.may(entries, **asked)
+    assert Open(("dkim",)) == policy.may(entries, **asked, found=spf("pass"))
+    assert Admission(name="named", verified=True) == policy.may(entries, **asked, found=both)
+    none = replace(both, spf=spf("fail").spf, vouched=False)
+    assert Admission(name="anybody", verified=False) == policy.may(entries, **asked, found=none)
+    signed = read(signed="pass", vouched=True)
+    assert Admission(name="signed", verified=True) == policy.may(entries, **asked, found=signed)
+
+
+def test_trouble_falls_to_no_other_entry():
+    """Nobody can say whose mail it is, so it may come again; and that is what the client hears."""
+    entries = [
+        sender("signed", from_=PARTNER, require="dkim"),
+        sender("named", from_=PARTNER, require="spf"),
+        sender("anybody", from_=PARTNER),
+    ]
+    found = replace(read(signed="fail"), spf=spf("temperror").spf)
+    asked = {"peer": OUTSIDE, "sender": OPS, "found": found}
+
+    assert policy.may(entries, **asked) is None
+    assert "4.4.3" == policy.why_not(entries, **asked).status
+    assert Open(("dkim",)) == policy.may(entries, peer=OUTSIDE, sender=OPS, found=spf("temperror"))
+
+
+def test_a_refusal_without_checks():
+    """Who is in no network is told so, and who may not use this sender as well."""
+    entries = [sender("inside", networks=["10.0.0.0/8"]), sender("partner", from_=PARTNER, require="spf")]
+
+    assert policy.why_not(entries[:1], peer=OUTSIDE, sender=OPS) is replies.NOT_ALLOWED
+    assert policy.why_not(entries, peer=OUTSIDE, sender="eve@evil.test") is replies.SENDER_NOT_ALLOWED
+
+
+def test_a_reply_names_no_secret_and_fits_a_line():
+    """Refusals quote what a mail says of itself: on one line, whatever that is."""
+    found = read(author=f'"{"x" * 900}"@mon.example.com')
+    reply = policy.why_not(
+        [sender("p", from_=PARTNER, require="dmarc")], peer=OUTSIDE, sender=OPS, found=found
+    )
+
+    assert str(reply).isprintable()
+    assert 400 > len(reply.text)

@@ -25,7 +25,7 @@ from relay.report.mailer import way_out
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Maildir
 from relay.smsc.client import Client, Credentials
-from relay.smtp import accounts, certificates, sockets
+from relay.smtp import accounts, certificates, dns, sockets
 
 
 def doubts(loaded: Loaded) -> list[str]:
@@ -106,6 +106,8 @@ async def _tries(config: Config, *, offline: bool) -> AsyncIterator[tuple[str, s
     yield await _reports(config)
     for where in forwarding.ways(config):
         yield f"forward smarthost {where.address}", await _greeted(config, where)
+    if any(entry.require for entry in config.senders):
+        yield await _dns(config)
     doors = [f"listener {listener.address}" for listener in config.listeners]
     addresses = [listener.address for listener in config.listeners]
     if config.web.listen:
@@ -152,6 +154,16 @@ async def _reports(config: Config) -> tuple[str, str]:
     if isinstance(where, Maildir):
         return f"reports into {where.path}", ""
     return f"report smarthost {where.address}", await _greeted(config, where)
+
+
+async def _dns(config: Config) -> tuple[str, str]:
+    """Whether somebody answers: what there is of the root's address is no matter."""
+    asked = ", ".join(config.dns.servers) or "of the system"
+    try:
+        await dns.Resolver(config.dns.addresses, timeout=config.dns.timeout / 1000).ask("", "A")
+    except dns.Trouble as trouble:
+        return f"DNS servers {asked}", f"no answer ({trouble.kind})"
+    return f"DNS servers {asked}", ""
 
 
 async def _greeted(config: Config, where: Smarthost) -> str:

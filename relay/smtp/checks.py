@@ -31,6 +31,7 @@ _log = logging.getLogger("relay.smtp")
 
 DEADLINE = 20.0
 """Seconds that the checks of one step may take (RFC 7208 section 4.6.4 wants 20 at least)."""
+_PIECE = 32 * 1024  # octets hashed at once: the loop must not wait for more
 _QUESTIONS = 200  # for one SPF verdict; the library's own limits end before that
 
 T = TypeVar("T")
@@ -177,8 +178,9 @@ def _count(kind: str, result: Result) -> None:
 def _hashes(body: Body, start: int) -> dict[str, bytes]:
     """The hashes of what stands from `start` on, by canonicalisation."""
     made = {"simple": Canonical(relaxed=False), "relaxed": Canonical(relaxed=True)}
-    for piece in pieces(body):
-        for each in made.values():
-            each.feed(piece[start:])
-        start = max(0, start - len(piece))
+    for block in pieces(body):
+        for at in range(start, len(block), _PIECE):
+            for each in made.values():
+                each.feed(block[at : at + _PIECE])
+        start = max(0, start - len(block))
     return {name: each.digest() for name, each in made.items()}

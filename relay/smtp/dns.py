@@ -85,6 +85,7 @@ class Resolver:
             async with self._room:
                 answer, lives = await self._asked(*question)
         except Trouble as trouble:
+            self._asker = self._asker if self._servers else None  # the system's may be others by now
             metrics.DNS.labels(result=trouble.kind.value).inc()
             raise
         metrics.DNS.labels(result=answer.kind.value).inc()
@@ -98,9 +99,10 @@ class Resolver:
             self._kept.popitem(last=False)
 
     async def _asked(self, name: str, kind: str) -> tuple[Answer, float]:
-        """The answer and for how many seconds it holds."""
+        """The answer and for how many seconds it holds; "" is the root."""
         try:
-            exact = dns.name.Name([*(label.encode() for label in name.split(".")), b""])  # nothing is escaped
+            labels = name.split(".") if name else []
+            exact = dns.name.Name([*(label.encode() for label in labels), b""])  # nothing is escaped
             said = await self._resolver().resolve(
                 exact, kind, search=False, raise_on_no_answer=False, lifetime=self._timeout
             )

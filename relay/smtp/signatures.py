@@ -1,9 +1,10 @@
 """DKIM signatures and ARC sets, judged with the keys that were fetched (RFC 6376, 8301, 8463, 8617). Pure.
 
 Each signature gets a verdict of its own. Refused whatever the key says: SHA-1 (RFC 8301), a
-part of the body only (`l=`: anybody may add to it), From unsigned, RSA below 1024 bits or of
-a size that only costs time, and what has expired. The library does the rest; what it would
-let pass, or says with the same word for different things, is judged here.
+part of the body only (`l=`: anybody may add to it), From or Subject unsigned, a field twice
+that may stand once (the lower one is signed, the upper one is read, RFC 6376 section 8.15),
+RSA below 1024 bits or of a size that only costs time, and what has expired. The library does
+the rest; what it would let pass, or says with one word for different things, is judged here.
 
 The body is hashed beforehand (`dkim_body`), so only the header block comes here.
 """
@@ -89,14 +90,14 @@ class Signature:
 
 def of(fields: Fields, author: str, organisation: Organisation, *, now: int) -> list[Signature]:
     """The signatures to judge, those of the author's own domain first; `now` is in milliseconds."""
-    values = [value for name, value in fields if name.lower() == b"dkim-signature"]
-    read = [_signature(number, value, now) for number, value in enumerate(values[: 10 * SIGNATURES])]
+    values = [value for name, value in fields if name.lower() == b"dkim-signature"][: 10 * SIGNATURES]
+    read = [_signature(number, value, fields, now) for number, value in enumerate(values)]
     mine = domains.of(author)
     read.sort(key=lambda each: not domains.same_organisation(each.domain, mine, organisation))
     return read[:SIGNATURES]
 
 
-def _signature(number: int, value: bytes, now: int) -> Signature:
+def _signature(number: int, value: bytes, fields: Fields, now: int) -> Signature:
     try:
         tags = _tags(value)
     except _TROUBLE:
@@ -104,7 +105,7 @@ def _signature(number: int, value: bytes, now: int) -> Signature:
     domain, selector = _name(tags.get(b"d", b"")), _name(tags.get(b"s", b""))
     if not domain or not selector:
         return Signature(number=number, flaw=Dkim(result=Result.PERMERROR, why="no domain or selector"))
-    found = _flaw(tags, now)
+    found = _flaw(tags, fields, now)
     flaw = Dkim(result=found[0], domain=domain, selector=selector, why=found[1]) if found else None
     return Signature(number=number, domain=domain, selector=selector, flaw=flaw)
 
@@ -120,17 +121,39 @@ def _name(text: bytes) -> str:
     return domains.ascii_of(text.decode("ascii")) if text.isascii() else ""
 
 
-def _flaw(tags: Mapping[bytes, bytes], now: int) -> tuple[Result, str] | None:
+_ONCE = frozenset((
+    b"from", b"to", b"subject", b"date", b"message-id", b"mime-version", b"content-type",
+    b"content-transfer-encoding",
+))  # fmt: skip
+
+
+def _doubled(fields: Fields) -> bool:
+    """Whether a field stands twice that may stand once."""
+    names = [name.lower() for name, _ in fields if name.lower() in _ONCE]
+    return len(names) > len(set(names))
+
+
+def _left_out(names: Sequence[bytes], fields: Fields) -> str:
+    """What must be signed where it is there, and is not."""
+    if b"from" not in names:
+        return "From"
+    there = any(name.lower() == b"subject" for name, _ in fields)
+    return "Subject" if there and b"subject" not in names else ""
+
+
+def _flaw(tags: Mapping[bytes, bytes], fields: Fields, now: int) -> tuple[Result, str] | None:
     """What is wrong with a signature whatever its key."""
     if tags.get(b"a", b"").lower().endswith(b"-sha1"):
         return Result.POLICY, "SHA-1"
     if b"l" in tags:
         return Result.POLICY, "only part of the body is signed"
     names = tags.get(b"h", b"").lower().split(b":")
-    if b"from" not in names:
-        return Result.PERMERROR, "From is not signed"
+    if left := _left_out(names, fields):
+        return Result.PERMERROR, f"{left} is not signed"
     if len(names) > _NAMES:
         return Result.PERMERROR, "too many fields are signed"
+    if _doubled(fields):
+        return Result.POLICY, "a field stands twice"
     expires = tags.get(b"x", b"")
     if expires and not (expires.isdigit() and len(expires) <= 12):  # RFC 6376 section 3.5
         return Result.PERMERROR, "unreadable"
@@ -268,7 +291,9 @@ def arc_keys(fields: Fields) -> list[str] | None:
         return None
     found = [(_name(each.get(b"s", b"")), _name(each.get(b"d", b""))) for each in tags]
     signed = [each[b"h"].lower().split(b":") for each in tags if b"h" in each]
-    if not all(map(all, found)) or not all(b"from" in each and len(each) <= _NAMES for each in signed):
+    if not all(map(all, found)) or (sets and _doubled(fields)):
+        return None
+    if any(_left_out(each, fields) or len(each) > _NAMES for each in signed):
         return None
     return [f"{selector}._domainkey.{domain}" for selector, domain in found]
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from harness import Journey, journey, settings
+from nameserver import nameserver
 from nexthop import nexthop
 from pki import Pki
 
@@ -339,6 +340,24 @@ async def test_check_greets_the_smarthosts_of_forward_routes(tmp_path: Path) -> 
     assert (0, 1) == (good.exit_code, greeted)
     assert f"forward smarthost 127.0.0.1:{hop.port}: works" in good.output
     assert 1 == bad.exit_code
+
+
+@pytest.mark.asyncio
+async def test_check_asks_the_dns_servers(tmp_path: Path) -> None:
+    """Where an entry of senders needs them; any answer will do."""
+    inside = {"name": "all", "networks": ["127.0.0.0/8"]}
+    partner = {"name": "partner", "from": ["*@partner.example"], "require": "dmarc"}
+    async with nameserver({}) as server:
+        dns = {"servers": [server.address], "timeout": "500ms"}
+        good = await typed("check", "-c", configured(tmp_path, dns=dns, senders=[inside, partner]))
+        unasked = await typed("check", "-c", configured(tmp_path, dns=dns, senders=[inside]))
+        asked = len(server.asked)
+    bad = await typed("check", "-c", configured(tmp_path, dns=dns, senders=[inside, partner]))
+
+    assert (0, 0, 1) == (good.exit_code, unasked.exit_code, asked)
+    assert f"DNS servers {server.address}: works" in good.output
+    assert "DNS" not in unasked.output
+    assert (1, True) == (bad.exit_code, f"DNS servers {server.address}: no answer" in bad.output)
 
 
 def test_explain_names_the_smarthost(tmp_path: Path) -> None:

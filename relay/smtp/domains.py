@@ -60,4 +60,5 @@ def author(fields: Sequence[tuple[bytes, bytes]]) -> str:
     address = bare.strip()
     local, _, domain = address.rpartition("@")
     one = re.fullmatch(r'[^\s@<>,;:"()\[\]\\]+|"[^"\\]*"', local)
-    return address if one and ascii_of(domain) else ""
+    alike = headers.address(found[0]) == address  # it reads encoded words before it looks for brackets
+    return address if one and ascii_of(domain) and alike else ""

@@ -24,6 +24,7 @@ import dkim
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 from dkim.util import InvalidTagValueList, parse_tag_value
 
+from relay.message import headers
 from relay.model import Result
 from relay.smtp import domains
 from relay.smtp.domains import Organisation
@@ -50,9 +51,7 @@ _TROUBLE = (
 )
 """What the library raises over odd signatures and keys."""
 
-_PASSED_OVER = re.compile(rb"^From ", re.MULTILINE)
-"""The library passes over such a line; others read `From : x` as the author."""
-_FIELDS, _LINES, _SIZE = 1000, 5000, 256 * 1024  # of a header; the library's work grows faster than those
+_LINES, _SIZE = 5000, 256 * 1024  # of a header; the library's work grows faster than those
 _FOLDED = re.compile(rb"(?:\n[ \t][^\n]*+){300}")
 _NAMES = 200  # that a signature may list
 
@@ -61,13 +60,24 @@ def fields_of(header: bytes) -> Fields | None:
     """The fields of a header block, raw; None where it is none by RFC 5322, or costs too much to judge."""
     if len(header) > _SIZE or header.count(b"\n") > _LINES:
         return None
-    if _PASSED_OVER.search(header) or _FOLDED.search(header):
+    if _FOLDED.search(header):
         return None
     try:
         found, _ = dkim.rfc822_parse(header)
     except _TROUBLE:
         return None
-    return [(name, value) for name, value in found] if len(found) <= _FIELDS else None
+    return [(name, value) for name, value in found] if _alike(header, [name for name, _ in found]) else None
+
+
+def _alike(header: bytes, names: Sequence[bytes]) -> bool:
+    """Whether those who read the text see the same fields as those who verify it, and no text among them.
+
+    They would begin the text at a folded line of white space alone, or at a very long name; the
+    library passes over a line `From : x`, which others read as the author.
+    """
+    end, text = headers.block_end(header, 0, len(header))
+    seen = [name.encode() for name, _ in headers.fields(header[:end])]
+    return text == len(header) and seen == [name.lower() for name in names]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,11 @@ from typing import Any
 
 import dkim
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from signed import MAIL, SMALL, ed_key, resigned, rsa_key, sealed, signed
 
+from relay.message import content
 from relay.model import Result
 from relay.smtp import domains, signatures
 from relay.smtp.dkim_body import Canonical
@@ -218,6 +219,31 @@ def test_a_header_that_is_none(header):
     assert signatures.fields_of(header) is None
 
 
+ADDED = st.lists(
+    st.sampled_from(
+        [b"X: y", b" ", b"\t", b" z", b"A" * 201 + b": z", b"X" * 150 + b":", b"z", b"\xef\xbb\xbf", b" \x0b",
+         b" " * 250 + b"z", b":", b"X :", b">From x", b"\x0c", b"Content-Type: text/plain", b"\0"]
+    ),
+    max_size=4,
+)  # fmt: skip
+
+
+@given(ADDED)
+@example([b"X: y", b" ", b" Pay eve"])
+@example([b"X: y", b" " * 250 + b"Pay eve"])
+@example([b"X" * 201 + b": Pay eve"])
+@example([b"X: y", b" \x0b", b" Pay eve"])
+def test_what_is_added_above_is_not_read_as_text(lines):
+    """A signature that still holds is on a mail that the reader sees as its signer does."""
+    mail = b"".join(line + b"\r\n" for line in lines) + SIGNED
+    header = mail.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    if signatures.fields_of(header) is not None and Result.PASS in [
+        each.result for each in judged(mail, RSA)
+    ]:
+        original, found = content.read(SIGNED), content.read(mail)
+        assert (original.plain, original.subject, original.from_) == (found.plain, found.subject, found.from_)
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -267,7 +293,8 @@ def test_a_chain_that_holds():
     """Who sealed it, and whose DMARC the first sealer saw pass."""
     sealers = frozenset({"lists.example.org"})
 
-    assert [SEAL, SEAL] == signatures.arc_keys(signatures.fields_of(SEALED))
+    header = SEALED.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    assert [SEAL, SEAL] == signatures.arc_keys(signatures.fields_of(header))
     assert Arc(result=Result.PASS, sealers=sealers, passed="mon.example.com") == chained(SEALED)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publicsuffixlist import PublicSuffixList
 
+from relay.message import headers
 from relay.model import Result, Spf
 from relay.smtp import domains, verdicts
 from relay.smtp.verdicts import Dkim, Dmarc
@@ -99,6 +100,8 @@ def test_one_organisation(one, other, wanted):
         ('"a b"@mon.example.com', '"a b"@mon.example.com'),
         ("=?utf-8?q?=D0=96?= <ops@mon.example.com>", "ops@mon.example.com"),
         ("Опс <опс@пример.рф>", "опс@пример.рф"),
+        ("=?utf-8?q?=3Ceve=40bank.test=3E?= <ops@mon.example.com>", ""),
+        ("=?utf-8?q?eve=40bank.test?= <ops@mon.example.com>", "ops@mon.example.com"),
         ("", ""),
         ("nobody", ""),
         ("a@x.test, b@y.test", ""),
@@ -138,6 +141,7 @@ def test_an_author_is_one_address(value):
     found = domains.author([(b"From", value.encode())])
 
     assert not found or domains.ascii_of(found.rpartition("@")[2])
+    assert found in ("", headers.address(value.encode()))
 
 
 # -- DMARC ----------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ from relay.smtp.admission import Admitting
 from relay.smtp.certificates import Unusable
 from relay.smtp.checks import Checks
 from relay.smtp.handler import Handler
+from relay.smtp.limits import Rules
 from relay.smtp.registry import Registry
 from relay.smtp.session import Limits
 from relay.smtp.sockets import Listener, connections
@@ -97,7 +98,7 @@ class App:
         self.urls: dict[str, str] = {}
         self.workers: dict[str, Worker] = {}
         self.listeners: list[Listener] = []
-        self.registry = Registry()
+        self.registry = Registry(self._rules)
         self.contexts = Contexts(config, self.clock.now)
         self.waiting = Waiting(partial(assembly.moved, kick=self.kick), closed=not self.has("delivery"))
         self._loops: set[asyncio.Task[None]] = set()
@@ -285,14 +286,14 @@ class App:
             self.contexts.open()
         except Unusable as why:
             raise CannotStart(f"{why.setting}: {why}") from why
-        most = Limits().connections
-        if (room := connections(most)) < most:
+        if (room := connections(self.config.limits.connections)) < self.config.limits.connections:
             _log.warning("few file descriptors, few connections", extra={"connections": room})
         for listener in self.config.listeners:
             limits = Limits(
                 max_size=listener.max_size,
                 max_recipients=_MOST_RECIPIENTS,
-                connections=room,
+                connections=listener.connections,
+                data_rate=self.config.limits.data_rate,
                 spool_dir=spool,
             )
             try:
@@ -310,6 +311,12 @@ class App:
             except OSError as error:
                 raise CannotStart(f"cannot listen on {listener.address}: {in_words(error)}") from error
             self.listeners.append(bound)
+
+    def _rules(self) -> Rules:
+        """What clients may take, as it is configured now."""
+        config = self.config
+        most = connections(config.limits.connections)
+        return Rules(limits=config.limits, senders=config.senders, connections=most)
 
     # -- meanwhile ------------------------------------------------------------------------
 

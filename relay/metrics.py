@@ -33,3 +33,4 @@ TLS_STALE = Gauge("relay_tls_stale", "1 while new certificate files can't be use
 CHECKS = Counter("relay_sender_checks", "Checks of senders.", ["check", "result"], registry=REGISTRY)
 DNS = Counter("relay_dns_answers", "What DNS answered.", ["result"], registry=REGISTRY)
 CONNECTIONS = Gauge("relay_smtp_connections", "Open SMTP connections.", registry=REGISTRY)
+LIMITED = Counter("relay_limited", "Limits of the front door that clients met.", ["limit"], registry=REGISTRY)

@@ -30,7 +30,7 @@ def serve(config: str | None, only: str | None) -> None:
     if wrong:
         fail("\n".join(wrong), WRONG)
     log.set_up()
-    raise_descriptors()
+    raise_descriptors(loaded.config.limits.connections)
     for warning in doubts(loaded):
         say(f"warning: {warning}")
     try:

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from relay.config import checks, document, prepare
 from relay.config.document import ConfigError, Document, Location
+from relay.config.limits import Limits, Share
 from relay.config.routing import Alias, Escalation, Quiet, Route, Smarthost
 from relay.config.shape import (
     Account,
@@ -48,6 +49,7 @@ __all__ = [
     "Escalation",
     "Inbox",
     "Keep",
+    "Limits",
     "Listener",
     "Loaded",
     "Location",
@@ -55,6 +57,7 @@ __all__ = [
     "Reports",
     "Route",
     "Sender",
+    "Share",
     "Smarthost",
     "Storm",
     "Tls",

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from relay.config import units
+from relay.config.limits import Limits
 from relay.config.routing import AliasOrMembers, Route, Smarthost
 from relay.config.setting import NONE, Shape, setting
 from relay.config.units import (
@@ -89,6 +90,9 @@ class Listener(Shape):
         "queued", help="When to answer DATA: once the mail is on disk, or with the provider's outcome."
     )
     answer_timeout: Positive = setting("20s", help="How long answer: outcome waits before it says queued.")
+    connections: Annotated[Whole, Field(ge=0)] = setting(
+        0, help="Connections at once by this door; 0: only limits.connections counts."
+    )
 
     @property
     def socket(self) -> str:
@@ -325,6 +329,10 @@ class Config(Shape):
     )
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1)] = setting(
         [{"address": "127.0.0.1:2525"}], help="The doors that mail comes in by."
+    )
+    limits: Limits = setting(
+        {},
+        help="What clients may take. Whom senders[].networks admits is trusted, all others are strangers.",
     )
     tls: Tls | None = setting(None, help="The certificate of the listeners.")
     senders: tuple[Sender, ...] = setting(

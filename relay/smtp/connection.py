@@ -5,9 +5,10 @@ here commands are read within bounds, timed, counted and answered; what each ver
 by the subclass in `server`. Policy: whatever a peer sends, time is linear and memory bounded;
 a hook that crashes is `451 4.3.0` and a traceback in the log, never more.
 
-What can go wrong: a peer that stays silent, sends or reads too slowly is told 421 and cut
-(`Limits.idle`, `Limits.session`). The timer stands still while a hook works: hooks have timeouts
-of their own. The private names of aiosmtpd used here are those of 1.4.6, hence its pin.
+What can go wrong: a peer that stays silent, sends or reads too slowly, or trickles a mail in, is
+told 421 and cut (`Limits.idle`, `session`, `data_rate`). The timer stands still while a hook works:
+hooks have timeouts of their own. The private names of aiosmtpd used here are those of 1.4.6, hence
+its pin.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from relay import metrics, replies
 from relay.model import Envelope
 from relay.replies import Reply, reply
 from relay.smtp import auth, tls
+from relay.smtp.limits import Rate
 from relay.smtp.registry import Registry
 from relay.smtp.session import Hooks, Limits, Session
 
 log = logging.getLogger("relay.smtp")
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd logs every line of every mail
 
-_READ_AHEAD = 64 * 1024  # the stream stops reading from the peer at twice this
+_READ_AHEAD = 16 * 1024  # the stream stops reading from the peer at twice this
 _LINGER = 5.0  # seconds that a closing connection gets to take our last words
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HTTP = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
@@ -43,6 +45,7 @@ _BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "HELP", "NOOP", "QUIT", "STARTT
 _LAST = frozenset({221, 421})  # after these codes we close
 _FAULTS = frozenset({500, 501, 502, 503, 555})  # the client's own, not the mail's: counted
 _SESSION_OVER = reply(421, "4.4.2", "session too long, closing")
+_TOO_SLOW = reply(421, "4.4.2", "the mail comes too slowly, closing")
 _TOO_MANY_COMMANDS = reply(421, "4.7.0", "too many commands, closing")
 _NOT_HTTP = reply(421, "4.7.0", "this is a mail server, closing")
 _BROKEN = reply(421, "4.3.0", "trouble here, closing")
@@ -125,7 +128,9 @@ class Connection(SMTP):
         self.session = self.envelope = None
         self._client = Session(peer="")
         self._mail: Envelope | None = None
-        self._admitted = self._waiting = self._going = False
+        self._turned_away: Reply | None = None  # what is said instead of a greeting
+        self._waiting = self._going = False
+        self._slow_at = math.inf  # when the mail that is coming in has come too slowly
         self._half_closed = False  # the client will say no more, and may have gone
         self._errors = self._commands = 0
 
@@ -140,9 +145,15 @@ class Connection(SMTP):
             listener=self._door.address,
             protocol=self._door.protocol,
         )
-        self._admitted = self._door.registry.admit(self, self._client.peer, self._limits)
+        self._admit()
         self._end = self.loop.time() + self._limits.session
         super().connection_made(transport)
+
+    def _admit(self) -> None:
+        """Count the connection in, by the address that its peer is known by."""
+        self._turned_away = self._door.registry.admit(
+            self, self._client.peer, listener=self._door.address, most=self._limits.connections
+        )
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.transport is None:
@@ -222,7 +233,9 @@ class Connection(SMTP):
     # -- the timer: one, that looks at a deadline when it fires, so that moving it is cheap --
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        self._deadline = min(self.loop.time() + (duration or self._timeout_duration), self._end)
+        self._deadline = min(
+            self.loop.time() + (duration or self._timeout_duration), self._end, self._slow_at
+        )
         if self._timeout_handle is None:
             self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
 
@@ -232,7 +245,19 @@ class Connection(SMTP):
             at = min(self._deadline, now + self._timeout_duration)
             self._timeout_handle = self.loop.call_at(at, self._timeout_cb)
             return
-        self._hang_up(_SESSION_OVER if now >= self._end else replies.IDLE)
+        if now >= self._end:
+            self._hang_up(_SESSION_OVER)
+        elif now >= self._slow_at:
+            self._door.registry.slow(self._client.peer)
+            self._hang_up(_TOO_SLOW)
+        else:
+            self._hang_up(replies.IDLE)
+
+    def _pace(self, begun: float, come: int) -> None:
+        """Wait for more of a mail of which so many octets have come; each wins it some time."""
+        if come:
+            self._slow_at = begun + self._limits.idle + come / self._limits.data_rate
+        self._reset_timeout()
 
     # -- the conversation ----------------------------------------------------------------
 
@@ -249,11 +274,11 @@ class Connection(SMTP):
     async def _converse(self) -> None:
         encryption = self._door.encryption
         if encryption is not None and encryption.mode == "implicit":
-            if not self._admitted:
+            if self._turned_away is not None:
                 return  # no words in clear to a client that expects TLS
             await self._encrypt(encryption)
-        if not self._admitted:
-            await self._say(replies.CLOSING if self._door.registry.draining else replies.TOO_BUSY)
+        if self._turned_away is not None:
+            await self._quietly(self._turned_away)
             return
         kind = "LMTP" if self._door.protocol == "lmtp" else "ESMTP"
         await self._send(f"220 {self.hostname} {kind} smsc-relay")
@@ -313,7 +338,26 @@ class Connection(SMTP):
             for each in answers:
                 if not each.good:
                     self._door.refused(self._client, each)
+        for each in answers:
+            if each.code >= 500:
+                self._door.registry.fault(self, known=bool(self._client.user))
         await self._flush(self._wire(answers))
+
+    async def _quietly(self, answer: Reply) -> None:
+        """Say what the registry has counted and said already: a crowd must not fill the log."""
+        await self._flush(self._wire([answer]))
+
+    def _spend(self, rate: Rate) -> Reply | None:
+        """Count a mail or a recipient; why there may be none now."""
+        return self._door.registry.spend(rate, self, known=bool(self._client.user))
+
+    def _no_room(self, size: int) -> Reply | None:
+        """Why a mail of that size can't come in now (RFC 1870 6.1.1)."""
+        room = self._door.registry.room
+        if room.fits(size, self._limits.spool_dir):
+            return None
+        room.refuse()
+        return replies.STORE_FULL
 
     async def _send(self, line: str) -> None:
         await self._flush(line.encode("ascii", "replace") + b"\r\n")

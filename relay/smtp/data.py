@@ -4,9 +4,10 @@ Only CR LF . CR LF ends a mail; every other mixture of CR, LF and dots is conten
 of it), so that nobody can make this relay and another one see different ends (RFC 5321 4.1.1.4).
 Flawed or overlong mail is read to its end without being kept: the client hears why afterwards.
 
-At most one block and `spool_over` octets of a mail are in memory; beyond them a file of mode
-0600 holds it. Whoever takes the `Body` removes that file (`remove`); what a killed process
-left behind is swept at the next start (`sweep`).
+At most one block and `spool_over` octets of a mail are in memory; beyond them, or where all mails
+together have filled the `Room` for that, a file of mode 0600 holds it. Whoever takes the `Body`
+gives up file and room (`remove`); what a killed process left behind is swept at the next start
+(`sweep`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+
+from relay.smtp.room import Held, Room
 
 BLOCK = 256 * 1024  # octets read at once
 
@@ -33,6 +36,7 @@ class Body:
     data: bytes = b""
     path: str = ""
     size: int = 0
+    held: Held | None = field(default=None, repr=False, compare=False)  # the room that it takes up
 
     def read(self) -> bytes:
         """All octets, wherever they are."""
@@ -132,8 +136,9 @@ def _overlap(block: bytes) -> int:
 class Spool:
     """Keeps the pieces of one mail, in memory while small, then in a file; or drops them."""
 
-    def __init__(self, directory: str, *, over: int, limit: int) -> None:
+    def __init__(self, directory: str, *, over: int, limit: int, room: Room | None = None) -> None:
         self._directory = directory or None
+        self._held = (room or Room()).hold(directory)
         self._over = over
         self._limit = limit
         self._pieces: list[bytes] = []
@@ -142,7 +147,7 @@ class Spool:
         self._dropped = False
         self.size = 0
         self.too_large = False
-        self.failed = False  # the disk did not take it
+        self.failed = False  # there was no room, or the disk did not take it
 
     def write(self, piece: bytes) -> None:
         """Keep a piece, unless there is too much of the mail already."""
@@ -153,10 +158,14 @@ class Spool:
         if self._dropped:
             return
         self._pieces.append(piece)
-        if self.size > self._over:
+        if self.size > self._over or self._file is not None or not self._held.in_memory(len(piece)):
             self._to_disk()
 
     def _to_disk(self) -> None:
+        if not self._held.in_file(sum(map(len, self._pieces))):
+            self.failed = True
+            self.drop()
+            return
         try:
             if self._file is None:
                 number, self._path = tempfile.mkstemp(_SUFFIX, _PREFIX, self._directory)  # mode 0600
@@ -171,11 +180,12 @@ class Spool:
     def take(self) -> Body:
         """The mail; its file, if there is one, is the taker's from now on."""
         if self._file is None:
-            body = Body(data=b"".join(self._pieces), size=self.size)
+            body = Body(data=b"".join(self._pieces), size=self.size, held=self._held)
         else:
             self._file.close()
-            body = Body(path=self._path, size=self.size)
+            body = Body(path=self._path, size=self.size, held=self._held)
         self._file, self._path = None, ""
+        self._held = Room().hold()  # the body has it now
         self.drop()
         return body
 
@@ -189,11 +199,14 @@ class Spool:
         self._file = None
         _unlink(self._path)
         self._path = ""
+        self._held.release()
 
 
 def remove(body: Body) -> None:
-    """Remove the file behind a body, if there is one."""
+    """Remove the file behind a body, if there is one, and give its room back."""
     _unlink(body.path)
+    if body.held is not None:
+        body.held.release()
 
 
 def sweep(directory: str) -> int:

@@ -245,6 +245,20 @@ def _dkim_refusal(found: Verdicts) -> Reply:
 # -- what the client claims -------------------------------------------------------------------
 
 
+def by_network(senders: Sequence[Sender], *, peer: str) -> bool:
+    """Whether a peer is known by its network alone, as this machine is; "all addresses" knows nobody."""
+    return peer == LOCAL or any(
+        entry.networks is not None
+        and not (entry.users or entry.users_file or entry.certificates or entry.require)
+        and any(
+            network.prefixlen and address in network
+            for address in _addresses(peer)
+            for network in entry.networks
+        )
+        for entry in senders
+    )
+
+
 def _network_holds(entry: Sender, peer: str) -> bool:
     if entry.networks is None:
         return True

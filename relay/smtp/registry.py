@@ -1,5 +1,8 @@
 """Who is connected, over all listeners: counted, limited, and at the end sent away.
 
+What may be taken is decided in `limits`, with this loop's clock; here it is asked, counted in the
+metrics and said in the log: each limit once a minute at most, however many clients meet it.
+
 Draining: idle sessions are told 421 at once, a session within a mail may end it and hear the
 answer, and what is still there after the grace is cut. A mail that is being taken runs on its
 own, so that no client can stop it by leaving; only the end of the grace does.
@@ -8,11 +11,18 @@ own, so that no client can stop it by leaving; only the end of the grace does.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Coroutine
+import logging
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from relay.smtp.session import Limits
+from relay import metrics, replies
+from relay.replies import Reply
+from relay.smtp import limits
+from relay.smtp.limits import Client, Clients, Met, Rate, Rules
+from relay.smtp.room import Room
+
+_log = logging.getLogger("relay.smtp")
 
 T = TypeVar("T")
 
@@ -42,12 +52,18 @@ class Visitor(Protocol):
 
 
 class Registry:
-    """The connections of all listeners of a process."""
+    """The connections of all listeners of a process, and the room for their mails."""
 
-    def __init__(self) -> None:
-        self._open: dict[Visitor, str] = {}
-        self._peers: Counter[str] = Counter()
+    def __init__(
+        self, rules: Callable[[], Rules] = Rules, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._open: dict[Visitor, Client] = {}
+        self._clients = Clients()
         self._taking: set[asyncio.Task[Any]] = set()
+        self._met: dict[str, tuple[float, int]] = {}  # when each limit was said last, how often met since
+        self.room = Room(lambda: rules().limits, full=lambda: self._count("room"))
         self.draining = False
 
     @property
@@ -55,22 +71,59 @@ class Registry:
         """How many connections there are."""
         return len(self._open)
 
-    def admit(self, connection: Visitor, peer: str, limits: Limits) -> bool:
-        """Count the connection in, if there is room for it."""
-        per_address = 0 if peer == "unix" else limits.connections_per_address
-        full = len(self._open) >= limits.connections
-        if full or self.draining or (per_address and self._peers[peer] >= per_address):
-            return False
-        self._open[connection] = peer
-        self._peers[peer] += 1
-        return True
+    def admit(self, connection: Visitor, peer: str, *, listener: str = "", most: int = 0) -> Reply | None:
+        """Count the connection of a peer in, or say why there is no room for it.
+
+        `most` is how many its listener takes at once, 0: as many as there may be.
+        """
+        if self.draining:
+            return replies.CLOSING
+        rules = self._rules()
+        who = limits.client(peer, rules, listener)
+        met = self._clients.admit(who, rules, self._clock(), listener=most)
+        if met is None:
+            self._open[connection] = who
+        return self._told(met, peer)
 
     def release(self, connection: Visitor) -> None:
         """Count the connection out; one that was never admitted doesn't matter."""
-        peer = self._open.pop(connection, None)
-        if peer is not None:
-            self._peers[peer] -= 1
-            self._peers += Counter()  # drops the zeros, so that strangers leave no trace
+        who = self._open.pop(connection, None)
+        if who is not None:
+            self._clients.release(who)
+
+    def spend(self, rate: Rate, connection: Visitor, *, known: bool = False) -> Reply | None:
+        """Count a mail or a recipient, or say why there may be none now; `known`: it has logged in."""
+        who = self._open.get(connection)
+        if who is None:
+            return None
+        met = self._clients.spend(rate, who, self._rules(), self._clock(), known=known)
+        return self._told(met, who.address)
+
+    def fault(self, connection: Visitor, *, known: bool = False) -> None:
+        """Count an answer 5xx."""
+        who = self._open.get(connection)
+        if who is not None:
+            self._clients.fault(who, self._rules(), self._clock(), known=known)
+
+    def slow(self, peer: str) -> None:
+        """A client sent its mail too slowly, and was cut."""
+        self._count("slow", peer)
+
+    def _told(self, met: Met | None, peer: str) -> Reply | None:
+        if met is None:
+            return None
+        self._count(met.limit, peer)
+        return met.reply
+
+    def _count(self, limit: str, peer: str = "") -> None:
+        metrics.LIMITED.labels(limit=limit).inc()
+        now = self._clock()
+        said_at, times = self._met.get(limit, (-limits.MINUTE, 0))
+        if now - said_at < limits.MINUTE:
+            self._met[limit] = said_at, times + 1
+            return
+        self._met[limit] = now, 0
+        _log.warning("a limit is met", extra={"limit": limit, "peer": peer, "times": times + 1})
 
     async def take(self, work: Coroutine[Any, Any, T]) -> T:
         """Run the taking of a mail so that nobody's leaving cancels it, and wait for it."""

@@ -23,6 +23,7 @@ from relay.smtp.auth import Logins
 from relay.smtp.connection import Door, Refused, Verb
 from relay.smtp.data import Body, Dots, Spool
 from relay.smtp.guard import NESTED, NO_ARGUMENT, NOT_HERE, Guard
+from relay.smtp.limits import Rate
 from relay.smtp.registry import Registry
 from relay.smtp.session import Hooks, LaterAnswer, Limits, Session
 from relay.smtp.sockets import Listener
@@ -92,6 +93,9 @@ class Conversation(Guard):
         read = protocol.read_mail(argument, extended=self._client.esmtp, max_size=self._limits.max_size)
         if isinstance(read, Reply):
             return read
+        if limited := self._no_room(read.declared_size) or self._spend(Rate.MAILS):
+            await self._quietly(limited)
+            return None
         envelope = dataclasses.replace(read, peer=self._client.peer, helo=self._client.helo)
         answer = await self._ask(self._door.hooks.on_mail(self._client, envelope), "MAIL")
         if isinstance(answer, Envelope):
@@ -106,7 +110,10 @@ class Conversation(Guard):
 
         Nothing here counts as a fault: twenty bad recipients must not cost a good one its mail.
         """
-        await self._say(await self._add(argument))
+        if self._mail is not None and (limited := self._spend(Rate.RECIPIENTS)):
+            await self._quietly(limited)
+        else:
+            await self._say(await self._add(argument))
         return None
 
     async def _add(self, argument: str) -> Reply:
@@ -134,7 +141,8 @@ class Conversation(Guard):
             await self._say(_UNANNOUNCED if early else refusal)
             return None
         await self._say(replies.GO_AHEAD)
-        spool = Spool(self._limits.spool_dir, over=self._limits.spool_over, limit=self._limits.max_size)
+        limits, room = self._limits, self._door.registry.room
+        spool = Spool(limits.spool_dir, over=limits.spool_over, limit=limits.max_size, room=room)
         later: LaterAnswer | None = None
         try:
             flaw = await self._read_data(spool)
@@ -161,15 +169,17 @@ class Conversation(Guard):
 
     async def _read_data(self, spool: Spool) -> Reply | None:
         """Read to the end of the mail; what is wrong with it, if anything."""
-        dots = Dots()
+        dots, begun, come = Dots(), self.loop.time(), 0
         while not dots.done:
+            self._pace(begun, come)
             block = await self._reader.read(data.BLOCK)
             if not block:
                 raise ConnectionResetError
-            self._reset_timeout()
+            come += len(block)
             spool.write(dots.feed(block))
             if dots.bare or dots.nul:
                 spool.drop()
+        self._slow_at = math.inf
         self._reader._buffer[:0] = dots.rest  # type: ignore[attr-defined] # noqa: SLF001
         if spool.too_large:
             return replies.TOO_LARGE

@@ -20,12 +20,12 @@ class Limits:
 
     max_size: int = 40 * 2**20  # of a mail, dots undone
     max_recipients: int = 1000
-    connections: int = 1000  # in all, over all listeners of a registry
-    connections_per_address: int | None = 100  # None or 0: no limit; never for unix sockets
+    connections: int = 0  # at once by this listener; 0: only the registry's limits count
     idle: float = 300.0  # without a whole command, or without a block of a mail (RFC 5321 4.5.3.2.7)
     session: float = 3600.0  # from greeting to end
     commands: int = 10_000  # without a mail taken
     errors: int = 20  # of the client's own, without a mail taken; a refused address is none
+    data_rate: int = 1024  # octets of a mail in a second, on average, once `idle` has passed
     spool_over: int = 256 * 1024  # larger mail goes to a file
     spool_dir: str = ""  # where those files are; "" is the system's own place
     command_line: int = 2048  # RFC 5321's 512 with all that the offered extensions add

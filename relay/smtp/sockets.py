@@ -18,8 +18,9 @@ _SOCKET_MODE = 0o660  # its owner and its group may send
 _RESERVED = 128  # descriptors for the provider, the store, the reader, reports and the log
 
 
-def raise_descriptors(wanted: int = 4096) -> None:
-    """Have that many file descriptors where the system's hard limit lets a process have them."""
+def raise_descriptors(clients: int) -> None:
+    """Have descriptors for so many connections, where the system's hard limit lets a process have them."""
+    wanted = max(4096, 2 * clients + _RESERVED)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:

@@ -16,10 +16,13 @@ import pytest_asyncio
 from pki import HOST, Pki
 
 from relay import config, replies
+from relay.config import Limits as Shares
+from relay.config import Sender
 from relay.model import Envelope, Recipient
 from relay.replies import Reply, reply
 from relay.smtp import certificates
 from relay.smtp.auth import Logins
+from relay.smtp.limits import Rules
 from relay.smtp.server import Body, Hooks, Limits, Listener, Registry, Session, listen
 from relay.smtp.tls import Encryption
 
@@ -189,6 +192,10 @@ class House:
         await self.registry.drain(5)
 
 
+LOCAL = Sender(name="local", networks=["127.0.0.0/8", "::1"])
+"""The entry that makes this machine's clients trusted."""
+
+
 Opener = Callable[..., Awaitable[House]]
 
 
@@ -206,7 +213,7 @@ def ours(pki) -> config.Tls:
 
 @pytest_asyncio.fixture
 async def house(tmp_path, ours) -> AsyncIterator[Opener]:
-    """Opens front doors: limits, protocol and TLS as keywords."""
+    """Opens front doors: limits, protocol and TLS as keywords, what clients may take as `rules`."""
     async with AsyncExitStack() as stack:
 
         async def opened(
@@ -219,6 +226,7 @@ async def house(tmp_path, ours) -> AsyncIterator[Opener]:
             auth: str = "none",
             clear: str = "",
             door: dict[str, Any] | None = None,
+            rules: dict[str, Any] | None = None,
             **limits: Any,
         ) -> House:
             networks = (ip_network(clear),) if clear else ()
@@ -230,7 +238,10 @@ async def house(tmp_path, ours) -> AsyncIterator[Opener]:
                 encryption = Encryption(mode=tls, context=context, handshake=handshake)
             spool = tmp_path / "spool"
             spool.mkdir(exist_ok=True)
-            recorder, registry = Recorder(), Registry()
+            own = {"senders": [LOCAL], "connections": 1000} | (rules or {})
+            few = {key: own.pop(key) for key in ("senders", "connections")}
+            counted = Rules(limits=Shares(**own), **few)
+            recorder, registry = Recorder(), Registry(lambda: counted)
             listener = await listen(
                 address,
                 hooks or recorder,

@@ -205,6 +205,9 @@ class Route(Shape):
     countries: tuple[units.Country, ...] = setting(
         [], help="Countries whose numbers may be reached; empty: all."
     )
+    numbers: tuple[units.Numbers, ...] = setting(
+        [], help='Numbers that may be reached, as in "+79991234567" or "+7999*"; empty: all.'
+    )
     quiet: Quiet = setting({}, help="When phones are left alone.")
     escalate: tuple[Escalation, ...] = setting([], help="What happens when a message is not answered for.")
     params: Mapping[str, str] = Field(default_factory=dict)

@@ -326,6 +326,14 @@ def phone(value: object) -> object:
     return value
 
 
+def numbers(value: object) -> object:
+    """A phone number with its country code, or its beginning and a star."""
+    value = text(value)
+    if isinstance(value, str) and not re.fullmatch(r"\+[0-9]{1,20}\*?", value):
+        raise ValueError('write a number, or its beginning and *, as in "+79991234567" or "+7999*"')
+    return value
+
+
 Flag = Annotated[StrictBool, "true or false"]
 Whole = Annotated[StrictInt, "number"]
 Port = Annotated[StrictInt, Field(ge=1, le=65535), "port"]
@@ -347,6 +355,7 @@ Mailbox = Annotated[str, BeforeValidator(mailbox), "mail address"]
 MailboxOrNot = Annotated[str, BeforeValidator(mailbox_or_not), "mail address"]
 Secret = Annotated[SecretStr, BeforeValidator(secret), "secret"]
 Phone = Annotated[str, BeforeValidator(phone), "phone"]
+Numbers = Annotated[str, BeforeValidator(numbers), "numbers"]
 Pattern = Annotated[str, BeforeValidator(pattern), "pattern"]
 Region = Annotated[str, BeforeValidator(region), "country"]
 Country = Annotated[str, BeforeValidator(country), "country"]

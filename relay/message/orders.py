@@ -247,7 +247,7 @@ def _reached(
             found = routes.target(each, command.channel, route.region)
         except address.AddressError as error:
             found, why = "", str(error)
-        if found and (abroad := countries.refusal([Target(to=found)], route.countries)):
+        if found and (abroad := countries.refusal([Target(to=found)], route)):
             board.refuse(number, abroad, command.channel, target=found, label=command.id)
         elif found:
             yield Target(to=found)

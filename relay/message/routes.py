@@ -69,6 +69,23 @@ def resolve(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -
     return on_route(local, route, aliases)
 
 
+def names(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -> bool:
+    """Whether the address has a name, or anything else that is no number, on a phone route.
+
+    What that leads to, if anywhere, is known here alone: it is nothing to tell a stranger.
+    """
+    route = find(given, routes) if "@" in given else None
+    if route is None or not channels.CHANNELS[route.channel].phone:
+        return False
+    try:
+        recipient = address.parse(address.split(given)[0]).recipient
+        if not address.is_group(recipient):
+            address.number(recipient, route.region)
+    except address.AddressError:
+        return True
+    return recipient.casefold() in {name.casefold() for name in aliases}
+
+
 def _mailbox(given: str, route: Route) -> Resolved | Reply:
     """What an address means on a route to mail addresses: itself, options and all."""
     as_given = address.forwarded if route.channel == channels.FORWARD else address.mailbox
@@ -100,7 +117,7 @@ def on_route(local: str, route: Route, aliases: Mapping[str, Alias]) -> Resolved
         if channels.CHANNELS[channel].to is To.BOT_USER:
             who = "neither an alias here nor a phone number, a nick or #id of a bot's user"
         return replies.reply(550, "5.1.1", f"{parsed.recipient!r} is {who}")
-    if abroad := countries.refusal(targets, route.countries, alias):
+    if abroad := countries.refusal(targets, route, alias):
         return abroad
     return Resolved(route=route, channel=channel, targets=targets, given=values, named=named, alias=alias)
 
@@ -258,8 +275,11 @@ def doubts(routes: Sequence[Route]) -> list[tuple[Place, str]]:
         ways = [route.channel, *(each for each in route.allow if each in channels.OPTION_CHANNELS)]
         if route.gateway and not channels.CHANNELS[route.channel].phone:
             found.append((("routes", index, "gateway"), f"does nothing on the channel {route.channel}"))
-        if route.countries and not channels.CHANNELS[route.channel].phone:
-            found.append((("routes", index, "countries"), f"does nothing on the channel {route.channel}"))
+        found += [
+            (("routes", index, name), f"does nothing on the channel {route.channel}")
+            for name in ("countries", "numbers")
+            if getattr(route, name) and not channels.CHANNELS[route.channel].phone
+        ]
         if route.quiet.hours and not any(quiet.reaches(each) for each in ways):
             found.append((("routes", index, "quiet"), f"does nothing on the channel {route.channel}"))
         found += [

@@ -108,12 +108,32 @@ class Handler:
         """Whether this address can be served, each on its own."""
         if len(envelope.recipients) >= self._config().max_recipients:
             return replies.TOO_MANY_RECIPIENTS
+        if self._kept_from(envelope, recipient) and not self._by_command(envelope):
+            return replies.RECIPIENT_OK
         resolved = self._resolve(recipient)
         if isinstance(resolved, Reply):
             return resolved
         if self._by_command(envelope):
             return replies.CREDENTIALS  # not 452: it would be tried again alone, and the text sent
         return await self._capped(envelope, resolved) or replies.RECIPIENT_OK
+
+    def _kept_from(self, envelope: Envelope, recipient: Recipient) -> bool:
+        """Whether the recipient is a name, and the sender nobody whom we know by now.
+
+        Whether there is such a name is not told to them at RCPT, where asking is free.
+        """
+        config = self._config()
+        return not envelope.verified and routes.names(recipient.address, config.routes, config.aliases)
+
+    def _meant(self, envelope: Envelope) -> list[Resolved | Reply]:
+        """What each recipient means; why it means nothing in the same words for all names."""
+        meant = []
+        for each in envelope.recipients:
+            resolved = self._resolve(each)
+            if isinstance(resolved, Reply) and self._kept_from(envelope, each):
+                resolved = replies.NO_SUCH_NAME
+            meant.append(resolved)
+        return meant
 
     async def _capped(self, envelope: Envelope, resolved: Resolved) -> Reply | None:
         """Why this recipient can't be taken now: a cap has no room for any message to it."""
@@ -205,7 +225,7 @@ class Handler:
         composed = orders.compose(
             letter,
             envelope,
-            [self._resolve(recipient) for recipient in envelope.recipients],
+            self._meant(envelope),
             now=now,
             fallback_sender=parseaddr(self._config().reports.from_)[1],
             accounts=self._config().accounts,

@@ -323,10 +323,49 @@ def test_a_parameter_that_no_channel_of_the_route_knows_is_doubted():
     assert [("routes", 0, "gateway")] == [
         place for place, _ in routes.doubts([route("*", "mail", gateway=True)])
     ]
-    nowhere = [route("*", "mail", countries=["RU"]), route(channel="hlr", quiet={"hours": "22-7"})]
-    assert [("routes", 0, "countries"), ("routes", 1, "quiet")] == [
+    nowhere = [
+        route("*", "mail", countries=["RU"], numbers=["+7*"]),
+        route(channel="hlr", quiet={"hours": "22-7"}),
+    ]
+    assert [("routes", 0, "countries"), ("routes", 0, "numbers"), ("routes", 1, "quiet")] == [
         place for place, _ in routes.doubts(nowhere)
     ]
+
+
+def test_numbers_that_a_route_reaches():
+    """Whole, or by how they begin; groups have no number; an alias is refused as a whole, unnamed."""
+    few = {"numbers": ["+7999123*", "+442071838750"]}
+    for good in ("79991234567", "+442071838750", "g777"):
+        assert [] != targets(f"{good}@sms.example.com", **few)
+    said = "550 5.7.1 '+79981234567' is a number that this route does not reach"
+    assert said == str(refused("79981234567@sms.example.com", **few))
+    mixed = {"mixed": alias(A, "+79981234567")}
+    said = "550 5.7.1 the alias 'mixed' has members with numbers that this route does not reach"
+    assert said == str(refused("mixed@sms.example.com", mixed, **few))
+    assert "442071838751" in str(refused("442071838751@sms.example.com", **few))
+
+
+@pytest.mark.parametrize(
+    ("local", "wanted"),
+    [
+        ("79991234567", False),
+        ("+79991234567+flash", False),
+        ("g777", False),
+        ("oncall", True),
+        ("OnCall+flash", True),
+        ("nobody", True),
+        ("112", True),
+        ("911", True),
+        ('"a b', True),
+    ],
+)
+def test_what_is_a_name(local, wanted):
+    """All that is neither a number nor a group, be it an alias or not, on phone routes alone."""
+    team = {"oncall": alias(A), "112": alias(A)}
+    assert wanted == routes.names(f"{local}@sms.example.com", [route("*@sms.example.com")], team)
+    assert not routes.names(f"{local}@sms.example.com", [route("*", "mail")], team)
+    assert not routes.names(f"{local}@else.example", [route("*@sms.example.com")], team)
+    assert not routes.names("postmaster", [route("*")], team)
 
 
 def test_a_route_of_bots_names_its_bot():

@@ -9,6 +9,8 @@ import pytest
 from faults import bare, to
 from harness import SENDER, Journey, journey, settings
 
+from relay import replies
+from relay.config import Alias, Config
 from relay.queue.engine import Trouble
 
 
@@ -78,3 +80,50 @@ async def test_lmtp_is_answered_for_each_recipient(tmp_path: Path) -> None:
 
         assert len(await relay.orders()) == sum(each.startswith("250") for each in answers)
         assert ["554", "250"] == [each[:3] for each in answers]
+
+
+def unsure(folder: Path) -> Config:
+    """Anybody may claim an address of the domain, and nobody vouches for it."""
+    config = settings(folder)
+    sender = config.senders[0].model_copy(update={"networks": None, "from_": ("*@mon.example.com",)})
+    return config.model_copy(update={"senders": (sender,)})
+
+
+@pytest.mark.asyncio
+async def test_a_stranger_does_not_learn_at_rcpt_which_names_there_are(tmp_path: Path) -> None:
+    """An alias, one with members out of reach and no alias at all hear the same."""
+    config = unsure(tmp_path)
+    route = config.routes[0].model_copy(update={"countries": ("RU",)})
+    aliases = {"oncall": Alias(to=["+79991234567"]), "abroad": Alias(to=["+442071838750"])}
+    config = config.model_copy(update={"routes": (route, *config.routes[1:]), "aliases": aliases})
+    async with journey(tmp_path, config=config) as relay:
+        names = ("oncall", "abroad", "nobody", "911", "send")
+        answers = await relay.mail(bare(), [f"{each}@sms.example.com" for each in names])
+        assert {"250 2.1.5 recipient OK"} == set(answers[1:-1])
+        assert "250 2.0.0" == answers[-1][:9]
+        assert ["+79991234567"] == [order.target for order in await relay.orders() if order.state != "failed"]
+        assert [] == relay.reports()
+
+
+@pytest.mark.asyncio
+async def test_what_a_stranger_learns_at_data_is_one_sentence(tmp_path: Path) -> None:
+    """Each guess costs a mail and is an error; what the name is stays unsaid. A number hears the truth."""
+    config = unsure(tmp_path)
+    config = config.model_copy(update={"aliases": {"abroad": Alias(to=["+442071838750"])}})
+    route = config.routes[0].model_copy(update={"countries": ("RU",)})
+    config = config.model_copy(update={"routes": (route, *config.routes[1:])})
+    async with journey(tmp_path, config=config) as relay:
+        said = {
+            (await relay.mail(bare(), f"{each}@sms.example.com"))[-1] for each in ("abroad", "nobody", "911")
+        }
+        assert {str(replies.NO_SUCH_NAME)} == said
+        number = await relay.mail(bare(), "442071838750@sms.example.com")
+        assert "550 5.7.1" == number[1][:9]
+        assert [] == await relay.orders()
+
+
+@pytest.mark.asyncio
+async def test_who_is_known_hears_the_truth_at_rcpt(relay: Journey) -> None:
+    """Clients of the house are told what is wrong, name by name."""
+    answers = await relay.mail(bare(), "nobody@sms.example.com")
+    assert "550 5.1.1 'nobody' is neither an alias here nor a phone number" == answers[1]

@@ -177,6 +177,7 @@ class Conversation(Guard):
                 raise ConnectionResetError
             come += len(block)
             spool.write(dots.feed(block))
+            del block  # or it is held for as long as the client takes for the next
             if dots.bare or dots.nul:
                 spool.drop()
         self._slow_at = math.inf

@@ -1,18 +1,23 @@
 """The log: one line an event, on stderr, as JSON (or for a terminal, in words).
 
 Events are the words of the trade (queued, refused, sent, failed); what belongs to them is in
-fields. Texts of messages and secrets are never given to the log, so nothing here hides them;
-phone numbers are masked where they are given (`model.phone_masked`).
+fields. Texts of messages and secrets are never given to the log, so nothing here hides them. Of
+an exception the log has type and place, and its words only where they are the system's or our
+own: what others raise may quote a mail. Phone numbers are given as `model.Masked`, and what looks
+like one in the words of others is masked here, unless `log.numbers` wants them plain.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import traceback
 from typing import TextIO
 
 import structlog
 
+_NUMBER = re.compile(r"\+[0-9][0-9 ().-]{7,20}[0-9]|(?<![\w.])[0-9](?:[ ()-]{0,2}[0-9]){8,14}(?!\w)")
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -24,8 +29,53 @@ def _fields(_logger: object, _name: str, event: structlog.typing.EventDict) -> s
     return event
 
 
-def set_up(stream: TextIO | None = None, *, level: str = "INFO") -> None:
-    """Send the standard library's log to `stream` (default stderr) in our form."""
+def _exception(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The exception as text, for a reader and without what it may quote."""
+    found = event.pop("exc_info", None)
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        event["exception"] = "\n".join(_chain(error))
+    return event
+
+
+def _chain(error: BaseException) -> list[str]:
+    """The exception, then what caused it and so on."""
+    lines: list[str] = []
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        kind = type(cause)
+        ours = isinstance(cause, OSError) or kind.__module__.partition(".")[0] == "relay"
+        lines.append(f"{kind.__module__}.{kind.__qualname__}" + (f": {cause}" if ours else ""))
+        lines += [line.rstrip("\n") for line in traceback.format_tb(cause.__traceback__)]
+        if isinstance(cause, BaseExceptionGroup):
+            lines += [line for each in cause.exceptions for line in _chain(each)]
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return lines
+
+
+def _plain(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {key: getattr(value, "whole", value) for key, value in event.items()}
+
+
+def _masked(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {key: _without_numbers(value) for key, value in event.items()}
+
+
+def _without_numbers(value: object) -> object:
+    if isinstance(value, str):
+        return _NUMBER.sub(lambda match: f"***{match[0][-4:]}", value)
+    if isinstance(value, list | tuple):
+        return [_without_numbers(each) for each in value]
+    return value
+
+
+def set_up(stream: TextIO | None = None, *, level: str = "INFO", numbers: str = "masked") -> None:
+    """Send the standard library's log to `stream` (default stderr) in our form.
+
+    `numbers` is `masked`, or `plain` for phone numbers in full.
+    """
     stream = stream or sys.stderr
     render: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
     if stream.isatty():
@@ -40,7 +90,8 @@ def set_up(stream: TextIO | None = None, *, level: str = "INFO") -> None:
         foreign_pre_chain=before,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
+            _exception,
+            _plain if numbers == "plain" else _masked,
             render,
         ],
     )

@@ -74,6 +74,20 @@ def test_fields_cut_otherwise_have_another_digest():
     assert model.stable_digest(b"ab", b"c") != model.stable_digest(b"a", b"bc")
 
 
+def test_what_is_said_of_a_mail_s_content_is_logged_without_it():
+    """File names, and whatever else is quoted or listed, stay out."""
+    assert "552 the file … is too large" == model.content_hidden("552 the file 'a b.csv' is too large: 5 MB")
+    assert "554 no attachments" == model.content_hidden("554 no attachments: a.csv, b.csv")
+
+
+def test_the_log_s_form_knows_the_whole():
+    """Who wants numbers in full finds them beside what is shown."""
+    assert ("*******4567", "79991234567") == (
+        model.phone_masked("79991234567"),
+        model.phone_masked("79991234567").whole,
+    )
+
+
 def test_a_quoted_number_is_masked_in_a_sentence():
     """What a refusal quotes goes to the log without the number."""
     assert model.quotes_masked('"8(999)1234567" is not a number, see RFC 5321 4.1.1.2') == (

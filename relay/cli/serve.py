@@ -29,7 +29,7 @@ def serve(config: str | None, only: str | None) -> None:
     wrong = complaints(loaded)
     if wrong:
         fail("\n".join(wrong), WRONG)
-    log.set_up()
+    log.set_up(numbers=loaded.config.log.numbers)
     raise_descriptors(loaded.config.limits.connections)
     for warning in doubts(loaded):
         say(f"warning: {warning}")
@@ -61,6 +61,7 @@ def _reload(app: App, loaded: Loaded) -> None:
     """SIGHUP: the new configuration where it is a good one, else the old; certificates either way."""
     new = _reread(loaded)
     if new is not None:
+        log.set_up(numbers=new.log.numbers)
         app.adopt(new)
     else:
         app.contexts.refresh()

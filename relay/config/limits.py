@@ -1,4 +1,4 @@
-"""What clients may take of the front door: the shape of `limits`.
+"""What clients may take of the front door, and what the log may show: the shape of `limits` and `log`.
 
 Two kinds of client: those that `senders[].networks` admits are trusted, everybody else is a
 stranger, counted by address and by network. 0 is no limit.
@@ -6,7 +6,7 @@ stranger, counted by address and by network. 0 is no limit.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -70,4 +70,12 @@ class Limits(Shape):
     free_disk: Size = setting("100MB", help="What must stay free on the disk of the spool; else 452 4.3.1.")
     data_rate: Size = setting(
         "1kB", help="What a client has to send of a mail in a second, on average, after 5 minutes."
+    )
+
+
+class Log(Shape):
+    """What the log shows."""
+
+    numbers: Literal["masked", "plain"] = setting(
+        "masked", help="Phone numbers in the log: masked (their last four digits) or plain."
     )

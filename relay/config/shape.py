@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from relay.config import units
-from relay.config.limits import Limits
+from relay.config.limits import Limits, Log
 from relay.config.routing import AliasOrMembers, Route, Smarthost
 from relay.config.setting import NONE, Shape, setting
 from relay.config.units import (
@@ -360,6 +360,7 @@ class Config(Shape):
     )
     inbox: Inbox = setting({}, help="Where messages from phones go.")
     keep: Keep = setting({}, help="How long finished orders are remembered.")
+    log: Log = setting({}, help="What the log shows.")
     web: Web = setting({}, help="HTTP: health, metrics, callbacks, the dashboard.")
 
     @model_validator(mode="before")

@@ -107,7 +107,7 @@ def moved(order: Order, state: State, outcome: Outcome, *, kick: Callable[[set[s
     _log.info(
         "moved",
         extra={
-            "order": repr(order),
+            "order": order.named,
             "state": state.value,
             "status": outcome.status,
             "code": outcome.code,

@@ -139,7 +139,7 @@ class Judging:
         await self._settler.settle(news, also, born=born, seen=seen)
         for each in made.values():
             count = len(judged.digests[each.order.target])
-            _log.info("digest", extra={"order": repr(each.order), "messages": count})
+            _log.info("digest", extra={"order": each.order.named, "messages": count})
 
     async def _digest(self, orders: Sequence[Order], now: int) -> Digest:
         contents = await self._store.contents({order.content_id for order in orders if order.content_id})

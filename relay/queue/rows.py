@@ -191,8 +191,15 @@ class Order:
             kind=Kind(self.kind), status=self.status, reason=self.reason, code=self.code, text=self.words
         )
 
+    @property
+    def named(self) -> model.Masked:
+        """What the log calls it."""
+        to = model.phone_masked(self.target)
+        shown, whole = (f"<order {model.show(self.id)} {self.state} {each}>" for each in (to, to.whole))
+        return model.Masked.of(shown, whole)
+
     def __repr__(self) -> str:
-        return f"<order {model.show(self.id)} {self.state} {model.phone_masked(self.target)}>"
+        return str(self.named)
 
 
 @dataclass(frozen=True, slots=True)

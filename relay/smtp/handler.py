@@ -52,6 +52,8 @@ from relay.smtp.waiting import Pending, Wait, Waiting
 
 _log = logging.getLogger("relay.smtp")
 
+_OF_CONTENT = ("5.3.4", "5.6.")  # statuses of replies that may name a file, or quote a mail
+
 
 class Handler:
     """The hooks of the front door. `config` is asked at each step, since it may be re-read."""
@@ -213,7 +215,9 @@ class Handler:
     def refused(self, session: Session, reply: Reply) -> None:
         """Every refusal, of whatever command, leaves a line and is counted."""
         metrics.REFUSED.labels(status=reply.status).inc()
-        _log.info("refused", extra={"peer": session.peer, "reply": model.quotes_masked(str(reply))})
+        about_content = reply.status.startswith(_OF_CONTENT)
+        said = model.content_hidden(str(reply)) if about_content else model.quotes_masked(str(reply))
+        _log.info("refused", extra={"peer": session.peer, "reply": said})
 
     async def _take(
         self, session: Session, envelope: Envelope, letter: Letter, body: Body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -37,7 +38,17 @@ def doubts(loaded: Loaded) -> list[str]:
         *(loaded.fault(place, why) for place, why in signing.doubts(loaded.config.reports)),
         *(loaded.fault(place, why) for place, why in certificates.doubts(loaded.config, now)),
         *(loaded.fault(place, why) for place, why in accounts.doubts(loaded.config)),
+        *_open_store(loaded),
     ]
+
+
+def _open_store(loaded: Loaded) -> list[str]:
+    """A database holds texts and numbers; a copy that was put in its place may be open to all."""
+    path = loaded.config.store_path
+    with contextlib.suppress(OSError):
+        if path.stat().st_mode & 0o007:
+            return [loaded.fault(("store",), f"anybody on this machine may open {path}; chmod o= the file")]
+    return []
 
 
 @click.command()
@@ -189,6 +200,8 @@ def _not_writable(folder: Path) -> str:
 async def _port(what: str, address: str, *, running: bool) -> tuple[str, str]:
     if running:
         return f"{what} (the relay is running)", ""
+    if address.startswith("fd:"):
+        return f"{what} (systemd opens it)", ""
     try:
         bound = await sockets.bind(address, asyncio.Protocol)
     except (OSError, ValueError) as error:

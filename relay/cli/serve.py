@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 
 import click
@@ -12,9 +13,10 @@ from relay import log
 from relay.app import PARTS, App, CannotStart
 from relay.cli.check import doubts
 from relay.cli.common import FAILED, WRONG, complaints, config_option, configuration, fail, say
+from relay.cli.notify import READY, STOPPING, notify, reloading
 from relay.config import Config, ConfigError, Loaded, load
 from relay.queue.engine import Trouble
-from relay.smtp.sockets import raise_descriptors
+from relay.smtp import sockets
 
 _log = logging.getLogger("relay.app")
 
@@ -30,7 +32,10 @@ def serve(config: str | None, only: str | None) -> None:
     if wrong:
         fail("\n".join(wrong), WRONG)
     log.set_up(numbers=loaded.config.log.numbers)
-    raise_descriptors(loaded.config.limits.connections)
+    sockets.passed()  # before there are other descriptors, and children
+    sockets.raise_descriptors(loaded.config.limits.connections)
+    if os.geteuid() == 0:
+        _log.warning("the relay runs as root", extra={"write": "User= in its unit, and see fd: for port 25"})
     for warning in doubts(loaded):
         say(f"warning: {warning}")
     try:
@@ -48,23 +53,31 @@ async def _serve(loaded: Loaded, only: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, stop.set)
+        loop.add_signal_handler(each, _stop, stop)
     loop.add_signal_handler(signal.SIGHUP, _reload, app, loaded)
 
     def ready(app: App) -> None:
         click.echo(app.ready_line())
+        notify(READY)
 
     await app.serve(stop, ready)
 
 
+def _stop(stop: asyncio.Event) -> None:
+    notify(STOPPING)
+    stop.set()
+
+
 def _reload(app: App, loaded: Loaded) -> None:
     """SIGHUP: the new configuration where it is a good one, else the old; certificates either way."""
+    notify(reloading())
     new = _reread(loaded)
     if new is not None:
         log.set_up(numbers=new.log.numbers)
         app.adopt(new)
     else:
         app.contexts.refresh()
+    notify(READY)
 
 
 def _reread(loaded: Loaded) -> Config | None:

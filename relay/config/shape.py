@@ -59,7 +59,7 @@ class Listener(Shape):
     """A door that mail comes in by."""
 
     address: Listen = setting(
-        help="Where to listen: host:port, [v6]:port or unix:/path; port 0 is any free one."
+        help="Where to listen: host:port, [v6]:port, unix:/path or systemd's fd:NAME; port 0 is any free one."
     )
     protocol: Literal["smtp", "lmtp"] = setting("smtp", help="smtp, or lmtp, which answers each recipient.")
     tls: Literal["none", "starttls", "required", "implicit"] = setting(
@@ -101,13 +101,13 @@ class Listener(Shape):
 
     @property
     def host(self) -> str:
-        """The host to bind, "" where the door is a unix socket."""
-        return "" if self.socket else units.split(self.address)[0]
+        """The host to bind, "" where the door is a unix socket, or one of systemd's."""
+        return "" if self.address.startswith(("unix:", "fd:")) else units.split(self.address)[0]
 
     @property
     def port(self) -> int:
         """The port to bind, 0 for any free one."""
-        return 0 if self.socket else units.split(self.address)[1]
+        return 0 if self.address.startswith(("unix:", "fd:")) else units.split(self.address)[1]
 
 
 class Tls(Shape):

@@ -121,9 +121,13 @@ def split(address: str) -> tuple[str, int]:
 
 
 def listen(value: object, info: ValidationInfo) -> object:
-    """Where to listen: host:port, [v6]:port or unix:/path."""
+    """Where to listen: host:port, [v6]:port, unix:/path, or fd:NAME of systemd's."""
     value = line(value)
     if not isinstance(value, str):
+        return value
+    if value.startswith("fd:"):
+        if not re.fullmatch(r"[!-9;-~]{1,255}", value.removeprefix("fd:")):
+            raise ValueError("write fd: and the FileDescriptorName= of a socket unit, as in fd:smtp")
         return value
     if value.startswith("unix:"):
         return f"unix:{path(value.removeprefix('unix:'), info)}"

@@ -44,6 +44,7 @@ def opened(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA busy_timeout = 10000")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten, not just unlinked
         connection.execute("PRAGMA journal_size_limit = 67108864")
         migrate(connection)
     except BaseException:

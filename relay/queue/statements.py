@@ -236,8 +236,14 @@ OLD_MAILS = (
     .limit(STEP)
 )
 FILES_OF = select(schema.file.c.id).where(schema.file.c.mail_id.in_(_ids))
-WIPE_CONTENTS = update(schema.content).where(_c.mail_id.in_(_ids)).values(text="", params="{}", files="[]")
-WIPE_MAILS = update(schema.mail).where(schema.mail.c.id.in_(_ids)).values(head=b"", subject="", full_id=None)
+WIPE_CONTENTS = (  # notes quote what was cut
+    update(schema.content).where(_c.mail_id.in_(_ids)).values(text="", params="{}", files="[]", notes="[]")
+)
+WIPE_MAILS = (
+    update(schema.mail)
+    .where(schema.mail.c.id.in_(_ids))
+    .values(head=b"", subject="", notes="[]", full_id=None)
+)
 FORGET = (
     delete(schema.story).where(schema.story.c.order_id.in_(select(_o.id).where(_o.mail_id.in_(_ids)))),
     delete(schema.notice).where(_n.mail_id.in_(_ids)),

@@ -149,7 +149,7 @@ def _file(folder: Path, *, sender: str, mail: bytes, hostname: str) -> Delivery:
     """File the report under a name made of its Message-ID, once, however often it is asked."""
     name = f"{_identity(mail)}.{fields.host(hostname).replace(':', '_') or 'localhost'}"
     try:
-        for each in ("tmp", "new", "cur"):
+        for each in ("", "tmp", "new", "cur"):  # "": the maildir itself, whose parents get no mode
             (folder / each).mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _filed(folder, name):
             _write(folder, name, _stored(mail, sender))

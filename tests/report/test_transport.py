@@ -484,6 +484,7 @@ async def test_a_report_is_filed(tmp_path):
     assert mail.get_payload() == ".dots\nend\n"
     (path,) = (tmp_path / "reports" / "box" / "new").iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.parent.stat().st_mode & 0o777 == 0o700
     assert list((tmp_path / "reports" / "box" / "tmp").iterdir()) == []
 
 
@@ -536,4 +537,4 @@ async def test_a_folder_that_can_not_be_made(tmp_path):
     delivery = await file(tmp_path / "box")
     assert delivery.verdict == Verdict.LATER
     assert str(tmp_path) not in delivery.text
-    assert f"maildir: {os.strerror(20)}" == delivery.text
+    assert f"maildir: {os.strerror(17)}" == delivery.text

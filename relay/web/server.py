@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import http_exceptions, web
 from prometheus_client import generate_latest
 
 from relay import metrics
@@ -31,6 +31,15 @@ from relay.web.api import Api
 from relay.web.callbacks import Callbacks
 
 _log = logging.getLogger("relay.web")
+
+
+def _ours(record: logging.LogRecord) -> bool:
+    """Whether a fault is the relay's own: what is no HTTP is answered 400, and is no news to an operator."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, http_exceptions.HttpProcessingError)
+
+
+logging.getLogger("aiohttp.server").addFilter(_ours)
 
 _LONGEST_SOCKET = 107  # octets that the system takes as a unix socket's path
 

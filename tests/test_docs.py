@@ -190,6 +190,28 @@ def test_every_log_event_is_documented():
     assert logged == {(named(cells[0])[0], cells[1]) for cells in rows(OPERATIONS, "The log")}
 
 
+def fields(source):
+    """The fields of each event of a module: the keys of its `extra`, or that it has a traceback."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="_log" | "log"), attr=level)) if (
+                level in _LEVELS
+            ):
+                given = {each.arg: each.value for each in node.keywords}
+                names = [each.value for each in getattr(given.get("extra"), "keys", [])]
+                traced = level == "exception" or "exc_info" in given
+                yield (
+                    node.args[0].value.replace("%s", "…"),
+                    ", ".join([*names, *["traceback"] * traced]) or "–",
+                )
+
+
+def test_every_field_of_the_log_is_documented():
+    """What a line may hold is known: no field joins an event unseen."""
+    logged = {each for path in ROOT.glob("relay/**/*.py") for each in fields(path.read_text("utf-8"))}
+    assert logged == {(named(cells[0])[0], cells[2]) for cells in rows(OPERATIONS, "The log")}
+
+
 def test_every_reason_to_rest_is_documented():
     """An operator finds each reason that /readyz can name."""
     found = {named(cells[0])[0] for cells in rows(OPERATIONS, "When an account rests")}

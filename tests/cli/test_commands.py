@@ -437,3 +437,25 @@ def test_check_judges_the_certificate(tmp_path: Path) -> None:
         "what": f"certificate {tmp_path}/relay.pem, until 2020-01-02",
         "trouble": "not valid now",
     } in json.loads(listed.stdout)
+def test_check_warns_of_a_database_that_anybody_may_open(tmp_path: Path) -> None:
+    """It holds texts and numbers; a backup that was put in its place may have come with another mode."""
+    file = configured(tmp_path, store="sqlite:///relay.db")
+    store = tmp_path / "relay.db"
+    store.touch()
+    said = {}
+    for mode in (0o644, 0o640):
+        store.chmod(mode)
+        said[mode] = run("check", "--offline", "-c", file).stderr
+
+    assert f"store: anybody on this machine may open {store}; chmod o= the file" in said[0o644]
+    assert "anybody" not in said[0o640]
+
+
+def test_check_leaves_sockets_of_systemd_to_it(tmp_path: Path) -> None:
+    """What it opens can't be tried here; a bad name is a fault."""
+    good = configured(tmp_path, listeners=[{"address": "fd:smtp"}])
+    assert 0 == run("check", "--offline", "-c", good).exit_code
+    tried = run("check", "-c", good)
+    assert "listener fd:smtp (systemd opens it): works" in tried.stdout
+    bad = run("check", "--offline", "-c", configured(tmp_path, listeners=[{"address": "fd:"}]))
+    assert "write fd: and the FileDescriptorName= of a socket unit, as in fd:smtp" in bad.stderr

@@ -437,6 +437,8 @@ def test_check_judges_the_certificate(tmp_path: Path) -> None:
         "what": f"certificate {tmp_path}/relay.pem, until 2020-01-02",
         "trouble": "not valid now",
     } in json.loads(listed.stdout)
+
+
 def test_check_warns_of_a_database_that_anybody_may_open(tmp_path: Path) -> None:
     """It holds texts and numbers; a backup that was put in its place may have come with another mode."""
     file = configured(tmp_path, store="sqlite:///relay.db")

@@ -199,3 +199,9 @@ def test_whoever_left_leaves_no_trace(moves):
     for who in there:
         clients.release(who)
     assert {} == clients._open
+
+
+def test_a_network_that_also_asks_for_a_certificate_trusts_nobody_yet():
+    """What is to be shown later makes nobody trusted by where he is."""
+    entry = {"name": "x", "networks": ["192.0.2.0/24"], "certificates": ["client.example.com"]}
+    assert not policy.by_network([Sender.model_validate(entry)], peer="192.0.2.7")

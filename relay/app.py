@@ -27,6 +27,7 @@ from relay.delivery.chores import Chores
 from relay.delivery.claims import recover
 from relay.delivery.counting import Counting
 from relay.delivery.forwarding import Forwarder
+from relay.delivery.inbox import Inbox
 from relay.delivery.moving import Mover
 from relay.delivery.release import Release
 from relay.delivery.settle import Settler
@@ -246,6 +247,7 @@ class App:
             kick=self.kick_all,
             others=(Release(self.store, self.settler, self.counts), self.watch, self.contexts),
         )
+        self.inbox = Inbox(store=self.store, config=lambda: self.config, kick=self.mailer.kick)
         for name in config.accounts:
             self.workers[name] = assembly.worker(
                 name,
@@ -258,6 +260,7 @@ class App:
                 chance=self._chance,
                 rest_told=self.watch.rested,
                 mover=self.mover,
+                inbox=self.inbox,
             )
         self.hearing = assembly.hearing(self.store, self.settler, self.workers, self.kick)
         self.forwarder = Forwarder(config, store=self.store, settler=self.settler, chance=self._chance)

@@ -279,6 +279,9 @@ class Inbox(Shape):
 
     default: MailboxOrNot = setting("", help="Where messages of phones go that answer nobody.")
     window: Positive = setting("72h", help="For so long a reply belongs to the last message to its phone.")
+    poll: Duration = setting(
+        "1m", help="How often answers are fetched where the provider does not bring them; 0 is never."
+    )
     acknowledge: tuple[Line, ...] = setting(["ok", "ack", "принял"], help="Words that acknowledge an alarm.")
 
 

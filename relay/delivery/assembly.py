@@ -10,9 +10,11 @@ from relay import metrics
 from relay.config import Config
 from relay.delivery.asking import Asking
 from relay.delivery.counting import Counting
+from relay.delivery.fetching import Fetching
 from relay.delivery.forwarding import Forwarder
 from relay.delivery.gate import Gate
 from relay.delivery.hearing import Hearing
+from relay.delivery.inbox import Inbox
 from relay.delivery.judging import Judging
 from relay.delivery.moving import Mover
 from relay.delivery.sending import Sending
@@ -40,6 +42,7 @@ def worker(
     chance: Callable[[], float],
     rest_told: RestTold,
     mover: Mover,
+    inbox: Inbox,
 ) -> Worker:
     """The worker of an account, with its own sending, asking and standing."""
     sending = Sending(store=store, settler=settler, client=client, delivery=config.delivery, chance=chance)
@@ -65,6 +68,15 @@ def worker(
         settings=config.storm,
         language=config.reports.language,
     )
+    fetching = Fetching(
+        account,
+        store,
+        client=client,
+        standing=standing,
+        inbox=inbox,
+        settings=inbox.settings,
+        heard=lambda name: settler.heard(name),  # noqa: PLW0108 - who hears is made after this
+    )
     return Worker(
         name=account,
         slots=config.accounts[account].slots,
@@ -74,6 +86,7 @@ def worker(
         asking=asking,
         standing=standing,
         gate=gate,
+        fetching=fetching,
     )
 
 

@@ -81,7 +81,7 @@ class Hearing:
 
     async def status(self, account: str, told: Status) -> Result:
         """Take what a callback says of a message; raises engine.Trouble where it can't be stored."""
-        await self._note(account)
+        await self.note(account)
         key = _key(told.id)
         if key is None:
             return Result.UNKNOWN
@@ -151,7 +151,7 @@ class Hearing:
             absences=0,
         )
 
-    async def _note(self, account: str) -> None:
+    async def note(self, account: str) -> None:
         """Callbacks are arriving; written down now and then, which is as exact as it need be."""
         now = self._store.clock.now()
         self._heard[account] = now

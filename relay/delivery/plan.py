@@ -219,6 +219,16 @@ def first_poll(now: int, steps: Sequence[int], heard_at: int | None) -> int:
     return max(step(steps, 0), UNASKED) if arriving else step(steps, 0)
 
 
+def answers_every(now: int, sent_at: int, heard_at: int | None, shortest: int) -> int:
+    """How long to wait between questions for what phones sent; `sent_at`: the last message to one.
+
+    Where a callback followed that message they arrive, and a question is a precaution.
+    """
+    if heard_at is not None and sent_at <= heard_at <= now:
+        return max(shortest, HOUR)
+    return max(shortest, min(HOUR, (now - sent_at) // 10))
+
+
 def retry_at(now: int, attempts: int, steps: Sequence[int], chance: float) -> int:
     """When to try again after `attempts` tries: the step, spread by up to a fifth.
 

@@ -24,6 +24,7 @@ from relay.config import Delivery, Storm
 from relay.delivery import plan
 from relay.delivery.asking import Asking
 from relay.delivery.claims import Claims
+from relay.delivery.fetching import Fetching
 from relay.delivery.gate import Gate
 from relay.delivery.judging import Judging
 from relay.delivery.plan import Plan, Resting, Slots
@@ -60,6 +61,7 @@ class Worker:
         asking: Asking,
         standing: Standing,
         gate: Gate,
+        fetching: Fetching,
     ) -> None:
         self.name = name
         self._most = slots
@@ -70,6 +72,7 @@ class Worker:
         self._claims = Claims(name, store)
         self.standing = standing
         self._gate = gate
+        self._fetching = fetching
         self._kick = asyncio.Event()
         self._stopping = False
         self._tasks: dict[asyncio.Task[None], bool] = {}  # the call, and whether it is a question
@@ -144,6 +147,7 @@ class Worker:
             await self._start(made, now)
             if not made.calls:
                 break
+        self._look_for_answers()
         return await self._next(self._store.clock.now())
 
     def _look(self) -> None:
@@ -151,6 +155,16 @@ class Worker:
             heard, self._heard = self._heard, None
             if self.resting.why is Rest.NONE:
                 self._begin(self._balance(heard), question=True)
+
+    def _look_for_answers(self) -> None:
+        due = self._fetching.due_at()
+        if due is not None and due <= self._store.clock.now() and self._may_ask():
+            self._fetching.begin()
+            self._begin(self._fetch(), question=True)
+
+    def _may_ask(self) -> bool:
+        """Whether a question that has time may go now: others have none, so one slot stays for them."""
+        return self._slots().free_questions > 1 and not self.resting.silent
 
     def _slots(self) -> Slots:
         return Slots(most=self._most, taken=len(self._tasks), questions=sum(self._tasks.values()))
@@ -230,6 +244,7 @@ class Worker:
             moments.append(await self._store.next_send(self.name, now))
         if not resting.silent:
             moments.append(await self._question_at(now))
+            moments.append(self._fetching.due_at() if self._may_ask() else None)
         if plan.slowed(self._refusals, now):
             moments.append(self._refusals[0][0] + MINUTE)
         return min((moment for moment in moments if moment is not None), default=None)
@@ -282,7 +297,12 @@ class Worker:
         if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
             now = self._store.clock.now()
             self._refusals.extend((now, sender) for sender in {order.sender for order in orders})
+        if outcome.kind is Kind.ACCEPTED:
+            self._fetching.sent()
         await self.standing.heed(outcome)
+
+    async def _fetch(self) -> None:
+        await self.standing.heed(await self._timed("answers", self._fetching.fetch()))
 
     async def _ask(self, request: Request) -> None:
         await self.standing.heed(await self._timed("ask", self._asking.ask(request)))

@@ -26,6 +26,14 @@ class RequestState(StrEnum):
     DONE = "done"  # answered, or answered about
 
 
+class Told(StrEnum):
+    """By what the provider told of a phone's message."""
+
+    CALLED = ""  # a call to our handler
+    FETCHED = "fetched"  # the answer to a question of ours
+    BOTH = "both"
+
+
 class NoticeState(StrEnum):
     """Where a notice stands."""
 
@@ -277,6 +285,11 @@ class Incoming:
     received_at: int
     order_id: int | None
     notice_id: int | None
+    told: Told
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        return cls(**{**row, "told": Told(row["told"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,3 +322,5 @@ class Account:
     probe_at: int | None = None
     probes: int = 0
     mass_at: int | None = None
+    answer_id: int = 0
+    answers_at: int | None = None

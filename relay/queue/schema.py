@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text, text
 
-VERSION = 3
+VERSION = 4
 """The schema's version; a database of an older one is brought forward when it is opened."""
 OLDEST = 1
 """The oldest program (by the schema version it knows) that may use a database of this version."""
@@ -184,6 +184,8 @@ account = Table(                  # what must be known of an account after a res
     "account", metadata,
     Column("name", Text, primary_key=True),
     _int("version", 1), _text("rest"), _when("probe_at"), _int("probes"), _when("mass_at"),
+    _count("answer_id"),          # the last answer of a phone that was fetched, by the provider's id
+    _when("answers_at"),          # when answers were last fetched
 )
 spent = Table(                    # what counts towards a cap, a row for each step of its time
     "spent", metadata,
@@ -204,6 +206,7 @@ incoming = Table(                 # what a phone sent, or that it called
     _text("account"), _text("phone"), _text("to_phone"), _text("kind"), _text("text"), _int("received_at"),
     _when("order_id"),            # the message that it answers
     _when("notice_id"),           # what mails it; several may share one
+    _later("told"),               # by what the provider told of it: "" a call, "fetched", or "both"
     Index("incoming_mark", "mark", unique=True),
     Index("incoming_phone", "phone", "received_at"),
     Index("incoming_received", "received_at"),
@@ -252,6 +255,11 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "CREATE INDEX orders_storm ON orders (account, target) WHERE state = 'waiting'",
         "UPDATE orders SET rank = 2 * rank WHERE rank <> 0",  # between two priorities go recoveries
         "ALTER TABLE mail ADD COLUMN results TEXT NOT NULL DEFAULT ''",
+    ),
+    4: (
+        "ALTER TABLE account ADD COLUMN answer_id BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE account ADD COLUMN answers_at BIGINT",
+        "ALTER TABLE incoming ADD COLUMN told TEXT NOT NULL DEFAULT ''",
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

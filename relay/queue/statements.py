@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.sql.elements import BindParameter
 
 from relay.queue import schema
-from relay.queue.rows import NoticeState, RequestState
+from relay.queue.rows import NoticeState, RequestState, Told
 from relay.queue.states import State
 
 STEP = 500
@@ -197,6 +197,11 @@ INCOMING_OF = (
     select(schema.incoming)
     .where(schema.incoming.c.notice_id == bindparam("key"))
     .order_by(schema.incoming.c.id)
+)
+INCOMING_TOLD = (
+    update(schema.incoming)
+    .where(schema.incoming.c.id == bindparam("key"), schema.incoming.c.told == bindparam("was"))
+    .values(told=Told.BOTH)
 )
 OLD_INCOMING = delete(schema.incoming).where(schema.incoming.c.received_at <= bindparam("before"))
 HEARD = select(schema.heard)

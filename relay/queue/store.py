@@ -252,11 +252,15 @@ class Store:
     async def incoming_from(self, phone: str, after: int) -> list[Incoming]:
         """What a phone sent after a moment, oldest first."""
         rows = await self.engine.read(sql.INCOMING_FROM, target=phone, before=after)
-        return [Incoming(**row) for row in rows]
+        return [Incoming.of(row) for row in rows]
+
+    async def told_again(self, row: Incoming) -> bool:
+        """The provider told of a message by its other way too; whether nobody had noted that yet."""
+        return bool(await self.engine.delete(sql.INCOMING_TOLD, key=row.id, was=row.told))
 
     async def incoming_of(self, notice: int) -> list[Incoming]:
         """What one mail to be sent is made of, oldest first."""
-        return [Incoming(**row) for row in await self.engine.read(sql.INCOMING_OF, key=notice)]
+        return [Incoming.of(row) for row in await self.engine.read(sql.INCOMING_OF, key=notice)]
 
     async def mails(self, ids: Iterable[int]) -> dict[int, Mail]:
         return {row["id"]: Mail(**row) for row in await self.engine.read(sql.MAILS, ids=list(ids))}

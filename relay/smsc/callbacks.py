@@ -70,6 +70,7 @@ class Incoming:
     to: str = ""
     id: str = ""
     stamp: str = ""  # its time as it came: tells a repeat from the same words said again
+    at: int | None = None  # the same, where it is one that can be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ class WaitCall:
     phone: str
     to: str = ""
     stamp: str = ""
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,16 @@ class Callback:
 
 
 Fields = Mapping[str, bytes]
+
+CONFIRMING = "[waitcall]"
+"""How the text of a message begins in which the provider records a confirming call."""
+
+
+def meaning(told: Incoming) -> Incoming | WaitCall:
+    """What a message is: a phone's own, or the record of its call."""
+    if told.text.lstrip().startswith(CONFIRMING):
+        return WaitCall(phone=told.phone, to=told.to, stamp=told.stamp, at=told.at)
+    return told
 
 
 def read(query: bytes, content_type: str, body: bytes) -> Callback | Unreadable:
@@ -244,10 +256,12 @@ def _news(values: Mapping[str, str]) -> Status | Incoming | WaitCall | Unreadabl
     if not phone:
         return Unreadable(why="no phone")
     if "waitcall" in values:
-        return WaitCall(phone=phone, to=to, stamp=stamp)
+        return WaitCall(phone=phone, to=to, stamp=stamp, at=_moment(values))
     if "mes" in values:
         id_ = (values.get("id") or values.get("sms_id") or "").strip()
-        return Incoming(phone=phone, text=values["mes"], to=to, id=id_, stamp=stamp)
+        return meaning(
+            Incoming(phone=phone, text=values["mes"], to=to, id=id_, stamp=stamp, at=_moment(values))
+        )
     status, id_ = reading.number(values.get("status")), values.get("id", "").strip()
     if status is None or not id_:
         return Unreadable(why="neither a status nor a message")

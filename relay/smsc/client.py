@@ -28,6 +28,7 @@ from relay.smsc.wire import Balance
 __all__ = ["Answers", "Attachment", "Balance", "Client", "Credentials", "Sent"]
 
 _PAGES = 5  # pages of the history that one look-up reads
+NO_RECORD = "3"  # what get.php says where there is nothing to tell
 
 T = TypeVar("T")
 
@@ -191,6 +192,14 @@ class Client:
             return heard
         return self._answered(wire.read_senders(heard.status, heard.body))
 
+    async def answers(self, after: int, hours: int) -> list[wire.AnswerLine] | Outcome:
+        """Ask what phones sent in the last hours, from the one after `after` on (an outcome: not told)."""
+        heard = await self._ask("get.php", wire.answers_fields(after, hours))
+        if isinstance(heard, Outcome):
+            return heard
+        read = wire.read_answers(heard.status, heard.body)
+        return self._answered([] if isinstance(read, Refused) and read.code == NO_RECORD else read)
+
     async def look_up(self, id: str, since: int) -> Mapping[str, Outcome] | Outcome:  # noqa: A002
         """The phones that the provider's history since then holds under this id, by number.
 
@@ -215,9 +224,7 @@ class Client:
         if isinstance(heard, Outcome):
             return heard
         read = wire.read_messages(heard.status, heard.body)
-        if isinstance(read, Refused) and read.code == "3":
-            read = []  # here it means that there is no such record
-        return self._answered(read)
+        return self._answered([] if isinstance(read, Refused) and read.code == NO_RECORD else read)
 
     async def _ask(self, path: str, fields: wire.Fields) -> Answer | Outcome:
         """The answer to a question."""

@@ -124,10 +124,15 @@ def _refused(value: Mapping[str, object]) -> Refused | None:
 
 
 def text(value: object) -> str:
-    """A scalar as text that can be stored: no lone surrogates, no NUL; else ""."""
+    """A scalar as text that can be stored: no lone surrogates, no NUL, no space around it; else ""."""
+    return verbatim(value).strip()
+
+
+def verbatim(value: object) -> str:
+    """The same with the space around it, which counts between the parts of a message."""
     if not isinstance(value, str):  # numbers were left as they are written
         return ""
-    return value.encode("utf-8", "replace").decode().replace("\0", "").strip()
+    return value.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def number(value: object) -> int | None:

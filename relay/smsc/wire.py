@@ -22,6 +22,7 @@ _OURS = frozenset(
 _TEXTLESS = ("hlr", "ping")  # messages without text: `mes` is not used
 _SEPARATOR = re.compile(r"[,;\s]")  # what ends a recipient (sending page: `phones`)
 PAGE = 1000  # messages that get.php gives at once
+HOURS = 168  # how far back get.php tells what phones sent
 
 Fields = list[tuple[str, str]]
 
@@ -73,6 +74,14 @@ def messages_fields(since: int, now: int, after: str = "") -> Fields:
     fields = [("get_messages", "1"), ("start", start), ("end", end), ("cnt", str(PAGE))]
     if after:
         fields.append(("prev_id", after))
+    return [*fields, ("charset", "utf-8"), ("fmt", "3")]
+
+
+def answers_fields(after: int, hours: int) -> Fields:
+    """The fields of get.php for what phones sent in the last hours, from the one after `after` on."""
+    fields = [("get_answers", "1"), ("cnt", str(PAGE)), ("hour", str(min(HOURS, max(1, hours))))]
+    if after:
+        fields.append(("after_id", str(after)))
     return [*fields, ("charset", "utf-8"), ("fmt", "3")]
 
 
@@ -135,6 +144,16 @@ class StatusLine:
     cost: str = ""
     next: str = ""  # get.php: what `prev_id` of the page after it is
     lookup: Mapping[str, str] = field(default_factory=dict)  # what an HLR query found, by LOOKUP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLine:
+    """What a phone sent to one of the account's numbers, by the provider's own id."""
+
+    id: int
+    phone: str
+    text: str
+    to: str = ""
 
 
 LOOKUP = ("net", "cn", "rnet", "rcn", "mcc", "mnc")
@@ -206,6 +225,22 @@ def read_messages(http_status: int, body: bytes) -> list[StatusLine] | Refused |
     if not isinstance(value, list):
         return value
     return [line for each in value if (line := _status_line(each, ("", ""))) is not None]
+
+
+def read_answers(http_status: int, body: bytes) -> list[AnswerLine] | Refused | Unreadable:
+    """The answer of get.php?get_answers=1, in the order of the ids, an id once."""
+    value = reading.many(http_status, body)
+    if not isinstance(value, list):
+        return value
+    lines: dict[int, AnswerLine] = {}
+    for each in value:
+        if not isinstance(each, dict):
+            continue
+        id_, phone = reading.number(each.get("id")) or 0, reading.text(each.get("phone"))
+        if id_ > 0 and phone:
+            text, to = reading.verbatim(each.get("message")), reading.text(each.get("to_phone"))
+            lines.setdefault(id_, AnswerLine(id=id_, phone=phone, text=text, to=to))
+    return [lines[id_] for id_ in sorted(lines)]
 
 
 def senders_fields() -> Fields:

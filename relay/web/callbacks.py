@@ -85,6 +85,7 @@ class Callbacks:
             async with self._room, asyncio.timeout(_PATIENCE):
                 if isinstance(found.news, Status):
                     return await self._hearing.status(account, found.news)
+                await self._hearing.note(account)
                 return await self._inbox.take(account, found.news)
         except (Trouble, TimeoutError):
             return Result.UNSTORED

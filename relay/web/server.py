@@ -52,6 +52,7 @@ class Relay(Protocol):
     clients: dict[str, Client]
     workers: dict[str, Worker]
     hearing: Hearing
+    inbox: Inbox
     mailer: Mailer
 
     @property
@@ -75,9 +76,8 @@ class Web:
     def __init__(self, relay: Relay, api: Api) -> None:
         self._relay = relay
         self._api = api
-        inbox = Inbox(store=relay.store, config=lambda: relay.config, kick=relay.mailer.kick)
         self._callbacks = Callbacks(
-            config=relay.config, store=relay.store, hearing=relay.hearing, inbox=inbox
+            config=relay.config, store=relay.store, hearing=relay.hearing, inbox=relay.inbox
         )
         self._runners: list[web.AppRunner] = []
         self.address = ""

@@ -12,6 +12,7 @@ from harness import START, StillClock, settings
 
 from relay.delivery import assembly
 from relay.delivery.counting import Counting
+from relay.delivery.inbox import Inbox
 from relay.delivery.moving import STEP, Mover
 from relay.delivery.settle import Settler
 from relay.delivery.worker import Worker
@@ -46,6 +47,7 @@ class Bench:
             notice_due=lambda: None,
             counts=counts,
         )
+        inbox = Inbox(store=self.store, config=lambda: self.config, kick=lambda: None)
         for name in ("a", "b"):
             self.workers[name] = assembly.worker(
                 name,
@@ -58,6 +60,7 @@ class Bench:
                 chance=lambda: 0.0,
                 rest_told=lambda *_told: None,
                 mover=self.mover,
+                inbox=inbox,
             )
 
     def rest(self, account: str, why: Rest = Rest.MONEY) -> None:

@@ -513,3 +513,26 @@ def test_nothing_is_asked_at_first_where_callbacks_arrive(heard_at: int | None, 
 def test_what_a_group_is(target: str, is_group: bool) -> None:
     """A g and digits, nothing else."""
     assert is_group == plan.is_group(order(1, target))
+
+
+@pytest.mark.parametrize(
+    ("since_sent", "heard", "every"),
+    [
+        (0, None, MINUTE),
+        (10 * MINUTE, None, MINUTE),
+        (2 * HOUR, None, 12 * MINUTE),
+        (100 * HOUR, None, HOUR),
+        (2 * MINUTE, 3 * MINUTE, MINUTE),  # the last callback came before the message went out
+        (2 * MINUTE, MINUTE, HOUR),
+        (2 * MINUTE, -MINUTE, MINUTE),  # the clock jumped back
+    ],
+)
+def test_how_often_answers_are_asked_for(since_sent, heard, every):
+    """The more seldom, the longer nothing was sent; once an hour where callbacks follow what is sent."""
+    heard_at = None if heard is None else NOW - heard
+    assert every == plan.answers_every(NOW, NOW - since_sent, heard_at, MINUTE)
+
+
+def test_a_long_wait_between_questions_for_answers_stays():
+    """What the configuration wants is the least."""
+    assert 3 * HOUR == plan.answers_every(NOW, NOW, NOW, 3 * HOUR)

@@ -17,7 +17,16 @@ def test_insert_fills_in_the_row():
         (schema.meta, {"key": "a", "value": "b"}),
         (
             schema.account,
-            {"name": "main", "version": 1, "rest": "", "probe_at": None, "probes": 0, "mass_at": None},
+            {
+                "name": "main",
+                "version": 1,
+                "rest": "",
+                "probe_at": None,
+                "probes": 0,
+                "mass_at": None,
+                "answer_id": 0,
+                "answers_at": None,
+            },
         ),
     ] == change.inserts
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.smsc.callbacks import MOST, Callback, Incoming, Status, WaitCall, read, verified
+from relay.smsc.callbacks import MOST, Callback, Incoming, Status, WaitCall, meaning, read, verified
 from relay.smsc.reading import Unreadable
 
 MD5 = "ef0546448f66ce6cfa7103dba804b5ab"
@@ -115,7 +115,8 @@ def test_a_message_is_read_in_every_charset(charset, algorithm):
     params = {"phone": "79999999999", "mes": text, "to": "79037672215", algorithm: value, "ts": "1700000000"}
     found = heard(form(params | ({"charset": charset} if charset else {}), codec))
 
-    assert Incoming(phone="79999999999", text=text, to="79037672215", stamp="1700000000") == found.news
+    at = {"stamp": "1700000000", "at": 1_700_000_000_000}
+    assert Incoming(phone="79999999999", text=text, to="79037672215", **at) == found.news
     assert verified(found, "secret")
     assert not verified(found, "other")
 
@@ -165,10 +166,18 @@ def test_published_vectors_of_the_other_kinds():
     )
 
     assert Incoming(phone="79999999999", text="Hello", to="79037672215") == message.news
-    assert WaitCall(phone="79999999999", stamp="1700000000") == call.news
+    assert WaitCall(phone="79999999999", stamp="1700000000", at=1_700_000_000_000) == call.news
     assert WaitCall(phone="79999999999", to="79037672215") == both.news
     assert [True] * 3 == [verified(each, "secret") for each in (message, call, both)]
     assert [False] * 3 == [verified(each, "Secret") for each in (message, call, both)]
+
+
+def test_the_record_of_a_call_is_a_call():
+    """A message whose text says that the phone called, whatever follows."""
+    for text in ("[waitcall] ", "[waitcall] 79037672215", " [waitcall]"):
+        assert WaitCall(phone="7", stamp="5") == meaning(Incoming(phone="7", text=text, stamp="5"))
+    said = Incoming(phone="7", text="I saw [waitcall]")
+    assert said == meaning(said)
 
 
 def test_everything_that_a_status_may_tell():

@@ -426,3 +426,22 @@ def test_sender_names_are_read_whatever_else_is_told():
     assert wire.read_senders(200, b'[{"sender":"ACME","x":1},{"name":"y"},7]') == ["ACME"]
     assert isinstance(wire.read_senders(200, b'{"error":"no","error_code":2}'), Refused)
     assert isinstance(wire.read_senders(200, b"<html>"), Unreadable)
+
+
+def test_answers_of_phones_are_asked_for_by_age_and_the_last_one_known():
+    """At most as far back as the provider looks, and from the beginning where none is known."""
+    asked = dict(wire.answers_fields(7, 999))
+    assert (asked["get_answers"], asked["after_id"], asked["hour"]) == ("1", "7", "168")
+    first = dict(wire.answers_fields(0, 0))
+    assert ("after_id" in first, first["hour"]) == (False, "1")
+
+
+def test_answers_of_phones_come_in_their_order():
+    """By id, each once; what has no phone or no id is nobody's; the space of a part stays."""
+    body = b"""[{"id":"9","phone":"79991234567","message":"b ","to_phone":"7900"},{"id":8,"phone":"7999",
+        "message":5},{"id":9,"phone":"7"},{"id":7},{"phone":"7999"},{"id":-1,"phone":"7"},"x"]"""
+    first, second = wire.read_answers(200, body)
+    assert (first.id, first.text) == (8, "5")
+    assert (second.phone, second.text, second.to) == ("79991234567", "b ", "7900")
+    refused = wire.read_answers(200, b'{"error":"authorise error","error_code":2}')
+    assert refused.code == "2"

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from faults import bare, oncall, to
-from harness import SENDER, Journey, journey, settings
-from pydantic import SecretStr
+from harness import SENDER, Journey, journey
+from replies import MAIL, PHONE, SECRET, body, inbox, says, told
 
 from relay.model import HOUR, SECOND
 from relay.queue.engine import Full
-
-SECRET = "s3cret"
-PHONE = "79991234567"
-MAIL = f"""\
-From: {SENDER}
-Subject: Disk
-Message-ID: <7@mon.example.com>
-References: <6@mon.example.com>
-
-full
-"""
-
-
-def told(tmp_path: Path, **changes: Any) -> Any:
-    """A configuration that takes replies."""
-    web = {"listen": "127.0.0.1:0", "callback_secret": SecretStr(SECRET)}
-    return settings(tmp_path, **{"web": web, "reports": {"gather": 10 * SECOND}, **changes})
 
 
 @pytest_asyncio.fixture
@@ -40,30 +20,6 @@ async def relay(tmp_path: Path):
     """A relay that takes replies, and has somebody for those that answer nobody."""
     async with journey(tmp_path, config=told(tmp_path, inbox={"default": "desk@example.com"})) as running:
         yield running
-
-
-async def says(
-    relay: Journey, text: str, *, phone: str = PHONE, to_: str = "79037672215", **more: object
-) -> int:
-    """A phone sends a message; the answer to the provider's call."""
-    md5 = hashlib.md5(f"{phone}:{text}:{to_}:{SECRET}".encode()).hexdigest()
-    form = {"phone": phone, "mes": text, "to": to_, "md5": md5, "charset": "utf-8"}
-    form |= {key: str(value) for key, value in more.items()}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(f"http://{relay.app.web.address}/callback/main", data=form) as answer,
-    ):
-        return answer.status
-
-
-def inbox(relay: Journey) -> list[Any]:
-    """The mails about what phones sent."""
-    return [mail for mail in relay.reports() if mail["Auto-Submitted"] == "auto-generated"]
-
-
-def body(mail: Any) -> str:
-    """The text of a mail, each line ended by one LF."""
-    return mail.get_content().replace("\r\n", "\n")
 
 
 @pytest.mark.asyncio

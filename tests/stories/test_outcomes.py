@@ -68,7 +68,7 @@ async def test_the_account_rests_is_probed_and_goes_on(tmp_path: Path, fault: in
 @pytest.mark.asyncio
 async def test_a_resting_account_asks_nothing_after_login_trouble(relay: Journey) -> None:
     """Only balance calls, one a step, at most five a minute."""
-    relay.sandbox.fault = 2
+    relay.sandbox._provider.credentials = {"sandbox": "another password"}
     await relay.mail(MAIL, TO)
     await relay.pass_time(300)
 

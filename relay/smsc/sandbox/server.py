@@ -126,6 +126,13 @@ class Sandbox:
         if self.caller is not None:
             self.caller.message(inbox[-1])
 
+    def confirm(self, phone: str, to_phone: str = "79990000000") -> None:
+        """Let a subscriber call to confirm his number: recorded as a message, and told as a call."""
+        inbox = self._questions.incoming
+        inbox.append(formats.Incoming(len(inbox) + 1, phone, "[waitcall] ", to_phone, self._now()))
+        if self.caller is not None:
+            self.caller.confirming(phone)
+
     def call_handler(self, handler: str) -> None:
         """Tell this handler from now on, in the place of an earlier one."""
         if self.caller is None:

@@ -156,3 +156,10 @@ async def test_answers_of_phones_can_be_read(sandbox, client, clock):
     for narrowed in ({"hour": 1}, {"after_id": 1}, {"to_phone": "+79990000001"}):
         assert [row["id"] for row in await client.ask("get", get_answers=1, **narrowed)] == [2]
     assert [row["id"] for row in await client.ask("get", get_answers=1, cnt=1)] == [1]
+
+
+async def test_a_confirming_call_is_recorded_as_a_message(sandbox, client):
+    """As the vendor's page says, with the text "[waitcall] "."""
+    sandbox.confirm(PHONE)
+    (row,) = await client.ask("get", get_answers=1, charset="utf-8")
+    assert (PHONE, "[waitcall] ") == (row["phone"], row["message"])

@@ -27,7 +27,6 @@ from relay.delivery.chores import Chores
 from relay.delivery.claims import recover
 from relay.delivery.counting import Counting
 from relay.delivery.forwarding import Forwarder
-from relay.delivery.inbox import Inbox
 from relay.delivery.moving import Mover
 from relay.delivery.release import Release
 from relay.delivery.settle import Settler
@@ -247,7 +246,9 @@ class App:
             kick=self.kick_all,
             others=(Release(self.store, self.settler, self.counts), self.watch, self.contexts),
         )
-        self.inbox = Inbox(store=self.store, config=lambda: self.config, kick=self.mailer.kick)
+        self.inbox = assembly.inbox(
+            self.store, self.counts, config=lambda: self.config, kick=self.mailer.kick, queued=self.queued
+        )
         for name in config.accounts:
             self.workers[name] = assembly.worker(
                 name,

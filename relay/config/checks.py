@@ -55,7 +55,6 @@ NOT_BUILT = (
     _warns("workers", so="one process delivers"),
     _warns("routes", EACH, "escalate", so="nobody else is called"),
     _warns("aliases", EACH, "escalate", so="nobody else is called"),
-    _warns("inbox", "acknowledge", so="a reply acknowledges nothing"),
 )
 """Settings whose work comes with a later version."""
 

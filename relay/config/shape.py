@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -53,6 +54,15 @@ def _wide_enough(value: int) -> int:
     if value < 60_000:
         raise ValueError("write 60s or more; the provider refuses the same text to a phone within a minute")
     return value
+
+
+def _word(value: str) -> str:
+    if all(unicodedata.category(letter)[0] in "PZCM" for letter in value):
+        raise ValueError("has nothing that is read in a reply; write a word, as in ok")
+    return value
+
+
+Word = Annotated[Line, AfterValidator(_word)]
 
 
 class Listener(Shape):
@@ -282,7 +292,7 @@ class Inbox(Shape):
     poll: Duration = setting(
         "1m", help="How often answers are fetched where the provider does not bring them; 0 is never."
     )
-    acknowledge: tuple[Line, ...] = setting(["ok", "ack", "принял"], help="Words that acknowledge an alarm.")
+    acknowledge: tuple[Word, ...] = setting(["ok", "ack", "принял"], help="Words that acknowledge an alarm.")
 
 
 class Keep(Shape):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from relay import metrics
 from relay.config import Config
+from relay.delivery.acknowledging import Acknowledging
 from relay.delivery.asking import Asking
 from relay.delivery.counting import Counting
 from relay.delivery.fetching import Fetching
@@ -102,6 +103,19 @@ def hearing(
     made = Hearing(store=store, settler=settler, rest=rest, kick=kick)
     settler.heard = made.heard_at
     return made
+
+
+def inbox(
+    store: Store,
+    counts: Counting,
+    *,
+    config: Callable[[], Config],
+    kick: Callable[[], None],
+    queued: Callable[[set[str]], None],
+) -> Inbox:
+    """What takes messages of phones, acknowledgements among them."""
+    acknowledging = Acknowledging(store=store, counts=counts, config=config, queued=queued)
+    return Inbox(store=store, config=config, kick=kick, acknowledging=acknowledging)
 
 
 def remote(order: Order, config: Config, forwarder: Forwarder) -> str:

@@ -3,7 +3,8 @@
 A message is stored before the provider hears that it was taken, with the notice that mails it,
 in one transaction. What comes from the same phone within `reports.gather` joins that notice as
 long as no mail has left: the parts of a long message are one mail. The mail is queued, retried
-and given up like a report.
+and given up like a report. What answers a digest, or acknowledges several alarms, goes to each of
+their senders.
 
 What can go wrong. The same is told twice: all of it is equal, its time too, and it is stored
 once; where the provider gives neither time nor id, the same words within ten minutes are a
@@ -20,13 +21,13 @@ from dataclasses import asdict, replace
 
 from relay.config import Config
 from relay.config import Inbox as Settings
-from relay.delivery import twice
+from relay.delivery import escalation, twice
+from relay.delivery.acknowledging import Acknowledging, Taken
 from relay.delivery.hearing import Result
-from relay.message import channels
 from relay.model import MINUTE, Auto, phone_masked, stable_digest
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import Incoming, NoticeState, Order, Told
+from relay.queue.rows import DIGEST, Incoming, Notice, NoticeState, Order, Told
 from relay.queue.store import Store
 from relay.report.answers import INBOX
 from relay.smsc import callbacks
@@ -37,6 +38,8 @@ _log = logging.getLogger("relay.delivery")
 _TRIES = 20
 _LANES = 61
 _SAME_WORDS = 10 * MINUTE
+_SENDERS = 20
+"""Senders to whom one message of a phone is mailed at most."""
 _LAST = 20
 """Orders to a phone that are looked through for one that a person could answer."""
 
@@ -44,8 +47,16 @@ _LAST = 20
 class Inbox:
     """Takes what phones send. `kick` wakes the mailer."""
 
-    def __init__(self, *, store: Store, config: Callable[[], Config], kick: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        config: Callable[[], Config],
+        kick: Callable[[], None],
+        acknowledging: Acknowledging,
+    ) -> None:
         self._store = store
+        self._acknowledging = acknowledging
         self._config = config
         self._kick = kick
         self._lanes = [asyncio.Lock() for _ in range(_LANES)]
@@ -83,20 +94,32 @@ class Inbox:
         lately = await self._store.incoming_from(phone, now - twice.LATE)
         if await self._known(one, told, lately, after):
             return Result.KNOWN
-        order = await self._answered(account, phone, now - config.inbox.window)
-        change = Change()
-        notice: int | None = None
-        if order is not None or config.inbox.default:
-            row = [each for each in lately if (each.account, each.kind) == (account, one.kind)]
-            notice = await self._joined(change, row, now - config.reports.gather)
-            notice = notice or self._owe(change, now + config.reports.gather)
-        one = replace(one, order_id=order.id if order else None, notice_id=notice)
-        change.insert(schema.incoming, **asdict(one))
-        await self._store.write(change)
-        where = "nobody" if notice is None else "the sender" if order else "the default"
+        taken = await self._acknowledging.taken(one)
+        orders = await self._answered(one, taken, now - config.inbox.window)
+        lead, others = await self._owed(one, lately, orders, taken, now)
+        first = orders[0].id if orders else None
+        one = replace(one, order_id=first, notice_id=lead.id if lead else None, took=int(taken is not None))
+
+        def write(change: Change) -> None:
+            change.insert(schema.incoming, **asdict(one))
+            for each in (lead, *others):
+                if each is not None and each.version:  # touched, so that no mail being made leaves this out
+                    change.update(schema.notice, each.id, each.version, due_at=each.due_at)
+                elif each is not None:
+                    change.insert(schema.notice, **{**asdict(each), "version": 1})
+            if taken is not None:
+                self._acknowledging.add(change, taken, one)
+
+        async with self._acknowledging.counted(taken):
+            change = Change()
+            write(change)
+            await self._store.write(change)
+        where = "nobody" if lead is None else "the sender" if orders else "the default"
         _log.info(
             "a phone answered", extra={"account": account, "phone": phone_masked(phone), "goes to": where}
         )
+        if taken is not None:
+            self._acknowledging.done(taken, one)
         self._kick()
         return Result.TAKEN
 
@@ -121,34 +144,68 @@ class Inbox:
             twin = twice.called(lately, one, told.at)
         return twin is not None and await self._store.told_again(twin)
 
-    async def _answered(self, account: str, phone: str, since: int) -> Order | None:
-        """The last message to the phone, where its sender can be written to."""
-        for order in await self._store.last_to(phone, since, _LAST):
-            if order.account != account or channels.asks(order.channel):
-                continue
-            mail = (await self._store.mails({order.mail_id})).get(order.mail_id)
-            wrote = mail is not None and mail.sender and mail.verified
-            return order if mail and wrote and mail.auto not in (Auto.REPLIED, Auto.REPORT) else None
-        return None
+    async def _answered(self, one: Incoming, taken: Taken | None, since: int) -> list[Order]:
+        """The messages that it answers, one for each sender who can be written to.
 
-    async def _joined(self, change: Change, rows: Sequence[Incoming], since: int) -> int | None:
+        The last one to the phone; of a digest all those in it; and whatever it acknowledges.
+        """
+        meant = await self._last(one, since)
+        if meant and meant[0].alarm == DIGEST:
+            spoken = (await self._store.spoken_for([meant[0].id])).get(meant[0].id, [])
+            meant = sorted(spoken, key=lambda order: order.id, reverse=True)
+        meant += taken.alarms if taken is not None else ()
+        mails = await self._store.mails({order.mail_id for order in meant})
+        found: dict[str, Order] = {}
+        for order in meant:
+            mail = mails.get(order.mail_id)
+            if mail and mail.sender and mail.verified and mail.auto not in (Auto.REPLIED, Auto.REPORT):
+                found.setdefault(mail.sender, order)
+        return list(found.values())[:_SENDERS]
+
+    async def _last(self, one: Incoming, since: int) -> list[Order]:
+        """The last message to the phone that a person could answer."""
+        sent = await self._store.last_to(one.phone, since, _LAST)
+        return [each for each in sent if each.account == one.account and escalation.to_people(each)][:1]
+
+    async def _owed(
+        self,
+        one: Incoming,
+        lately: Sequence[Incoming],
+        orders: Sequence[Order],
+        taken: Taken | None,
+        now: int,
+    ) -> tuple[Notice | None, list[Notice]]:
+        """The notice that mails it, and those that mail it to other senders; new ones have version 0.
+
+        A message joins the mail that waits for more of the same phone, but for one that acknowledges.
+        """
+        gather = self._config().reports.gather
+        before = [each for each in lately if (each.account, each.kind) == (one.account, one.kind)]
+        lead = None if taken is not None else await self._waiting(before, now - gather)
+        if lead is not None:
+            led = [each for each in await self._store.led(lead.id) if _grows(each)]
+            return lead, led
+        if not orders and not self._config().inbox.default:
+            return None, []
+        lead = self._notice(orders[0].id if orders else 0, None, now, gather)
+        return lead, [self._notice(order.id, lead.id, now, gather) for order in orders[1:]]
+
+    async def _waiting(self, rows: Sequence[Incoming], since: int) -> Notice | None:
         """The notice that the last message from the phone waits in, if it may still grow."""
         if not rows or rows[-1].notice_id is None or rows[-1].received_at < since:
             return None
-        for notice in await self._store.notices([rows[-1].notice_id]):
-            if notice.state is NoticeState.WAITING and notice.report_id is None:
-                # Touched, so that a mail that is being made of it does not leave this message out.
-                change.update(schema.notice, notice.id, notice.version, due_at=notice.due_at)
-                return notice.id
-        return None
+        return next(filter(_grows, await self._store.notices([rows[-1].notice_id])), None)
 
-    def _owe(self, change: Change, due_at: int) -> int:
-        key = self._store.new_id()
-        change.insert(
-            schema.notice, id=key, mail_id=0, recipient_id=0, order_id=0, action=INBOX,
-            state=NoticeState.WAITING.value, created_at=self._store.clock.now(), due_at=due_at,
+    def _notice(self, order: int, lead: int | None, now: int, gather: int) -> Notice:
+        values = schema.row(
+            schema.notice, id=self._store.new_id(), version=0, mail_id=0, recipient_id=0, order_id=order,
+            action=INBOX, state=NoticeState.WAITING.value, created_at=now, due_at=now + gather, lead_id=lead,
         )  # fmt: skip
-        return key
+        return Notice.of(values)
+
+
+def _grows(notice: Notice) -> bool:
+    return notice.state is NoticeState.WAITING and notice.report_id is None
 
 
 def _marked(told: callbacks.Incoming | WaitCall) -> bool:
@@ -169,5 +226,5 @@ def _row(
         mark += str(now)
     return Incoming(
         id=key, mark=mark, account=account, phone=phone, to_phone=told.to, kind=kind, text=text,
-        received_at=now, order_id=None, notice_id=None, told=Told.FETCHED if listed else Told.CALLED,
+        received_at=now, order_id=None, notice_id=None, took=0, told=Told.FETCHED if listed else Told.CALLED,
     )  # fmt: skip

@@ -86,6 +86,12 @@ class Change:
         for name, amount in amounts.items():
             row[name] += amount
 
+    def take(self, other: Change) -> None:
+        """Add the new rows and the amounts of another change."""
+        self.inserts += other.inserts
+        for (cap, at), amounts in other.sums.items():
+            self.add(cap, at, **amounts)
+
     def __bool__(self) -> bool:
         return bool(self.inserts or self.updates or self.sums)
 

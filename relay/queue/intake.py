@@ -6,8 +6,8 @@ it has a story, stands in lists and is reported like any other failure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from relay import model
 from relay.message import quiet
@@ -18,6 +18,8 @@ from relay.queue.engine import Change
 from relay.queue.rows import Mail, Order, Recipient, StoredFile
 from relay.queue.states import State
 from relay.queue.store import as_json
+
+_FURTHER = 1 << 20  # beyond the recipients of any transaction
 
 
 @dataclass(slots=True)
@@ -66,7 +68,40 @@ def change_for(
     mail = _mail(envelope, letter, mail_id, now, size, full_id, secret=composed.secret)
     change.insert(schema.mail, **asdict(mail))
     intake = Intake(change=change, mail=mail)
-    for position, each in enumerate(envelope.recipients):
+    _fill(intake, envelope.recipients, composed, ids=ids, now=now, files=files)
+    return intake
+
+
+def further(
+    mail: Mail,
+    recipients: Sequence[model.Recipient],
+    composed: Composed,
+    *,
+    ids: model.Ids,
+    now: int,
+    source: str,
+) -> Intake:
+    """Rows that are added to a mail which was taken before, for recipients that its sender did not name.
+
+    They count for `source`; positions go on after those of any transaction.
+    """
+    intake = Intake(change=Change(), mail=replace(mail, source=source))
+    _fill(intake, recipients, composed, ids=ids, now=now, files={}, first=_FURTHER)
+    return intake
+
+
+def _fill(
+    intake: Intake,
+    recipients: Sequence[model.Recipient],
+    composed: Composed,
+    *,
+    ids: model.Ids,
+    now: int,
+    files: Mapping[int, StoredFile],
+    first: int = 0,
+) -> None:
+    change, mail_id = intake.change, intake.mail.id
+    for position, each in enumerate(recipients, start=first):
         recipient = Recipient(
             ids.new(now), 1, mail_id, position, each.address, each.orcpt, ",".join(sorted(each.notify))
         )
@@ -91,7 +126,6 @@ def change_for(
         _add_order(intake, draft, contents[draft.content], ids, now)
     for refusal in composed.refusals:
         _add_failed(intake, refusal, ids, now)
-    return intake
 
 
 def _mail(

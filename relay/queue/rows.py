@@ -175,6 +175,7 @@ class Order:
     topic: str
     digests: int
     over_at: int | None
+    answered_at: int | None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -265,6 +266,7 @@ class Notice:
     attempts: int
     report_id: int | None
     last: str
+    lead_id: int | None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -285,6 +287,7 @@ class Incoming:
     received_at: int
     order_id: int | None
     notice_id: int | None
+    took: int
     told: Told
 
     @classmethod

@@ -123,6 +123,7 @@ orders = Table(                   # one text to one phone by one channel
     _later("topic"),              # equal for a problem and its recovery, "" where it is neither
     _count("digests"),            # how many digests that carried it ended before the provider had them
     _when("over_at"),             # since when it waits for a digest
+    _when("answered_at"),         # when somebody took the alarm of which it tells
     Index("orders_mail", "mail_id"),
     Index("orders_age", "account", "state", "rank", "id", "due_at"),
     Index("orders_due", "account", "due_at", sqlite_where=text("state = 'waiting'"),
@@ -165,7 +166,10 @@ notice = Table(                   # one fact owed to a sender
     _text("action"), _text("status"), _text("reason"), _text("code"), _text("words"), _int("unknown"),
     _text("state"),               # waiting, done, failed
     _int("created_at"), _when("due_at"), _int("attempts"), _when("report_id"), _text("last"),
+    _when("lead_id"),             # of what a phone sent: the notice that owes it to its first sender
     Index("notice_mail", "mail_id"),
+    Index("notice_lead", "lead_id", sqlite_where=text("lead_id IS NOT NULL"),
+          postgresql_where=text("lead_id IS NOT NULL")),
     Index("notice_due", "due_at", sqlite_where=text("due_at IS NOT NULL"),
           postgresql_where=text("due_at IS NOT NULL")),
 )
@@ -206,6 +210,7 @@ incoming = Table(                 # what a phone sent, or that it called
     _text("account"), _text("phone"), _text("to_phone"), _text("kind"), _text("text"), _int("received_at"),
     _when("order_id"),            # the message that it answers
     _when("notice_id"),           # what mails it; several may share one
+    _count("took"),               # 1 where it acknowledged an alarm
     _later("told"),               # by what the provider told of it: "" a call, "fetched", or "both"
     Index("incoming_mark", "mark", unique=True),
     Index("incoming_phone", "phone", "received_at"),
@@ -259,7 +264,11 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
     4: (
         "ALTER TABLE account ADD COLUMN answer_id BIGINT NOT NULL DEFAULT 0",
         "ALTER TABLE account ADD COLUMN answers_at BIGINT",
+        "ALTER TABLE incoming ADD COLUMN took BIGINT NOT NULL DEFAULT 0",
         "ALTER TABLE incoming ADD COLUMN told TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE orders ADD COLUMN answered_at BIGINT",
+        "ALTER TABLE notice ADD COLUMN lead_id BIGINT",
+        "CREATE INDEX notice_lead ON notice (lead_id) WHERE lead_id IS NOT NULL",
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

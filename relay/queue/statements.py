@@ -218,6 +218,7 @@ DUE_NOTICES = (
     .order_by(_n.due_at)
     .limit(bindparam("many"))
 )
+LED = select(schema.notice).where(_n.lead_id == bindparam("key")).order_by(_n.id)
 CLAIMED_NOTICES = select(schema.notice).where(
     _n.due_at > bindparam("now"), _n.report_id.is_not(None), _n.state == NoticeState.WAITING
 )

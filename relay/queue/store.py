@@ -185,6 +185,16 @@ class Store:
     async def orders_of_mail(self, mail: int) -> list[Order]:
         return await self._orders(sql.ORDERS_BY_MAIL, mail=mail)
 
+    async def orders_of_mails(self, mails: Iterable[int]) -> list[Order]:
+        return await self._orders(sql.ORDERS_OF_MAILS, ids=list(mails))
+
+    async def spoken_for(self, ids: Iterable[int]) -> dict[int, list[Order]]:
+        """The orders for which others speak, by the one that does."""
+        found: dict[int, list[Order]] = {}
+        for order in await self._orders(sql.ORDERS_MERGED, ids=list(ids)):
+            found.setdefault(order.merged_into or 0, []).append(order)
+        return found
+
     async def members(self, ids: Iterable[int]) -> list[Order]:
         """The members of groups."""
         return await self._orders(sql.ORDERS_MEMBERS, ids=list(ids))
@@ -285,6 +295,10 @@ class Store:
 
     async def notices(self, ids: Iterable[int]) -> list[Notice]:
         return [Notice.of(row) for row in await self.engine.read(sql.NOTICES, ids=list(ids))]
+
+    async def led(self, notice: int) -> list[Notice]:
+        """The notices that mail what this one mails to other senders as well."""
+        return [Notice.of(row) for row in await self.engine.read(sql.LED, key=notice)]
 
     async def next_notice(self) -> int | None:
         return await self._one(sql.NEXT_NOTICE)

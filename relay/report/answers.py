@@ -11,7 +11,7 @@ from relay.config import Config
 from relay.queue.rows import Notice
 from relay.queue.store import Store
 from relay.report import inbox, transport
-from relay.report.inbox import Answer
+from relay.report.inbox import Answer, name_of
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Delivery, Maildir, Verdict
 
@@ -43,12 +43,13 @@ class Answers:
 
     async def answer(self, notice: Notice) -> Answer | None:
         """What a notice of this action is to mail; None where it is no longer stored, or goes to nobody."""
-        rows = await self._store.incoming_of(notice.id)
+        rows = await self._store.incoming_of(notice.lead_id or notice.id)
         if not rows:
             return None
         config, first = self._config(), rows[0]
         texts = tuple(row.text for row in rows)
-        orders = await self._store.orders([first.order_id]) if first.order_id else []
+        answered = notice.order_id or first.order_id
+        orders = await self._store.orders([answered]) if answered else []
         order = orders[0] if orders else None
         mail = (await self._store.mails({order.mail_id})).get(order.mail_id) if order else None
         if order is None or mail is None:
@@ -71,6 +72,9 @@ class Answers:
             kind=first.kind,
             address=recipient.address,
             hidden=bool(order.hidden),
+            took=name_of(first.phone, config.aliases, hidden=bool(order.hidden))
+            if any(row.took for row in rows)
+            else "",
             subject=mail.subject,
             message_id=mail.message_id,
             references=_references(mail.head),

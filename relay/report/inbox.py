@@ -11,13 +11,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formataddr
 
+from relay.config import Alias
 from relay.model import phone_masked
 from relay.report import fields
+from relay.smsc.wire import same_phone
 
 _FULL = (66, 67, 152, 153)  # characters of a part that more of the same message follows
 _WORDS: Mapping[str, Mapping[str, str]] = {
-    "en": {"sms": "Message from {}", "call": "Call from {}", "called": "{} called to confirm the number."},
-    "ru": {"sms": "Сообщение от {}", "call": "Звонок от {}", "called": "{} подтверждает номер звонком."},
+    "en": {
+        "sms": "Message from {}",
+        "call": "Call from {}",
+        "called": "{} called to confirm the number.",
+        "took": "{} has taken the alarm: nobody else is called for it.",
+    },
+    "ru": {
+        "sms": "Сообщение от {}",
+        "call": "Звонок от {}",
+        "called": "{} подтверждает номер звонком.",
+        "took": "Тревогу принял {}: больше никого не вызываем.",
+    },
 }
 
 
@@ -31,6 +43,7 @@ class Answer:
     kind: str = "sms"  # or "call"
     address: str = ""  # what the mail that it answers was sent to; "" where it answers none
     domain: str = ""  # where it answers none
+    took: str = ""  # who acknowledged the alarm with it; "" where nobody did
     hidden: bool = False  # the number is not to be shown: it answers by the address
     subject: str = ""
     message_id: str = ""
@@ -45,6 +58,9 @@ def compose(answer: Answer, *, message_id: str, now: int) -> bytes:
     words = _WORDS.get(answer.language, _WORDS["en"])
     shown = fields.clean(phone_masked(answer.phone) if answer.hidden else answer.phone, 40)
     text = words["called"].format(shown) if answer.kind == "call" else joined(answer.texts)
+    text = (
+        f"{text.rstrip()}\n\n{words['took'].format(fields.clean(answer.took, 60))}" if answer.took else text
+    )
     cte, body = fields.transferable(_octets(text))
     original = fields.message_ids(answer.message_id, 1)
     thread = [each for each in fields.message_ids(answer.references) if each not in original]
@@ -65,6 +81,13 @@ def compose(answer: Answer, *, message_id: str, now: int) -> bytes:
         fields.field(name, value, fold=name not in ("From", "To")) for name, value in lines if value
     )
     return top.encode() + b"\r\n" + body
+
+
+def name_of(phone: str, aliases: Mapping[str, Alias], *, hidden: bool) -> str:
+    """Who has a phone, for others: an alias that is his alone, else the number, masked where it is hidden."""
+    digits = same_phone(phone)
+    own = [name for name, alias in aliases.items() if [same_phone(each) for each in alias.to] == [digits]]
+    return own[0] if own else phone_masked(phone) if hidden else phone
 
 
 def joined(texts: Sequence[str]) -> str:

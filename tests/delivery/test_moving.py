@@ -12,7 +12,6 @@ from harness import START, StillClock, settings
 
 from relay.delivery import assembly
 from relay.delivery.counting import Counting
-from relay.delivery.inbox import Inbox
 from relay.delivery.moving import STEP, Mover
 from relay.delivery.settle import Settler
 from relay.delivery.worker import Worker
@@ -47,7 +46,9 @@ class Bench:
             notice_due=lambda: None,
             counts=counts,
         )
-        inbox = Inbox(store=self.store, config=lambda: self.config, kick=lambda: None)
+        inbox = assembly.inbox(
+            self.store, counts, config=lambda: self.config, kick=lambda: None, queued=lambda _accounts: None
+        )
         for name in ("a", "b"):
             self.workers[name] = assembly.worker(
                 name,

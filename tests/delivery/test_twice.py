@@ -24,6 +24,7 @@ ONE = Incoming(
     received_at=NOW,
     order_id=None,
     notice_id=None,
+    took=0,
     told=Told.CALLED,
 )
 LISTED = replace(ONE, told=Told.FETCHED)

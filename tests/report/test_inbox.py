@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.report.inbox import Answer, compose, joined
+from relay.config import Alias
+from relay.report.inbox import Answer, compose, joined, name_of
 
 NOW = 1_800_000_000_000
 ANSWER = Answer(
@@ -151,3 +152,19 @@ def test_nothing_raises(texts, subject, phone):
     """Whatever the facts hold is one well-formed mail."""
     found = mail(texts=tuple(texts), subject=subject, phone=phone)
     assert "text/plain" == found.get_content_type()
+
+
+def test_who_took_an_alarm_stands_below_his_words():
+    """With a line of its own, and no line more than that."""
+    said = body(mail(took="ivan\r\nBcc: x@example.com"))
+    assert said.startswith("принято\n\nivan")
+    assert said.endswith("has taken the alarm: nobody else is called for it.\n")
+    assert 3 == len(said.splitlines())
+
+
+def test_the_name_of_a_phone():
+    """An alias that is its own, else the number, masked where it is hidden."""
+    alone, team = Alias(to=("7 999 123-45-67",)), Alias(to=("+79991234567", "+79991234568"))
+    assert "ivan" == name_of("+79991234567", {"team": team, "ivan": alone}, hidden=True)
+    assert "********4567" == name_of("+79991234567", {"team": team}, hidden=True)
+    assert "+79991234567" == name_of("+79991234567", {}, hidden=False)

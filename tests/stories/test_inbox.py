@@ -63,9 +63,9 @@ async def test_the_sandbox_passes_replies_on(relay: Journey) -> None:
     await relay.pass_time(20)
 
     assert {200} == set(relay.sandbox.caller.answers)
-    assert ["+79991234567 called to confirm the number.\n", "Хорошо\n"] == sorted(
-        body(mail) for mail in inbox(relay)
-    )
+    called = "+79991234567 called to confirm the number."
+    taken = "+79991234567 has taken the alarm: nobody else is called for it."
+    assert [f"{called}\n\n{taken}\n", "Хорошо\n"] == sorted(body(mail) for mail in inbox(relay))
     assert {"ops@mon.example.com"} == {str(mail["To"]) for mail in inbox(relay)}
 
 

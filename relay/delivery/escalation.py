@@ -1,0 +1,115 @@
+"""Who takes an alarm, and what that ends: decisions, pure.
+
+A reply whose whole text is one of `inbox.acknowledge`, or a call, acknowledges. It means what its
+phone was lately told: the last message, whatever was sent to it within the hour before, and
+all that still escalates. Of a digest, and of a message that spoke for others, it means every
+alarm in it. Recoveries, queries and what the relay writes by itself are no alarms.
+
+An alarm is a mail with all its orders: once somebody has taken it, it is taken for everybody. What was
+sent to more than ten phones and escalates nowhere is a mailing, and a reply to it only a reply.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+
+from relay.message import channels
+from relay.message.text import one_line
+from relay.message.wording import SEPARATOR
+from relay.model import HOUR, Alarm, Kind
+from relay.queue.rows import Order
+from relay.queue.states import State
+
+TOOK = "acknowledgement"
+"""The source of messages by which the relay tells who took an alarm."""
+LATELY = HOUR
+MAILING = 10
+_SHOWN = 60  # characters of an alarm by which it is named
+_LEFT_OUT = ("P", "Z", "C", "M", "Sk")  # of a reply: punctuation, spaces, accents, the colour of a thumb
+_TOLD = {"en": "{who} has taken it: {what}", "ru": "{who} занимается: {what}"}
+
+
+# -- what acknowledges ---------------------------------------------------------------------
+
+
+def bare(text: str) -> str:
+    """The words of a reply, without case, punctuation and spaces."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(each for each in plain if not unicodedata.category(each).startswith(_LEFT_OUT))
+
+
+def acknowledges(text: str, words: Sequence[str]) -> bool:
+    """Whether a reply is one of the words that take an alarm, and nothing else."""
+    return bool(said := bare(text)) and said in {bare(word) for word in words}
+
+
+# -- which alarms it means ------------------------------------------------------------------
+
+
+def to_people(order: Order) -> bool:
+    """Whether an order told somebody something that he may answer."""
+    return order.source != TOOK and not channels.asks(order.channel)
+
+
+def meant(
+    sent: Sequence[Order],
+    speaks: Mapping[int, Sequence[Order]],
+    escalating: Collection[int],
+    now: int,
+) -> list[Order]:
+    """The alarms that an acknowledgement means, of what its phone was told, the youngest first.
+
+    `speaks` has the orders for which each spoke, `escalating` the mails that have steps left.
+    """
+    told = [order for order in sent if to_people(order)]
+    found: list[Order] = []
+    for order in told:
+        if order.alarm == Alarm.RECOVERY:
+            continue  # whatever it spoke for is over
+        alarms = [each for each in (order, *speaks.get(order.id, ())) if _open(each)]
+        lately = order is told[0] or now - (order.sent_at or 0) <= LATELY
+        found += [each for each in alarms if lately or each.mail_id in escalating]
+    return found
+
+
+def _open(order: Order) -> bool:
+    return order.answered_at is None and order.alarm != Alarm.RECOVERY
+
+
+def mailing(family: Sequence[Order], escalating: Collection[int]) -> bool:
+    """Whether these orders of the mails that are meant went to too many to be an alarm."""
+    return not escalating and len({order.target for order in _each(family)}) > MAILING
+
+
+def told(family: Sequence[Order], phone: str) -> list[Order]:
+    """The orders by which others know of the alarm, one for each phone, its youngest."""
+    found: dict[str, Order] = {}
+    for order in _each(family):
+        if to_people(order) and _knows(order) and order.target != phone:
+            found[order.target] = order
+    return list(found.values())
+
+
+def _each(family: Sequence[Order]) -> list[Order]:
+    """Of a group its members, where they are known."""
+    groups = {order.parent_id for order in family}
+    return [order for order in family if order.id not in groups]
+
+
+def _knows(order: Order) -> bool:
+    if not channels.CHANNELS[order.channel].phone:
+        return False
+    if order.state is State.MERGED:
+        return order.kind in (Kind.ACCEPTED, Kind.DELIVERED)
+    return order.sent_at is not None and order.state not in (State.FAILED, State.DROPPED)
+
+
+# -- how it is said ---------------------------------------------------------------------------
+
+
+def telling(who: str, text: str, alarms: int, language: str) -> str:
+    """What a phone is told of who took so many of its alarms, of which this is the text of one."""
+    what = one_line(text.split(SEPARATOR, maxsplit=1)[0], _SHOWN)
+    what += f" (+{alarms - 1})" if alarms > 1 else ""
+    return _TOLD.get(language, _TOLD["en"]).format(who=who, what=what)

@@ -26,6 +26,7 @@ from relay.delivery import assembly
 from relay.delivery.chores import Chores
 from relay.delivery.claims import recover
 from relay.delivery.counting import Counting
+from relay.delivery.escalating import Escalating
 from relay.delivery.forwarding import Forwarder
 from relay.delivery.moving import Mover
 from relay.delivery.release import Release
@@ -34,8 +35,10 @@ from relay.delivery.watching import Watch
 from relay.delivery.worker import Worker
 from relay.message import recognisers
 from relay.message.reader import Reader
-from relay.model import Ids
+from relay.model import Ids, Outcome
+from relay.queue.rows import Order
 from relay.queue.sqlite import SQLite
+from relay.queue.states import State
 from relay.queue.store import Store
 from relay.report.mailer import Mailer
 from relay.smsc.client import Client, Credentials
@@ -225,7 +228,7 @@ class App:
             chance=self._chance,
             notice_due=self.mailer.kick,
             counts=self.counts,
-            moved=self.waiting.moved,
+            moved=self._moved,
             held_until=self.waiting.held_until,
         )
         self.watch = Watch(
@@ -238,16 +241,35 @@ class App:
             lends=self.mover.lends,
         )
         self.mailer.trouble, self.counts.told = self.watch.reports_fail, self.watch.capped
+        self.escalating = Escalating(
+            store=self.store,
+            settler=self.settler,
+            counts=self.counts,
+            config=lambda: self.config,
+            queued=self.queued,
+            mail=self.mailer.tell_operator,
+        )
         self.chores = Chores(
             store=self.store,
             settler=self.settler,
             keep=config.keep,
             delivery=config.delivery,
             kick=self.kick_all,
-            others=(Release(self.store, self.settler, self.counts), self.watch, self.contexts),
+            others=(
+                Release(self.store, self.settler, self.counts),
+                self.watch,
+                self.contexts,
+                self.escalating,
+            ),
         )
+        self.escalating.wake = self.chores.new_orders
         self.inbox = assembly.inbox(
-            self.store, self.counts, config=lambda: self.config, kick=self.mailer.kick, queued=self.queued
+            self.store,
+            self.settler,
+            self.counts,
+            config=lambda: self.config,
+            kick=self.mailer.kick,
+            queued=self.queued,
         )
         for name in config.accounts:
             self.workers[name] = assembly.worker(
@@ -265,6 +287,10 @@ class App:
             )
         self.hearing = assembly.hearing(self.store, self.settler, self.workers, self.kick)
         self.forwarder = Forwarder(config, store=self.store, settler=self.settler, chance=self._chance)
+
+    def _moved(self, order: Order, state: State, outcome: Outcome) -> None:
+        self.waiting.moved(order, state, outcome)
+        self.escalating.moved(order, state)
 
     def _loop(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._loops.add(asyncio.create_task(work, name=name))

@@ -56,9 +56,24 @@ STEPS: dict[str, tuple[Any, str, bool, Callable[[Arguments], bool]]] = {
 """What is watched, whether the end comes before it or after, and which of its calls count."""
 
 
+def _runs_a_step(arguments: Arguments) -> bool:
+    return any(
+        table.name == "step" and values.get("state") == "done" for table, _, values in arguments[1].updates
+    )
+
+
+MORE: dict[str, tuple[Any, str, bool, Callable[[Arguments], bool]]] = {
+    "before a step's commit": (SQLite, "write", True, _runs_a_step),
+    "after a step's commit": (SQLite, "write", False, _runs_a_step),
+    "before a call of a step": (Exchange, "post", True, _to("send.php")),
+    "after a call of a step": (Exchange, "post", False, _to("send.php")),
+}
+"""The same for escalation, where no step is due in a mail's first moments."""
+
+
 def doom(step: str, times: int, later: int) -> None:
     """Let this process die there."""
-    owner, name, before, counts = STEPS[step]
+    owner, name, before, counts = (STEPS | MORE)[step]
     real, left = getattr(owner, name), times
 
     def here(arguments: Arguments) -> None:

@@ -83,6 +83,7 @@ def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) 
                 told.append(entry | _forward(meant.route, made.contents[place], alike))
                 continue
             told.append(entry | _request(letter, made, alike))
+            told[-1]["steps"] = [_step(step) for step in made.steps if step.recipient == number]
             if isinstance(meant, Resolved) and told[-1]["alphabet"] and not meant.gateway:
                 told[-1]["alphabets"] = _alphabets(config, letter, envelope, meant, number)
     return told
@@ -139,6 +140,10 @@ def _request(letter: Letter, made: orders.Composed, drafts: Sequence[orders.Draf
         "rules": list(content_.rules),
         "request": dict(fields),
     }
+
+
+def _step(step: orders.StepDraft) -> dict[str, Any]:
+    return {"after": step.after, "unless": step.unless, "what": step.channel or step.goal}
 
 
 def _forward(route: Route, content_: Content, drafts: Sequence[orders.Draft]) -> dict[str, Any]:
@@ -203,6 +208,10 @@ def _show(told: list[dict[str, Any]]) -> None:
             table.add_row(f"part {number}", piece)
         for rule in entry.get("rules", ()):
             table.add_row("rule", rule)
+        for step in entry.get("steps", ()):
+            minutes, seconds = divmod(step["after"] // model.SECOND, 60)
+            after = f"{minutes} min" if not seconds else f"{minutes} min {seconds} s"
+            table.add_row("escalate", f"after {after} unless {step['unless']}: {step['what']}")
         for note in entry.get("notes", ()):
             table.add_row("report", note)
         if entry.get("request"):

@@ -128,6 +128,14 @@ def queue_show(config: str | None, id_: str, *, json_: bool) -> None:
     facts.add_row("text", order["text"])
     for note in order["notes"]:
         facts.add_row("note", note)
+    if order["answered_at"]:
+        facts.add_row("taken", _time(order["answered_at"]))
+    for step in order["steps"]:
+        moment = f"due {_time(step['due_at'])}" if step["due_at"] else _time(step["ended_at"])
+        said = (
+            f"{step['n']}. {step['what']} unless {step['unless']}: {step['state']}, {moment} {step['said']}"
+        )
+        facts.add_row("step", said.rstrip())
     for report in order["reports"]:
         facts.add_row("report", f"{report['action']}: {report['state']} {report['said']}")
     console.print(facts, markup=False)

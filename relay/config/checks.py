@@ -53,8 +53,6 @@ NOT_BUILT = (
     ),
     # -- these do not
     _warns("workers", so="one process delivers"),
-    _warns("routes", EACH, "escalate", so="nobody else is called"),
-    _warns("aliases", EACH, "escalate", so="nobody else is called"),
 )
 """Settings whose work comes with a later version."""
 

@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from relay.config import Config, Route
 from relay.delivery import escalation
 from relay.delivery.counting import Counting
+from relay.delivery.news import News, person
+from relay.delivery.settle import Settler
 from relay.message import channels, countries, orders, routes
 from relay.message.routes import Resolved
-from relay.model import Envelope, Letter, Notify, Recipient, Target, phone_masked
+from relay.model import Envelope, Kind, Letter, Notify, Recipient, Target, phone_masked
 from relay.queue import intake, schema
 from relay.queue.engine import Change
 from relay.queue.intake import Intake
-from relay.queue.rows import Incoming, Order
+from relay.queue.rows import Incoming, Order, Step, StepState
+from relay.queue.states import Event
 from relay.queue.store import Store, tell
 from relay.report.inbox import name_of
 
@@ -37,6 +40,8 @@ class Taken:
 
     alarms: Sequence[Order]
     family: Sequence[Order]
+    steps: Sequence[Step] = ()
+    unsent: Sequence[Order] = ()  # orders of steps that have not gone out
     tells: list[Intake] = field(default_factory=list)
 
 
@@ -47,11 +52,13 @@ class Acknowledging:
         self,
         *,
         store: Store,
+        settler: Settler,
         counts: Counting,
         config: Callable[[], Config],
         queued: Callable[[set[str]], None],
     ) -> None:
         self._store = store
+        self._settler = settler
         self._counts = counts
         self._config = config
         self._queued = queued
@@ -64,13 +71,17 @@ class Acknowledging:
             return None
         sent = await self._store.last_to(one.phone, now - config.inbox.window, _LAST)
         speaks = await self._store.spoken_for([order.id for order in sent])
-        alarms = escalation.meant(sent, speaks, set(), now)
+        spoken = [each for row in speaks.values() for each in row]
+        steps = await self._store.steps_of_mails({order.mail_id for order in (*sent, *spoken)})
+        escalating = {step.mail_id for step in steps if step.state is StepState.WAITING}
+        alarms = escalation.meant(sent, speaks, escalating, now)
         if not alarms:
             return None
         mails = {order.mail_id for order in alarms}
         family = await self._store.orders_of_mails(mails)
-        found = Taken(alarms, family)
-        if not escalation.mailing(family, set()):
+        own = [step for step in steps if step.mail_id in mails]
+        found = Taken(alarms, family, own, escalation.unsent(family, own))
+        if not escalation.mailing(family, {step.mail_id for step in own}):
             found.tells = await self._tells(one.phone, alarms, family, now)
         return found
 
@@ -83,11 +94,40 @@ class Acknowledging:
                 await self._counts.hold_at_once(each)
             yield
 
-    def add(self, change: Change, taken: Taken, one: Incoming) -> None:
-        """Write down that the alarms are taken, and what others are told."""
+    async def write(self, taken: Taken | None, one: Incoming, rows: Callable[[Change], None]) -> None:
+        """Write the caller's rows, and what the acknowledgement does, in one transaction.
+
+        Raises engine.Stale where something moved meanwhile.
+        """
+        if taken is None:
+            change = Change()
+            rows(change)
+            await self._store.write(change)
+            return
+
+        def also(change: Change) -> None:
+            rows(change)
+            self._add(change, taken, one)
+
+        columns = {"answered_at": one.received_at}
+        nothing = person(Kind.NOTHING, "2.0.0", "somebody has taken the alarm")
+        news = [
+            News(order=order.id, event=Event.DROPPED, outcome=nothing, columns=columns)
+            for order in taken.unsent
+        ]
+        await self._settler.settle(news, also, seen=taken.unsent)
+
+    def _add(self, change: Change, taken: Taken, one: Incoming) -> None:
         by = f"by {phone_masked(one.phone)}"
+        settled = {order.id for order in taken.unsent}
+        for step in taken.steps:
+            if step.state is StepState.WAITING:
+                change.update(
+                    schema.step, step.id, step.version, state=StepState.OVER.value, due_at=None,
+                    ended_at=one.received_at, said="somebody has taken the alarm",
+                )  # fmt: skip
         for order in taken.family:
-            if order.answered_at is None:
+            if order.answered_at is None and order.id not in settled:
                 change.update(schema.orders, order.id, order.version, answered_at=one.received_at)
                 tell(change, self._store, order.id, "taken", by)
         for each in taken.tells:
@@ -159,7 +199,7 @@ def _way(address: str, order: Order, all_routes: Sequence[Route]) -> Resolved | 
     if route is None or not channels.CHANNELS[route.channel].phone:
         return None
     target = Target(to=order.target, hidden=bool(order.hidden))
-    if countries.refusal([target], route.countries):
+    if countries.refusal([target], route):
         return None
     channel = "sms" if routes.reaches("sms", order.target) else order.channel
     return Resolved(route=plainly(route, route.channel), channel=channel, targets=(target,), named=True)

@@ -107,6 +107,7 @@ def hearing(
 
 def inbox(
     store: Store,
+    settler: Settler,
     counts: Counting,
     *,
     config: Callable[[], Config],
@@ -114,7 +115,7 @@ def inbox(
     queued: Callable[[set[str]], None],
 ) -> Inbox:
     """What takes messages of phones, acknowledgements among them."""
-    acknowledging = Acknowledging(store=store, counts=counts, config=config, queued=queued)
+    acknowledging = Acknowledging(store=store, settler=settler, counts=counts, config=config, queued=queued)
     return Inbox(store=store, config=config, kick=kick, acknowledging=acknowledging)
 
 

@@ -7,18 +7,25 @@ alarm in it. Recoveries, queries and what the relay writes by itself are no alar
 
 An alarm is a mail with all its orders: once somebody has taken it, it is taken for everybody. What was
 sent to more than ten phones and escalates nowhere is a mailing, and a reply to it only a reply.
+
+A step of escalation runs at its time, unless the message was delivered (to that phone; for another
+recipient, to any), or somebody has taken the alarm, or the problem is over. Where the
+message and the steps before have failed, it runs at once. Steps keep their distance: after one
+that ran late the next is as late.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+from relay.delivery.caps import PASSED
 from relay.message import channels
 from relay.message.text import one_line
 from relay.message.wording import SEPARATOR
-from relay.model import HOUR, Alarm, Kind
-from relay.queue.rows import Order
+from relay.model import HOUR, MINUTE, Alarm, Kind
+from relay.queue.rows import Order, Step
 from relay.queue.states import State
 
 TOOK = "acknowledgement"
@@ -27,6 +34,7 @@ LATELY = HOUR
 MAILING = 10
 _SHOWN = 60  # characters of an alarm by which it is named
 _LEFT_OUT = ("P", "Z", "C", "M", "Sk")  # of a reply: punctuation, spaces, accents, the colour of a thumb
+_ALIKE = str.maketrans("асекмнортух", "acekmhoptyx")  # "ок" is typed in either alphabet
 _TOLD = {"en": "{who} has taken it: {what}", "ru": "{who} занимается: {what}"}
 
 
@@ -34,8 +42,8 @@ _TOLD = {"en": "{who} has taken it: {what}", "ru": "{who} занимается: 
 
 
 def bare(text: str) -> str:
-    """The words of a reply, without case, punctuation and spaces."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    """The words of a reply, without case, punctuation and spaces; letters that look alike are one."""
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(_ALIKE)
     return "".join(each for each in plain if not unicodedata.category(each).startswith(_LEFT_OUT))
 
 
@@ -113,3 +121,75 @@ def telling(who: str, text: str, alarms: int, language: str) -> str:
     what = one_line(text.split(SEPARATOR, maxsplit=1)[0], _SHOWN)
     what += f" (+{alarms - 1})" if alarms > 1 else ""
     return _TOLD.get(language, _TOLD["en"]).format(who=who, what=what)
+
+
+# -- steps --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What is to become of a step: it runs, is over for a reason, or waits until a moment."""
+
+    phones: tuple[str, ...] = ()  # who is called again, where it changes the channel
+    run: bool = False
+    over: str = ""
+    until: int | None = None
+
+
+def known_by(step: Step, family: Sequence[Order], steps: Sequence[Step]) -> list[Order]:
+    """The orders that told people what a step is about: its recipient's, and those of earlier steps."""
+    made = {each.made_id for each in steps if each.recipient_id == step.recipient_id and each.n < step.n}
+    ids = {step.recipient_id, *made}
+    return [order for order in _each(family) if order.recipient_id in ids and to_people(order)]
+
+
+def judge(step: Step, family: Sequence[Order], steps: Sequence[Step], *, recovered: bool, now: int) -> Judged:
+    """What becomes of a step now, of the orders and steps of its mail.
+
+    It waits for its time after the message's own; once nothing of it can arrive any more, there is
+    nothing to wait for. What a person stopped waits for him, what he gave up is over.
+    """
+    orders = [order for order in known_by(step, family, steps) if order.state is not State.DROPPED]
+    first = [order for order in orders if order.recipient_id == step.recipient_id]
+    if any(order.answered_at is not None for order in family):
+        return Judged(over="somebody has taken the alarm")
+    if not first:
+        return Judged(over="the message was given up by the operator")
+    if recovered:
+        return Judged(over="the problem is over")
+    got = {order.target for order in orders if _arrived(order)}
+    phones = tuple(dict.fromkeys(order.target for order in first))
+    if step.unless == "delivered":
+        phones = tuple(each for each in phones if each not in got)
+        if not phones or (step.goal and got):
+            return Judged(over="the message was delivered")
+    if not all(_lost(order) for order in orders):
+        if all(order.state is State.HELD and order.cap in ("", PASSED) for order in first):
+            return Judged(until=now + MINUTE)
+        due_at = max(step.due_at or 0, min(order.start_at for order in first) + step.after)
+        if now < due_at:
+            return Judged(until=due_at)
+    return Judged(run=True, phones=() if step.goal else phones)
+
+
+def behind(step: Step, steps: Sequence[Step], now: int) -> list[tuple[Step, int]]:
+    """The later steps of the same recipient that must wait since this one was late, and until when."""
+    later = [each for each in steps if each.recipient_id == step.recipient_id and each.n > step.n]
+    moments = [(each, now + each.after - step.after) for each in later if each.due_at is not None]
+    return [(each, at) for each, at in moments if at > (each.due_at or 0)]
+
+
+def _arrived(order: Order) -> bool:
+    return order.state is State.DELIVERED or (order.state is State.MERGED and order.kind == Kind.DELIVERED)
+
+
+def _lost(order: Order) -> bool:
+    """Whether nothing will arrive any more, or nobody can say."""
+    return order.finished_at is not None and not _arrived(order)
+
+
+def unsent(family: Sequence[Order], steps: Sequence[Step]) -> list[Order]:
+    """Orders of steps that need not go out any more once somebody has taken the alarm."""
+    made = {step.made_id for step in steps}
+    waits = (State.WAITING, State.HELD)
+    return [order for order in family if order.recipient_id in made and order.state in waits]

@@ -100,20 +100,16 @@ class Inbox:
         first = orders[0].id if orders else None
         one = replace(one, order_id=first, notice_id=lead.id if lead else None, took=int(taken is not None))
 
-        def write(change: Change) -> None:
+        def rows(change: Change) -> None:
             change.insert(schema.incoming, **asdict(one))
             for each in (lead, *others):
                 if each is not None and each.version:  # touched, so that no mail being made leaves this out
                     change.update(schema.notice, each.id, each.version, due_at=each.due_at)
                 elif each is not None:
                     change.insert(schema.notice, **{**asdict(each), "version": 1})
-            if taken is not None:
-                self._acknowledging.add(change, taken, one)
 
         async with self._acknowledging.counted(taken):
-            change = Change()
-            write(change)
-            await self._store.write(change)
+            await self._acknowledging.write(taken, one, rows)
         where = "nobody" if lead is None else "the sender" if orders else "the default"
         _log.info(
             "a phone answered", extra={"account": account, "phone": phone_masked(phone), "goes to": where}

@@ -281,3 +281,8 @@ def _shown(text: str) -> str:
 def common() -> tuple[str, ...]:
     """The parameters that every channel of the provider takes, in alphabetical order."""
     return tuple(sorted(_ALL))
+
+
+def escalates(name: str) -> bool:
+    """Whether messages of the channel are words to people on phones, which may be said in another way."""
+    return name in CHANNELS and CHANNELS[name].phone and CHANNELS[name].form is Form.WORDS

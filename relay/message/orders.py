@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from relay import model, replies
-from relay.config import Account, Route
+from relay.config import Account, Escalation, Route
 from relay.message import (
     address,
     bodies,
@@ -61,6 +61,19 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepDraft:
+    """A step of a recipient's escalation to be; `n` counts from 1."""
+
+    recipient: int
+    n: int
+    after: int
+    unless: str
+    channel: str
+    goal: str
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """A recipient that this mail can't be sent to, and why."""
 
@@ -78,6 +91,7 @@ class Composed:
     contents: tuple[Content, ...] = ()
     drafts: tuple[Draft, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    steps: tuple[StepDraft, ...] = ()
     notes: tuple[str, ...] = ()
     secret: bool = False  # the mail holds credentials: it is never kept as a whole
 
@@ -92,6 +106,7 @@ class Composed:
         return replace(
             self,
             drafts=tuple(draft for draft in self.drafts if draft.recipient not in why),
+            steps=tuple(step for step in self.steps if step.recipient not in why),
             refusals=(
                 *self.refusals,
                 *(Refusal(recipient=each, channel=to, reply=why[each]) for each, to in refused.items()),
@@ -147,6 +162,7 @@ def compose(
         contents=tuple(board.contents),
         drafts=tuple(board.drafts),
         refusals=tuple(board.refusals),
+        steps=tuple(board.steps),
         notes=letter.notes,
         secret=secret,
     )
@@ -163,6 +179,7 @@ class _Board:
         self.contents: list[Content] = []
         self.drafts: list[Draft] = []
         self.refusals: list[Refusal] = []
+        self.steps: list[StepDraft] = []
 
     def refuse(
         self, number: int, reply: Reply, channel: str = "", *, target: str = "", label: str = ""
@@ -188,6 +205,8 @@ class _Board:
             topic = source.topic if alarm else ""
             made = _drafts(number, way, meant, self._now, self._zone, label, alarm)
             self.drafts += [replace(draft, topic=topic) for draft in made]
+            if channels.escalates(way.content.channel) and alarm is not Alarm.RECOVERY and not meant.gateway:
+                self.steps += _steps(number, meant.escalate, made)
 
     def _made(self, source: Source, meant: Resolved) -> _Way | Reply:
         made = ways.content(source, meant, self._sender)
@@ -316,6 +335,18 @@ def _drafts(
         )
         for target in meant.targets
     ]
+
+
+def _steps(number: int, wanted: Sequence[Escalation], drafts: Sequence[Draft]) -> list[StepDraft]:
+    """The steps of a recipient, in the order of their times."""
+    start = min(draft.start_at for draft in drafts)
+    return [
+        StepDraft(
+            recipient=number, n=n, after=each.after, unless=each.unless,
+            channel=each.channel, goal=each.to, due_at=start + each.after,
+        )
+        for n, each in enumerate(sorted(wanted, key=lambda step: step.after), start=1)
+    ]  # fmt: skip
 
 
 def _choice(route: Route, target: str, channel: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from relay import replies
-from relay.config import Alias, Route
+from relay.config import Alias, Escalation, Route
 from relay.message import address, channels, countries, gateway, params, quiet, templates
 from relay.message.channels import To
 from relay.model import Target
@@ -34,6 +34,7 @@ class Resolved:
     given: Mapping[str, str] = field(default_factory=dict)
     named: bool = False  # an option of the address named the channel: no header changes it
     alias: str = ""
+    escalate: tuple[Escalation, ...] = ()  # of its alias, or else of the route
     gateway: bool = False  # its mail is a command in the provider's own grammar
 
 
@@ -119,7 +120,16 @@ def on_route(local: str, route: Route, aliases: Mapping[str, Alias]) -> Resolved
         return replies.reply(550, "5.1.1", f"{parsed.recipient!r} is {who}")
     if abroad := countries.refusal(targets, route, alias):
         return abroad
-    return Resolved(route=route, channel=channel, targets=targets, given=values, named=named, alias=alias)
+    steps = next((each.escalate for name, each in aliases.items() if name.casefold() == alias.casefold()), ())
+    return Resolved(
+        route=route,
+        channel=channel,
+        targets=targets,
+        given=values,
+        named=named,
+        alias=alias,
+        escalate=steps or route.escalate,
+    )
 
 
 def read_options(
@@ -238,6 +248,13 @@ def complaints(routes: Sequence[Route], aliases: Mapping[str, Alias]) -> list[tu
             for n, each in enumerate(route.allow)
             if each not in params.NAMES and each not in channels.OPTION_CHANNELS
         ]
+        found += [
+            ((*at, "escalate", *place), why)
+            for place, why in _bad_steps(route.escalate, [route], routes, aliases)
+        ]
+    for name, alias in aliases.items():
+        bad = _bad_steps(alias.escalate, routes, routes, aliases)
+        found += [(("aliases", name, "escalate", *place), why) for place, why in bad]
     names = {name.casefold(): alias for name, alias in aliases.items()}
     found += [
         (("aliases", name), "leads to nobody: its members are aliases that lead back to it")
@@ -253,6 +270,32 @@ def complaints(routes: Sequence[Route], aliases: Mapping[str, Alias]) -> list[tu
             if why:
                 found.append((("aliases", name, "to", n), why))
     return found
+
+
+def _bad_steps(
+    steps: Sequence[Escalation], own: Sequence[Route], routes: Sequence[Route], aliases: Mapping[str, Alias]
+) -> list[tuple[Place, str]]:
+    """What is wrong with steps of messages that come by some routes."""
+    phones = [route for route in own if channels.CHANNELS[route.channel].phone]
+    bad: list[tuple[Place, str]] = []
+    for n, step in enumerate(steps):
+        if step.channel and not (
+            step.channel in channels.OPTION_CHANNELS and channels.escalates(step.channel)
+        ):
+            known = sorted(each for each in channels.OPTION_CHANNELS if channels.escalates(each))
+            bad.append(((n, "channel"), f"can't say a text to a phone; write one of {', '.join(known)}"))
+        if not step.to or not phones:
+            continue
+        found = [
+            resolve(step.to, routes, aliases) if "@" in step.to else on_route(step.to, route, aliases)
+            for route in phones
+        ]
+        reply = next((each for each in found if isinstance(each, Reply)), None)
+        if all(isinstance(each, Reply) for each in found) and reply is not None:
+            bad.append(((n, "to"), f"reaches nobody: {reply.text}"))
+        elif any(isinstance(each, Resolved) and each.channel == channels.FORWARD for each in found):
+            bad.append(((n, "to"), "is an address of a forward route, which takes whole mails only"))
+    return bad
 
 
 def _no_number(member: str, regions: Iterable[str]) -> str:
@@ -280,6 +323,8 @@ def doubts(routes: Sequence[Route]) -> list[tuple[Place, str]]:
             for name in ("countries", "numbers")
             if getattr(route, name) and not channels.CHANNELS[route.channel].phone
         ]
+        if route.escalate and not channels.escalates(route.channel):
+            found.append((("routes", index, "escalate"), f"does nothing on the channel {route.channel}"))
         if route.quiet.hours and not any(quiet.reaches(each) for each in ways):
             found.append((("routes", index, "quiet"), f"does nothing on the channel {route.channel}"))
         found += [

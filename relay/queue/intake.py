@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 
 from relay import model
 from relay.message import quiet
-from relay.message.orders import Composed, Draft, Refusal
+from relay.message.orders import Composed, Draft, Refusal, StepDraft
 from relay.model import WHOLE, Envelope, Letter, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
-from relay.queue.rows import Mail, Order, Recipient, StoredFile
+from relay.queue.rows import Mail, Order, Recipient, StepState, StoredFile
 from relay.queue.states import State
 from relay.queue.store import as_json
 
@@ -122,6 +122,8 @@ def _fill(
             alphabet=content.alphabet,
             parts=content.parts,
         )
+    for step in composed.steps:
+        _add_step(intake, step, ids, now)
     for draft in composed.drafts:
         _add_order(intake, draft, contents[draft.content], ids, now)
     for refusal in composed.refusals:
@@ -197,6 +199,14 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
     intake.change.inserts.append((schema.orders, values))
     intake.orders.append(Order.of(values))
     _story(intake, ids, now, values["id"], "queued", f"{_way(draft)}; {reason}" if waits else _way(draft))
+
+
+def _add_step(intake: Intake, step: StepDraft, ids: model.Ids, now: int) -> None:
+    intake.change.insert(
+        schema.step, id=ids.new(now), mail_id=intake.mail.id,
+        recipient_id=intake.recipients[step.recipient].id, n=step.n, after=step.after, unless=step.unless,
+        channel=step.channel, goal=step.goal, state=StepState.WAITING.value, due_at=step.due_at,
+    )  # fmt: skip
 
 
 def rank(priority: int, alarm: model.Alarm) -> int:

@@ -295,6 +295,44 @@ class Incoming:
         return cls(**{**row, "told": Told(row["told"])})
 
 
+class StepState(StrEnum):
+    """Where a step of escalation stands."""
+
+    WAITING = "waiting"
+    DONE = "done"  # its orders were made
+    OVER = "over"  # it was not needed, or came to nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a recipient's escalation."""
+
+    id: int
+    version: int
+    mail_id: int
+    recipient_id: int
+    n: int
+    after: int
+    unless: str
+    channel: str
+    goal: str
+    state: StepState
+    due_at: int | None
+    ended_at: int | None
+    made_id: int | None
+    said: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        return cls(**{**row, "state": StepState(row["state"])})
+
+    @property
+    def what(self) -> str:
+        """What is tried, for people: a channel, an alias or address; no number."""
+        digits = sum(letter.isdigit() for letter in self.goal)
+        return self.channel or (self.goal if digits < 5 else "another phone")
+
+
 @dataclass(frozen=True, slots=True)
 class Phone:
     """What a phone heard last: the texts of the last minutes and the length of its chain.

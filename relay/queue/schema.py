@@ -218,6 +218,20 @@ incoming = Table(                 # what a phone sent, or that it called
     Index("incoming_notice", "notice_id", sqlite_where=text("notice_id IS NOT NULL"),
           postgresql_where=text("notice_id IS NOT NULL")),
 )
+step = Table(                     # a step of a recipient's escalation
+    "step", metadata,
+    _key("id"), _int("version", 1), _int("mail_id"), _int("recipient_id"),
+    _int("n"), _int("after"),     # from 1; how long after the message
+    _text("unless"),              # delivered, or answered
+    _text("channel"), _text("goal"),  # the channel, or the address or alias, that is tried
+    _text("state"),               # waiting, done, over
+    _when("due_at"), _when("ended_at"),
+    _when("made_id"),             # the recipient of the orders that it made
+    _text("said"),                # why it is over
+    Index("step_mail", "mail_id"),
+    Index("step_due", "due_at", sqlite_where=text("due_at IS NOT NULL"),
+          postgresql_where=text("due_at IS NOT NULL")),
+)
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
 # fmt: on
 
@@ -268,6 +282,12 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE incoming ADD COLUMN told TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE orders ADD COLUMN answered_at BIGINT",
         "ALTER TABLE notice ADD COLUMN lead_id BIGINT",
+        """CREATE TABLE step (id BIGINT NOT NULL, version BIGINT NOT NULL, mail_id BIGINT NOT NULL,
+            recipient_id BIGINT NOT NULL, n BIGINT NOT NULL, after BIGINT NOT NULL, unless TEXT NOT NULL,
+            channel TEXT NOT NULL, goal TEXT NOT NULL, state TEXT NOT NULL, due_at BIGINT, ended_at BIGINT,
+            made_id BIGINT, said TEXT NOT NULL, PRIMARY KEY (id))""",
+        "CREATE INDEX step_mail ON step (mail_id)",
+        "CREATE INDEX step_due ON step (due_at) WHERE due_at IS NOT NULL",
         "CREATE INDEX notice_lead ON notice (lead_id) WHERE lead_id IS NOT NULL",
     ),
 }

@@ -203,6 +203,16 @@ INCOMING_TOLD = (
     .where(schema.incoming.c.id == bindparam("key"), schema.incoming.c.told == bindparam("was"))
     .values(told=Told.BOTH)
 )
+_s = schema.step.c
+DUE_STEPS = (
+    select(schema.step)
+    .where(_s.due_at <= bindparam("now"))
+    .order_by(_s.due_at, _s.id)
+    .limit(bindparam("many"))
+)
+WAITING_STEPS = select(schema.step).where(_s.due_at.is_not(None)).order_by(_s.due_at)
+NEXT_STEP = select(func.min(_s.due_at)).where(_s.due_at.is_not(None))
+STEPS_OF_MAILS = select(schema.step).where(_s.mail_id.in_(_ids)).order_by(_s.recipient_id, _s.n)
 OLD_INCOMING = delete(schema.incoming).where(schema.incoming.c.received_at <= bindparam("before"))
 HEARD = select(schema.heard)
 HEARD_AGAIN = (
@@ -237,6 +247,7 @@ OLD_MAILS = (
         schema.mail.c.id > bindparam("above"),
         ~exists().where(_o.mail_id == schema.mail.c.id, _o.finished_at.is_(None)),
         ~exists().where(_n.mail_id == schema.mail.c.id, _n.state == NoticeState.WAITING),
+        ~exists().where(_s.mail_id == schema.mail.c.id, _s.due_at.is_not(None)),
     )
     .order_by(schema.mail.c.id)
     .limit(STEP)
@@ -253,6 +264,7 @@ WIPE_MAILS = (
 FORGET = (
     delete(schema.story).where(schema.story.c.order_id.in_(select(_o.id).where(_o.mail_id.in_(_ids)))),
     delete(schema.notice).where(_n.mail_id.in_(_ids)),
+    delete(schema.step).where(_s.mail_id.in_(_ids)),
     delete(schema.orders).where(_o.mail_id.in_(_ids)),
     delete(schema.content).where(_c.mail_id.in_(_ids)),
     delete(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids)),

@@ -29,6 +29,7 @@ from relay.queue.rows import (
     Phone,
     Recipient,
     Request,
+    Step,
     StoredFile,
 )
 from relay.queue.states import State
@@ -271,6 +272,21 @@ class Store:
     async def incoming_of(self, notice: int) -> list[Incoming]:
         """What one mail to be sent is made of, oldest first."""
         return [Incoming.of(row) for row in await self.engine.read(sql.INCOMING_OF, key=notice)]
+
+    async def due_steps(self, now: int, many: int) -> list[Step]:
+        """Steps of escalation whose time has come, so many at most."""
+        return [Step.of(row) for row in await self.engine.read(sql.DUE_STEPS, now=now, many=many)]
+
+    async def waiting_steps(self) -> list[Step]:
+        """All steps of escalation that may still run: at start, what a crash left behind."""
+        return [Step.of(row) for row in await self.engine.read(sql.WAITING_STEPS)]
+
+    async def next_step(self) -> int | None:
+        return await self._one(sql.NEXT_STEP)
+
+    async def steps_of_mails(self, mails: Iterable[int]) -> list[Step]:
+        """The steps of mails, by recipient and in their order."""
+        return [Step.of(row) for row in await self.engine.read(sql.STEPS_OF_MAILS, ids=list(mails))]
 
     async def mails(self, ids: Iterable[int]) -> dict[int, Mail]:
         return {row["id"]: Mail(**row) for row in await self.engine.read(sql.MAILS, ids=list(ids))}

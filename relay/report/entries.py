@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from relay import model
 from relay.message import channels
-from relay.queue.rows import Content, Notice, Order, Recipient
+from relay.queue.rows import Content, Notice, Order, Recipient, Step
 from relay.queue.states import State
 from relay.report import spoken
+from relay.report import steps as escalation
 from relay.report.dsn import Action, Entry
 
 _EXCERPT = 100
@@ -22,6 +23,7 @@ def of(
     contents: Mapping[int, Content],
     speakers: Mapping[int, Order],
     *,
+    steps: Sequence[Step] = (),
     language: str,
     remote: Callable[[Order], str],
 ) -> tuple[Entry, ...]:
@@ -37,7 +39,8 @@ def of(
         grouped.setdefault((n.recipient_id, n.action, n.unknown, n.status, n.code, alone), []).append(n)
     ordered = sorted(grouped.items(), key=lambda item: recipients[item[0][0]].position)
     return tuple(
-        _entry(row, recipients[key[0]], by_id, contents, speakers, language, remote) for key, row in ordered
+        _entry(row, recipients[key[0]], by_id, contents, speakers, steps, language, remote)
+        for key, row in ordered
     )
 
 
@@ -47,6 +50,7 @@ def _entry(
     orders: Mapping[int, Order],
     contents: Mapping[int, Content],
     speakers: Mapping[int, Order],
+    steps: Sequence[Step],
     language: str,
     remote: Callable[[Order], str],
 ) -> Entry:
@@ -60,6 +64,7 @@ def _entry(
     called = order.request_id or (order.forwarded and order.code)
     said = content.said if content else ()
     said += spoken.notes([orders[n.order_id] for n in notices], speakers, language)
+    said += escalation.notes(steps, recipient.id, language)
     return Entry(
         address=recipient.address,
         action=action,

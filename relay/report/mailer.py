@@ -263,6 +263,7 @@ class Mailer:
                 orders,
                 contents,
                 speakers,
+                steps=await self._store.steps_of_mails([mail.id]),
                 language=self._reports.language,
                 remote=self._remote,
             ),

@@ -91,6 +91,8 @@ def after_move(
             each.parent_id == order.id for each in siblings
         ):
             return []  # a group's own order: what became of its members has been told
+        case State.DROPPED if outcome.status.startswith("2."):
+            return []  # somebody took the alarm before it was his turn, which its sender is told
         case State.FAILED | State.DROPPED:
             action, unknown = Action.FAILED, False
         case State.UNKNOWN:

@@ -7,7 +7,7 @@ asked for at intervals: `moved` is called with each move once it is on disk.
 
 What was refused at DATA is not reported again. Reports of such a mail are held back until the
 answer is out; once a refusal was written to a client who was there to read it, what is owed for it
-counts as told, and the mail as one that was never taken: it may come again.
+counts as told, and the mail as one that was never taken: it may come again, and it escalates nowhere.
 
 What can go wrong. The client has gone, the process dies, the disk fails, the relay stops: nothing is
 marked as told, and the report goes out when its time comes; perhaps a second word of the same, never
@@ -26,7 +26,7 @@ from relay.clock import Clock
 from relay.model import SECOND, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import NoticeState, Order
+from relay.queue.rows import NoticeState, Order, StepState
 from relay.queue.states import FINAL, State
 from relay.queue.store import Store
 from relay.replies import Reply
@@ -198,6 +198,10 @@ class Pending:
                 if told and n.state is NoticeState.WAITING and n.report_id is None:
                     change.update(schema.notice, n.id, n.version, state=NoticeState.DONE.value, due_at=None,
                                   last=_TOLD)  # fmt: skip
+            for step in await self._store.steps_of_mails([self._wait.mail]):
+                if step.recipient_id in recipients and step.state is StepState.WAITING:
+                    change.update(schema.step, step.id, step.version, state=StepState.OVER.value, due_at=None,
+                                  said="the mail was refused")  # fmt: skip
             try:
                 if change:
                     await self._store.write(change)

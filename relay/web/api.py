@@ -86,6 +86,11 @@ class Api:
         mail = (await store.mails({order.mail_id})).get(order.mail_id)
         recipient = (await store.recipients({order.recipient_id})).get(order.recipient_id)
         content = (await store.contents({order.content_id or 0})).get(order.content_id or 0)
+        steps = [
+            step
+            for step in await store.steps_of_mails([order.mail_id])
+            if order.recipient_id in (step.recipient_id, step.made_id)
+        ]
         told = [n for n in await store.notices_of(order.mail_id) if n.order_id == order.id]
         whole = _brief(order) | {
             "mail": {"id": model.show(order.mail_id)}
@@ -114,6 +119,19 @@ class Api:
             "due_at": order.due_at,
             "held_by": "" if order.cap == caps.PASSED else order.cap,
             "reports": [{"action": n.action, "state": n.state, "said": n.last} for n in told],
+            "answered_at": order.answered_at,
+            "steps": [
+                {
+                    "n": step.n,
+                    "what": step.channel or step.goal,
+                    "unless": step.unless,
+                    "state": step.state.value,
+                    "due_at": step.due_at,
+                    "ended_at": step.ended_at,
+                    "said": step.said,
+                }
+                for step in steps
+            ],
             "story": [
                 {"at": line["at"], "event": line["event"], "detail": line["detail"]}
                 for line in await store.story(order.id)

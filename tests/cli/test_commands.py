@@ -19,6 +19,7 @@ from pki import Pki
 
 from relay.cli import main
 from relay.clock import Clock
+from relay.config import Escalation
 from relay.smsc.sandbox import Sandbox
 
 MAIL = """\
@@ -66,7 +67,13 @@ async def typed(*arguments: object) -> Result:
 async def test_a_message_is_sent_listed_and_shown(tmp_path: Path) -> None:
     """Send waits for the outcome; list and show tell of it; hold, release, drop and retry steer."""
     file = configured(tmp_path)
-    config = settings(tmp_path, delivery={"poll": (200,), "retry": (200,)})
+    first, *others = settings(tmp_path).routes
+    steps = (Escalation.model_validate({"after": "1h", "channel": "call"}),)
+    config = settings(
+        tmp_path,
+        delivery={"poll": (200,), "retry": (200,)},
+        routes=(first.model_copy(update={"escalate": steps}), *others),
+    )
     sandbox = Sandbox(steps=(0.05, 0.1))
     async with journey(tmp_path, clock=Clock(), sandbox=sandbox, config=config):
         sent = await typed("send", "-c", file, "+79991234567", "hello")
@@ -90,6 +97,7 @@ async def test_a_message_is_sent_listed_and_shown(tmp_path: Path) -> None:
     assert "+79991234567" in listed.output
     assert "hello" in shown.output
     assert "refused" in shown.output
+    assert "1. call unless delivered: " in shown.output
     assert "hello" == json.loads(shown_json.output)["text"]
     assert (1, True) == (held.exit_code, "can't be held" in held.output)
     assert (0, True) == (again.exit_code, "waiting" in again.output)
@@ -142,6 +150,21 @@ def test_explain_shows_the_request_and_why_not(tmp_path: Path) -> None:
     assert "nearly full" in shown.output
     assert "sandbox has no prices" in shown.output
     assert 2 == bad.exit_code
+
+
+def test_explain_shows_the_steps_of_a_mail(tmp_path: Path) -> None:
+    """When, unless what, and what."""
+    steps = [{"after": "90s", "channel": "call"}, {"after": "15m", "unless": "answered", "to": "boss"}]
+    route = {"match": "*@sms.example.com", "channel": "sms", "escalate": steps}
+    file = configured(tmp_path, routes=[route], aliases={"boss": ["+79990000000"]})
+    mail = tmp_path / "mail.eml"
+    mail.write_bytes(b"Subject: s\r\n\r\nt\r\n")
+    command = ("explain", "-c", file, mail, "--to", "79991234567@sms.example.com")
+    (entry,) = json.loads(run(*command, "--json").output)
+    assert [(90_000, "call"), (900_000, "boss")] == [(each["after"], each["what"]) for each in entry["steps"]]
+    shown = run(*command).output
+    assert "after 1 min 30 s unless delivered: call" in shown
+    assert "after 15 min unless answered: boss" in shown
 
 
 def test_explain_names_the_accounts_that_may_take_over(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from relay.delivery import escalation
-from relay.model import HOUR
+from relay.delivery.escalation import Judged
+from relay.model import HOUR, MINUTE
 from relay.queue import schema
-from relay.queue.rows import DIGEST, Order
+from relay.queue.rows import DIGEST, Order, Step
 
 NOW = 1_800_000_000_000
+FIVE = 5 * MINUTE
 WORDS = ["ok", "ack", "Принял", "👍", "+"]
 
 
@@ -35,6 +37,9 @@ def order(key=1, **columns):
         "👍🏽",
         "+",
         "принял\u0301",
+        "ОК",
+        "ок!",
+        "Асk",
     ],
 )
 def test_what_acknowledges(text):
@@ -117,3 +122,131 @@ def test_what_the_others_read():
     assert "ivan has taken it: Disk full" == escalation.telling("ivan", "Disk\nfull\n~~~\nsecret", 1, "en")
     assert "ivan занимается: x (+2)" == escalation.telling("ivan", "x", 3, "ru")
     assert len(escalation.telling("ivan", "x" * 900, 1, "xx")) < 90
+
+
+# -- steps ----------------------------------------------------------------------------------
+
+
+def step(n=1, **columns):
+    """A step of the recipient 7, five minutes after its message."""
+    values = {"mail_id": 1, "recipient_id": 7, "after": n * FIVE, "unless": "delivered", "channel": "call"}
+    values |= {"state": "waiting", "due_at": NOW - FIVE + n * FIVE}
+    return Step.of(schema.row(schema.step, id=n, n=n, **(values | columns)))
+
+
+def mine(key=1, **columns):
+    """An order of the recipient 7, five minutes old."""
+    return order(key, **({"recipient_id": 7, "state": "sent", "start_at": NOW - FIVE} | columns))
+
+
+def judged(orders, one=None, steps=(), *, recovered=False, now=NOW):
+    """What becomes of a step."""
+    return escalation.judge(one or step(), orders, steps, recovered=recovered, now=now)
+
+
+def test_a_step_runs_at_its_time_and_not_before():
+    """For the phones that have not got it."""
+    orders = [mine(), mine(2, target="+2", state="delivered"), mine(3, target="+3", state="unsure")]
+    assert Judged(run=True, phones=("+1", "+3")) == judged(orders)
+    assert Judged(until=NOW) == judged(orders, now=NOW - 1)
+
+
+def test_a_step_counts_from_the_message_s_own_time():
+    """What quiet hours put off, and a step that was put off itself."""
+    assert Judged(until=NOW + 2 * FIVE) == judged([mine(start_at=NOW + FIVE)])
+    assert Judged(until=NOW + 9) == judged([mine()], step(due_at=NOW + 9))
+
+
+def test_another_one_is_told_where_nobody_got_it():
+    """An alias has got it where one of its members has."""
+    boss = step(channel="", goal="boss")
+    assert Judged(run=True) == judged([mine(), mine(2, target="+2")], boss)
+    got = [mine(), mine(2, target="+2", state="merged", kind="delivered")]
+    assert "the message was delivered" == judged(got, boss).over
+
+
+def test_delivered_is_not_answered():
+    """Everybody is called until somebody answers."""
+    one = step(unless="answered")
+    assert ("+1", "+2") == judged([mine(state="delivered"), mine(2, target="+2")], one).phones
+    other = mine(9, recipient_id=8, answered_at=NOW)
+    assert "somebody has taken the alarm" == judged([mine(state="delivered"), other], one).over
+
+
+def test_what_an_earlier_step_brought_counts():
+    """A call that was answered tells the phone as well; what a later step did, and others' orders, do not."""
+    steps = [step(1, made_id=70, state="done", due_at=None), step(2), step(3, made_id=71)]
+    call = mine(2, recipient_id=70, channel="call", state="delivered")
+    late = NOW + FIVE
+    assert "the message was delivered" == judged([mine(), call], steps[1], steps, now=late).over
+    other = mine(3, recipient_id=71, state="delivered")
+    assert judged([mine(), other, mine(4, recipient_id=8, state="delivered")], steps[1], steps, now=late).run
+
+
+def test_once_all_is_lost_there_is_nothing_to_wait_for():
+    """Failed, unknown, merged into what failed; not while one of them is open."""
+    lost = [
+        mine(1, state="failed", finished_at=NOW),
+        mine(2, target="+2", state="unknown", finished_at=NOW),
+        mine(3, target="+3", state="merged", kind="refused", finished_at=NOW),
+    ]
+    early = NOW - FIVE + 1
+    assert judged(lost, now=early).run
+    assert Judged(until=NOW) == judged([*lost, mine(4)], now=early)
+
+
+def test_what_a_person_did_counts():
+    """What he holds waits for him, what he gave up is over; what a cap holds is escalated."""
+    for cap in ("", "-"):
+        assert Judged(until=NOW + MINUTE) == judged([mine(state="held", cap=cap)])
+    assert judged([mine(state="held"), mine(2)]).run
+    assert judged([mine(state="held", cap="day phone +1")]).run
+    assert "the message was given up by the operator" == judged([mine(state="dropped")]).over
+
+
+def test_what_is_over_is_over():
+    """The problem, whatever became of its message."""
+    assert "the problem is over" == judged([mine()], recovered=True).over
+
+
+def test_the_members_of_a_group_stand_for_it():
+    """Each that has not got it."""
+    family = [
+        mine(1, target="g7"),
+        mine(2, target="+2", parent_id=1),
+        mine(3, target="+3", parent_id=1, state="delivered"),
+    ]
+    assert ("+2",) == judged(family).phones
+
+
+def test_steps_behind_a_late_one_keep_their_distance():
+    """One that is due later anyway stays; those of others, and what is over, are left alone."""
+    late = NOW + 30 * FIVE
+    steps = [
+        step(1),
+        step(2),
+        step(3, due_at=late + 9 * FIVE),
+        step(4, due_at=None),
+        step(5, recipient_id=8),
+    ]
+    assert [(steps[1], late + FIVE)] == escalation.behind(steps[0], steps, late)
+    assert [] == escalation.behind(steps[0], steps[:2], NOW)
+
+
+def test_what_has_not_gone_out_need_not():
+    """Orders of steps only, and only those that wait."""
+    family = [
+        mine(1, state="waiting"),
+        mine(2, recipient_id=70, state="waiting"),
+        mine(3, recipient_id=70, state="held"),
+        mine(4, recipient_id=70),
+    ]
+    assert [2, 3] == ids(escalation.unsent(family, [step(made_id=70), step(2)]))
+
+
+def test_a_step_is_named_without_a_number():
+    """By its channel, its alias or its address."""
+    named = {"": "call", "boss": "", "b2@x.org": "", "+79991234567": ""}
+    assert ["call", "boss", "b2@x.org", "another phone"] == [
+        step(goal=goal, channel=channel).what for goal, channel in named.items()
+    ]

@@ -47,7 +47,12 @@ class Bench:
             counts=counts,
         )
         inbox = assembly.inbox(
-            self.store, counts, config=lambda: self.config, kick=lambda: None, queued=lambda _accounts: None
+            self.store,
+            settler,
+            counts,
+            config=lambda: self.config,
+            kick=lambda: None,
+            queued=lambda _accounts: None,
         )
         for name in ("a", "b"):
             self.workers[name] = assembly.worker(

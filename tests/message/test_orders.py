@@ -1106,3 +1106,27 @@ def test_a_mark_of_no_file_hides_nothing(forged, to):
     letter = Letter(subject=body, plain=body, html=f"<p>{body}</p>" if to == MAIL else "")
     said = composed(letter, to).contents[0].text.removesuffix("{no_unsub}")
     assert not re.search(r"__\s*CALL|\{menu|<file|\n~~~\n|[\ufdd0\ufdd1]", said)
+
+
+# -- escalation --------------------------------------------------------------------------------
+
+STEPS = [{"after": "1h", "to": "boss"}, {"after": "5m", "unless": "answered", "channel": "call"}]
+
+
+def test_steps_come_with_their_message_in_the_order_of_their_times():
+    """Each recipient's own, counted from its own time."""
+    made = composed(Letter(subject="s", plain="t"), SMS, OTHER, ways=[route(escalate=STEPS)])
+    assert [(0, 1), (0, 2), (1, 1), (1, 2)] == [(each.recipient, each.n) for each in made.steps]
+    assert [("call", "answered", NOW + 5 * MINUTE), ("", "delivered", NOW + HOUR)] == [
+        (each.channel, each.unless, each.due_at) for each in made.steps[:2]
+    ]
+    assert {1} == {each.recipient for each in made.refusing({0: replies.OK}).steps}
+
+
+def test_what_has_no_steps():
+    """A recovery, a query, a code: nothing that somebody else should be told in other ways."""
+    for subject, way in (("RESOLVED: disk", route(escalate=STEPS)), ("s", route("hlr", escalate=STEPS))):
+        to = SMS if way.channel == "sms" else "79991234567@hlr.example.com"
+        made = composed(Letter(subject=subject, plain="t"), to, ways=[way])
+        assert made.drafts
+        assert () == made.steps

@@ -10,7 +10,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from relay import replies
-from relay.config import Alias, Route, default
+from relay.config import Alias, Escalation, Route, default
 from relay.message import routes
 from relay.message.routes import Resolved
 from relay.model import Target
@@ -432,3 +432,59 @@ def test_an_address_without_a_domain_is_nobody() -> None:
 def test_other_dots_are_dots() -> None:
     """A domain written with ideographic full stops finds the route of that domain."""
     assert [A] == targets("79991234567@sms\u3002example\uff0ecom")
+
+
+# -- escalation --------------------------------------------------------------------------------
+
+
+def step(**values: str) -> Escalation:
+    """A step five minutes after the message."""
+    return Escalation.model_validate({"after": "5m", **values})
+
+
+def test_steps_are_the_alias_s_own_or_else_the_route_s():
+    """An alias that says nothing goes by its route."""
+    ways = [route(escalate=[step(channel="call")])]
+    own = Alias(to=(A,), escalate=(step(to="boss"),))
+    aliases = {"OnCall": own, "boss": alias(B)}
+    found = [routes.resolve(f"{each}@sms.example.com", ways, aliases) for each in ("oncall", "boss", A[1:])]
+    assert [own.escalate, ways[0].escalate, ways[0].escalate] == [each.escalate for each in found]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "place", "words"),
+    [
+        ({"channel": "hlr"}, "channel", "can't say a text to a phone; write one of call, flash"),
+        ({"channel": "mail"}, "channel", "can't say a text"),
+        ({"channel": "bot"}, "channel", "can't say a text"),
+        ({"to": "nobody"}, "to", "reaches nobody: 'nobody' is neither an alias"),
+        ({"to": "12"}, "to", "reaches nobody"),
+        ({"to": "a@nowhere.example"}, "to", "reaches nobody"),
+        ({"to": "a@fwd.example.com"}, "to", "is an address of a forward route"),
+    ],
+)
+def test_steps_that_lead_nowhere_are_found_at_the_start(wanted, place, words):
+    """At the place in the file, on routes and aliases alike."""
+    forward = route("*@fwd.example.com", "forward", smtp={"host": "127.0.0.1"})
+    ways = [route(escalate=[step(channel="call"), step(**wanted)]), forward]
+    aliases = {"team": Alias(to=(A,), escalate=(step(**wanted),))}
+    found = dict(routes.complaints(ways, aliases))
+    assert {("routes", 0, "escalate", 1, place), ("aliases", "team", "escalate", 0, place)} == set(found)
+    assert all(words in why for why in found.values())
+
+
+def test_steps_that_lead_somewhere():
+    """Any channel of words, an alias, a number of some route's region, an address of another route."""
+    good = [step(channel="viber"), step(to="team"), step(to="8-999-123-45-67"), step(to="boss@corp.example")]
+    ways = [route(region="RU", escalate=good), route("*", "mail")]
+    assert [] == routes.complaints(ways, {"team": Alias(to=(A,), escalate=tuple(good))})
+    assert [] == routes.complaints([route("*", "mail", escalate=good[:1])], {})
+
+
+def test_steps_on_mail_do_nothing():
+    """And so on queries: said, not refused."""
+    ways = [route("*@hlr.example.com", "hlr", escalate=[step(channel="call")])]
+    ways += [route("*", "mail", escalate=[step(to="a@b.example")])]
+    assert [("routes", 0, "escalate"), ("routes", 1, "escalate")] == [
+        place for place, _ in routes.doubts(ways)
+    ]

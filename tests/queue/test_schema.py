@@ -19,6 +19,7 @@ VALUES = {
     schema.request: rows.Request,
     schema.notice: rows.Notice,
     schema.incoming: rows.Incoming,
+    schema.step: rows.Step,
     schema.phone: rows.Phone,
     schema.account: rows.Account,
 }
@@ -47,6 +48,7 @@ def test_tables():
         "spent",
         "heard",
         "incoming",
+        "step",
         "meta",
     } == set(schema.metadata.tables)
 
@@ -90,7 +92,7 @@ def test_first_version_is_one(table):
 def test_rows_that_change_have_versions():
     """What two deciders may change at once carries a version."""
     versioned = {table.name for table in TABLES if "version" in table.columns}
-    assert {"recipient", "orders", "request", "notice", "phone", "account"} == versioned
+    assert {"recipient", "orders", "request", "notice", "phone", "account", "step"} == versioned
 
 
 @pytest.mark.parametrize(("table", "value"), [pytest.param(t, v, id=t.name) for t, v in VALUES.items()])

@@ -308,3 +308,12 @@ def test_corrections_go_to_who_was_told(notify, wanted):
         order(1, State.FAILED), OUTCOME, mail=mail(), recipient=recipient(notify), reports=reports()
     )
     assert wanted == len(found)
+
+
+def test_what_was_taken_back_is_no_failure():
+    """Somebody took the alarm before a step's message went out: nobody is told that it failed."""
+    taken = Outcome(kind=Kind.NOTHING, status="2.0.0", reason="somebody has taken the alarm")
+    assert [] == notices.after_move(
+        order(), State.WAITING, State.DROPPED, taken,
+        mail=mail(), recipient=recipient("failure"), siblings=[order()], reports=reports(),
+    )  # fmt: skip

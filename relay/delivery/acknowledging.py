@@ -77,12 +77,17 @@ class Acknowledging:
         alarms = escalation.meant(sent, speaks, escalating, now)
         if not alarms:
             return None
-        mails = {order.mail_id for order in alarms}
-        family = await self._store.orders_of_mails(mails)
+        family = await self._store.orders_of_mails({order.mail_id for order in alarms})
+        mails = {order.mail_id for order in alarms} - escalation.mailings(
+            family, {each.mail_id for each in steps}
+        )
+        alarms = [order for order in alarms if order.mail_id in mails]
+        if not alarms:
+            return None
+        family = [order for order in family if order.mail_id in mails]
         own = [step for step in steps if step.mail_id in mails]
         found = Taken(alarms, family, own, escalation.unsent(family, own))
-        if not escalation.mailing(family, {step.mail_id for step in own}):
-            found.tells = await self._tells(one.phone, alarms, family, now)
+        found.tells = await self._tells(one.phone, alarms, family, now)
         return found
 
     @contextlib.asynccontextmanager

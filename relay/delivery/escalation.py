@@ -85,9 +85,12 @@ def _open(order: Order) -> bool:
     return order.answered_at is None and order.alarm != Alarm.RECOVERY
 
 
-def mailing(family: Sequence[Order], escalating: Collection[int]) -> bool:
-    """Whether these orders of the mails that are meant went to too many to be an alarm."""
-    return not escalating and len({order.target for order in _each(family)}) > MAILING
+def mailings(family: Sequence[Order], escalating: Collection[int]) -> set[int]:
+    """Which of the mails of these orders went to too many to be an alarm; none that has steps."""
+    phones: dict[int, set[str]] = {}
+    for order in _each(family):
+        phones.setdefault(order.mail_id, set()).add(order.target)
+    return {mail for mail, found in phones.items() if len(found) > MAILING and mail not in escalating}
 
 
 def told(family: Sequence[Order], phone: str) -> list[Order]:

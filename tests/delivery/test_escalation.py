@@ -110,11 +110,13 @@ def test_who_is_told():
 
 
 def test_a_mailing_is_what_many_got_and_what_escalates_nowhere():
-    """More than ten phones, whatever they got."""
-    ten = [order(n, target=f"+{n}") for n in range(1, 11)]
-    assert not escalation.mailing([*ten, order(99, target="+1")], set())
-    assert escalation.mailing([*ten, order(99, target="+99")], set())
-    assert not escalation.mailing([*ten, order(99, target="+99")], {1})
+    """More than ten phones, whatever they got; each mail for itself."""
+    ten = [order(n, mail_id=1, target=f"+{n}") for n in range(1, 11)]
+    other = order(98, mail_id=2, target="+98")
+    assert set() == escalation.mailings([*ten, order(99, mail_id=1, target="+1"), other], set())
+    eleven = [*ten, order(99, mail_id=1, target="+99"), other]
+    assert {1} == escalation.mailings(eleven, set())
+    assert set() == escalation.mailings(eleven, {1})
 
 
 def test_what_the_others_read():

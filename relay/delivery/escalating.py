@@ -120,6 +120,8 @@ class Escalating:
         known = escalation.known_by(step, family, steps)
         recovered = await self._recovered(known)
         judged = escalation.judge(step, family, steps, recovered=recovered, now=now)
+        if judged.run and await self._carried(step, known):
+            judged = Judged(over="another message that went out with it is escalated")
         made: Intake | None = None
         failed = ""
         if judged.run:
@@ -167,6 +169,17 @@ class Escalating:
                 change.update(schema.step, later.id, later.version, due_at=at)
             change.take(made.change)
         return change
+
+    async def _carried(self, step: Step, known: Sequence[Order]) -> bool:
+        """Whether another message of the same digest, or the one that said the same, is escalated."""
+        speakers = {order.merged_into for order in known if order.merged_into is not None}
+        if not speakers:
+            return False
+        beside = await self._store.spoken_for(speakers)
+        for order in await self._store.orders(speakers):
+            beside.setdefault(order.id, []).append(order)
+        mails = {order.mail_id for row in beside.values() for order in row}
+        return escalation.carried(step, known, beside, await self._store.steps_of_mails(mails))
 
     async def _recovered(self, known: Sequence[Order]) -> bool:
         """Whether phones were told since that the problem is over."""

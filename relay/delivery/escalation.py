@@ -25,7 +25,7 @@ from relay.message import channels
 from relay.message.text import one_line
 from relay.message.wording import SEPARATOR
 from relay.model import HOUR, MINUTE, Alarm, Kind
-from relay.queue.rows import Order, Step
+from relay.queue.rows import Order, Step, StepState
 from relay.queue.states import State
 
 TOOK = "acknowledgement"
@@ -173,6 +173,30 @@ def judge(step: Step, family: Sequence[Order], steps: Sequence[Step], *, recover
         if now < due_at:
             return Judged(until=due_at)
     return Judged(run=True, phones=() if step.goal else phones)
+
+
+def carried(
+    step: Step, known: Sequence[Order], beside: Mapping[int, Sequence[Order]], steps: Sequence[Step]
+) -> bool:
+    """Whether the same step of another message stands for this one: one call for a digest, not forty.
+
+    `beside` has each order that speaks for another, and all for which it does; `steps` are theirs.
+    """
+    lost = [order for order in known if order.recipient_id == step.recipient_id and not _arrived(order)]
+    stand_in = {other.recipient_id for other in steps if _first_of(other, step)}
+    return bool(lost) and all(
+        any(
+            each.id != order.id and each.target == order.target and each.recipient_id in stand_in
+            for each in beside.get(order.merged_into or 0, ())
+        )
+        for order in lost
+    )
+
+
+def _first_of(other: Step, step: Step) -> bool:
+    same = (other.channel, other.goal, other.unless) == (step.channel, step.goal, step.unless)
+    ahead = other.state is StepState.DONE or (other.state is StepState.WAITING and other.id < step.id)
+    return same and ahead and other.id != step.id
 
 
 def behind(step: Step, steps: Sequence[Step], now: int) -> list[tuple[Step, int]]:

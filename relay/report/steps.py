@@ -26,6 +26,7 @@ _WORDS = {
         "another phone": "другой телефон",
         "somebody has taken the alarm": "тревогу приняли",
         "the message was delivered": "сообщение доставлено",
+        "another message that went out with it is escalated": "эскалировано сообщение, ушедшее вместе с ним",
         "the problem is over": "проблема устранена",
     },
 }

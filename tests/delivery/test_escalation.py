@@ -252,3 +252,22 @@ def test_a_step_is_named_without_a_number():
     assert ["call", "boss", "b2@x.org", "another phone"] == [
         step(goal=goal, channel=channel).what for goal, channel in named.items()
     ]
+
+
+def test_one_of_a_digest_is_escalated_for_all():
+    """The first, or the one that was; not another phone's, not another step, not what arrived."""
+    orders = [mine(n, mail_id=n, recipient_id=n, state="merged", merged_into=9) for n in (1, 2)]
+    first, second = (step(n, mail_id=n, recipient_id=n) for n in (1, 2))
+    beside = {9: [*orders, mine(9, mail_id=9, recipient_id=9)]}
+    assert [False, True] == [
+        escalation.carried(one, [each], beside, [first, second])
+        for one, each in zip((first, second), orders, strict=True)
+    ]
+    done = step(3, mail_id=2, recipient_id=2, state="done")
+    assert escalation.carried(first, orders[:1], beside, [first, done])
+    for other in (step(0, recipient_id=2, channel="viber"), step(0, recipient_id=2, state="over")):
+        assert not escalation.carried(first, orders[:1], beside, [first, other])
+    assert not escalation.carried(second, [mine(2, recipient_id=2)], {}, [first, second])
+    assert not escalation.carried(second, [mine(2, recipient_id=2, state="delivered")], {}, [first, second])
+    elsewhere = {9: [mine(1, recipient_id=1, target="+2")]}
+    assert not escalation.carried(second, orders[1:], elsewhere, [first, second])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -404,3 +405,19 @@ async def test_a_recovery_ends_a_step_s_message_that_waits(relay: Journey) -> No
     await relay.pass_time(330)
     first, second = await relay.orders()
     assert (first.topic, "problem") == (second.topic, second.alarm)
+
+
+@pytest.mark.asyncio
+async def test_a_digest_that_did_not_arrive_is_one_call(relay: Journey) -> None:
+    """Twenty alarms: as many calls as there were messages, not as there were mails."""
+    await held_at_the_provider(relay)
+    storm = relay.app.config.storm.model_copy(update={"burst": 1})
+    relay.app.adopt(relay.app.config.model_copy(update={"storm": storm}))
+    change_route(relay, escalate=steps(CALL))
+    for number in range(20):
+        await relay.mail(bare(f"door {number}"), to("4567"))
+    await relay.pass_time(1800)
+
+    kinds = [kind for kind, _text in heard(relay, PHONE)]
+    assert {"sms": 2, "call": 2} == {kind: kinds.count(kind) for kind in kinds}
+    assert {StepState.DONE: 2, StepState.OVER: 18} == Counter(await states(relay))

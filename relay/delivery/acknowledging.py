@@ -142,8 +142,10 @@ class Acknowledging:
         """It is written: whoever sends is woken."""
         accounts = {order.account for each in taken.tells for order in each.orders}
         told = sum(len(each.orders) for each in taken.tells)
-        extra = {"phone": phone_masked(one.phone), "alarms": len(taken.alarms), "told": told}
-        _log.info("an alarm was taken", extra=extra)
+        _log.info(
+            "an alarm was taken",
+            extra={"phone": phone_masked(one.phone), "alarms": len(taken.alarms), "told": told},
+        )
         if accounts:
             self._queued(accounts)
 

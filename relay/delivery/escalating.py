@@ -276,8 +276,10 @@ class Escalating:
     # -- what is said ---------------------------------------------------------------------
 
     def _tell(self, step: Step, made: Intake) -> None:
-        extra = {"mail": model.show(step.mail_id), "step": step.n, "orders": len(made.orders)}
-        _log.info("escalated", extra=extra)
+        _log.info(
+            "escalated",
+            extra={"mail": model.show(step.mail_id), "step": step.n, "orders": len(made.orders)},
+        )
         self._queued({order.account for order in made.orders})
         if made.failed:
             self._settler.notice_due()

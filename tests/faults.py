@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import contextlib
+from collections.abc import AsyncIterator, Container, Sequence
 from typing import Any
 
 import aiohttp
-from harness import SENDER, Journey
+from harness import SENDER, Journey, StillClock
 
 from relay import model
 from relay.config import Alias
@@ -84,6 +85,19 @@ async def act(relay: Journey, order: int, action: str) -> int:
         return answer.status
 
 
+@contextlib.asynccontextmanager
+async def all_slots_taken(relay: Journey, free: int = 1) -> AsyncIterator[None]:
+    """Mail of the block waits as if no slot were free; when it ends so many are, for what waits then."""
+    one = worker(relay)
+    most, one._most = one._most, 0
+    yield
+    one._most = free
+    one.kick()
+    if isinstance(relay.clock, StillClock):
+        await relay.rest()
+    one._most = most
+
+
 class Line:
     """The line to the provider: a send whose number, from 1, is in `broken` finds no connection."""
 
@@ -91,14 +105,20 @@ class Line:
         client = relay.app.clients["main"]
         self.broken = broken
         self.sends: list[tuple[str, tuple[str, ...]]] = []  # the id and the phones of each try
-        self._real = client.send
+        self._one, self._several = client.send, client.send_list
         client.send = self._send  # type: ignore[method-assign]
+        client.send_list = self._send_list  # type: ignore[method-assign]
 
     async def _send(self, **what: Any) -> Sent:
-        self.sends.append((what["id"], tuple(what["phones"])))
-        if len(self.sends) in self.broken:
-            return Sent(outcome=outcomes.no_connection("refused"))
-        return await self._real(**what)
+        return self._broken(what["id"], what["phones"]) or await self._one(**what)
+
+    async def _send_list(self, **what: Any) -> Sent:
+        phones = [phone for several, _text in what["lines"] for phone in several]
+        return self._broken(what["id"], phones) or await self._several(**what)
+
+    def _broken(self, name: str, phones: Sequence[str]) -> Sent | None:
+        self.sends.append((name, tuple(phones)))
+        return Sent(outcome=outcomes.no_connection("refused")) if len(self.sends) in self.broken else None
 
 
 ALWAYS = range(1, 1_000_000)

@@ -22,7 +22,7 @@ from relay.delivery import members, plan
 from relay.delivery.claims import ASK_STEPS
 from relay.delivery.news import News, news_of, person, told_already
 from relay.delivery.questions import Questions
-from relay.delivery.sending import HALVED, REFUSED, SECOND_ASK, Sending
+from relay.delivery.sending import REFUSED, SECOND_ASK, Sending, to_halve
 from relay.delivery.settle import Settler
 from relay.model import SECOND, Kind, Outcome, Rest
 from relay.queue import schema
@@ -160,7 +160,7 @@ class Asking:
     async def _refused_after_all(self, request: Request, orders: Sequence[Order]) -> None:
         """The repeat was refused, and the first try was never heard: the refusal counts."""
         outcome = orders[0].outcome or outcomes.for_error(1)
-        if len(orders) > 1 and outcome.code in HALVED:
+        if to_halve(request, orders, outcome):
             await self._sending.halve(request, orders, outcome, Event.ABSENT)
             return
         await self._settler.surely(

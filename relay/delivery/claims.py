@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from relay.delivery import leases, plan, stale, storm
 from relay.delivery.news import News, anew, news_of, person
@@ -18,9 +19,9 @@ from relay.delivery.storm import Rules
 from relay.model import MINUTE, SECOND, Kind, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
-from relay.queue.rows import Order, Phone, Request, RequestState
+from relay.queue.rows import Content, Order, Phone, Request, RequestState, carried
 from relay.queue.states import Event, State
-from relay.queue.store import Store, as_json
+from relay.queue.store import Store
 
 FIRST_ASK = SECOND
 """How long after a break the first question is asked."""
@@ -76,17 +77,19 @@ class Claims:
         after: Mapping[str, Phone],
         now: int,
         *,
+        contents: dict[int, Content],
         language: str = "en",
     ) -> list[Claimed]:
         """Claim all these requests' orders; phones go from `before` to `after`.
 
-        What goes out late has its text stored anew, with a mark, so that a repeat is the same bytes.
+        What goes out late has its text stored anew, with a mark, so that a repeat is the same bytes:
+        such a text joins `contents`, which are those that are known already.
         """
         change = Change()
         chosen = [order for row in sends for order in row]
         old = {order.request_id for order in chosen if order.request_id}
         pinned = {request.id: request for request in await self._store.requests(old)} if old else {}
-        late = await self._late(change, chosen, now, language)
+        late = await self._late(change, chosen, now, contents, language)
         claimed = [self._one(change, row, pinned, now, late) for row in sends]
         for target in {order.target for order in chosen}:
             remember(change, before[target], after[target])
@@ -94,7 +97,7 @@ class Claims:
         return claimed
 
     async def _late(
-        self, change: Change, orders: Sequence[Order], now: int, language: str
+        self, change: Change, orders: Sequence[Order], now: int, known: dict[int, Content], language: str
     ) -> dict[tuple[int, int], int]:
         """Contents that say how late they are, by the content without it and the minutes."""
         wanted = {
@@ -102,13 +105,16 @@ class Claims:
             for order in orders
             if order.content_id is not None and (late := stale.minutes(order, now))
         }
-        contents = await self._store.contents({content for content, _ in wanted}) if wanted else {}
+        missing = {content for content, _ in wanted} - known.keys()
+        if missing:
+            known |= await self._store.contents(missing)
         found: dict[tuple[int, int], int] = {}
         for key, late in sorted(wanted):
-            text = stale.marked(contents[key], late, language)
-            if text != contents[key].text:
-                row = asdict(contents[key]) | stale.counted(contents[key], text)
+            text = stale.marked(known[key], late, language)
+            if text != known[key].text:
+                row = asdict(known[key]) | stale.counted(known[key], text)
                 found[key, late] = row["id"] = self._store.new_id()
+                known[row["id"]] = Content(**row)
                 change.inserts.append((schema.content, row))
         return found
 
@@ -120,32 +126,33 @@ class Claims:
         now: int,
         late: Mapping[tuple[int, int], int],
     ) -> Claimed:
-        own = orders[0].content_id or 0
-        content = late.get((own, stale.minutes(orders[0], now)), own)
-        targets = [order.target for order in orders]
+        lines = []
+        for row in plan.groups(orders, now):
+            own = row[0].content_id or 0
+            content = late.get((own, stale.minutes(row[0], now)), own)
+            lines.append((content, [order.target for order in row]))
         request = pinned.get(orders[0].request_id or 0)
-        if request is not None and request.phones == targets:
+        if request is not None and sorted(request.phones) == sorted(order.target for order in orders):
             # The last try made no connection: nobody has seen this id, so it stays.
-            request = self._calling(change, request, now, content)
+            request = self._calling(change, request, now, **carried(lines))
         else:
-            row = schema.row(
+            values = schema.row(
                 schema.request,
                 id=self._store.new_id(),
                 account=self._account,
-                content_id=content,
-                targets=as_json(targets),
+                **carried(lines),
                 state=RequestState.CALLING.value,
                 created_at=now,
                 attempts=1,
                 sent_at=now,
             )
-            change.inserts.append((schema.request, row))
-            request = Request.of(row)
+            change.inserts.append((schema.request, values))
+            request = Request.of(values)
         take = partial(leases.take, change, self._store, now=now)
         return request, [take(order, Event.CLAIMED, request=request) for order in orders]
 
-    def _calling(self, change: Change, request: Request, now: int, content: int) -> Request:
-        """The same request once more."""
+    def _calling(self, change: Change, request: Request, now: int, **carries: Any) -> Request:
+        """The same request once more; what it carries changes only where nobody has seen it."""
         attempts = request.attempts + 1
         change.update(
             schema.request,
@@ -155,14 +162,14 @@ class Claims:
             attempts=attempts,
             sent_at=now,
             due_at=None,
-            content_id=content,
+            **carries,
         )
         return replace(
             request,
             version=request.version + 1,
             state=RequestState.CALLING,
             attempts=attempts,
-            content_id=content,
+            **carries,
         )
 
     async def repeat(self, request: Request, rules: Rules, now: int) -> Claimed | None:
@@ -182,7 +189,7 @@ class Claims:
         for order in open_:
             phone = phones[order.target]
             remember(change, phone, storm.having_heard(phone, order, rules, now=now))
-        again = self._calling(change, request, now, request.content_id)
+        again = self._calling(change, request, now)
         take = partial(leases.take, change, self._store, now=now)
         claimed = [take(order, Event.REPEATED, request=request) for order in open_]
         await self._store.write(change)

@@ -23,15 +23,17 @@ from relay.delivery.gate import Gate
 from relay.delivery.news import merged
 from relay.delivery.settle import Settler
 from relay.delivery.storm import Judged, Rules
+from relay.message import channels
 from relay.model import HOUR
 from relay.queue import schema
 from relay.queue.engine import Change
-from relay.queue.rows import Order, Phone
+from relay.queue.rows import Content, Order, Phone
 from relay.queue.states import State
 from relay.queue.store import Store, tell
 
 _log = logging.getLogger("relay.delivery")
 
+_SHORT = {name for name, channel in channels.CHANNELS.items() if channel.counts_parts}
 MOST = 1000
 """Orders to one phone that are looked at together, so the most that one digest carries."""
 
@@ -72,6 +74,7 @@ class Judging:
         self.rules = rules_of(settings)
         self.language = language
         self.phones: dict[str, Phone] = {}  # what this round read of them, for judging and claiming
+        self.contents: dict[int, Content] = {}  # likewise, of orders whose texts are short
         self._alone: set[int] = set()
         self._unsaid_orders: set[int] = set()
 
@@ -87,7 +90,9 @@ class Judging:
         """
         if not orders:
             return Judged()
-        self.phones = await self._store.phones({order.target for order in orders})
+        short = {order.content_id for order in orders if order.content_id and order.channel in _SHORT}
+        targets = {order.target for order in orders}
+        self.phones, self.contents = await self._store.phones_and_contents(targets, short)
         self._unsaid_orders = await self._unsaid(self.phones)
         judged = self._judge(orders, now)
         if judged.crowded:

@@ -8,15 +8,19 @@ provider it asks nothing either, and one balance call per step finds out when th
 Orders with equal content go in one request, a phone once; a group, or a mail address, goes
 alone: a group can't be asked about by phone, and recipients of mail should not be listed
 together. What was halved after a refusal stays in its half (`batch`); what could not be
-connected keeps its request, and with it the id (`request_id`).
+connected keeps its request, and with it the id (`request_id`). Plain SMS of different
+contents that would have to wait for a slot join as a `list` (`joining`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from relay.delivery import stale
+from relay.delivery import joining, stale
+from relay.delivery.joining import Text
 from relay.message import address
 from relay.model import HOUR, MINUTE, SECOND, Rest
 from relay.queue.rows import Order, Request, RequestState
@@ -69,6 +73,11 @@ class Plan:
     def calls(self) -> int:
         return int(self.probe) + len(self.asks) + len(self.repeats) + len(self.sends) + len(self.polls)
 
+    @property
+    def joins(self) -> bool:
+        """Whether any send carries several contents: there was more to send than slots."""
+        return any(len({order.digest for order in row}) > 1 for row in self.sends)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
@@ -90,7 +99,8 @@ class Slots:
 def groups(orders: Iterable[Order], now: int = 0) -> list[list[Order]]:
     """Orders as requests: equal content together, a phone once, at most PHONES of them.
 
-    Those that say by how much they are late go together where they say the same `now`.
+    Those that say by how much they are late go together where they say the same `now`. These are
+    also the lines of a `list`.
     """
     found: dict[object, list[list[Order]]] = {}
     for order in orders:
@@ -128,8 +138,13 @@ def make(
     orders: Sequence[Order],
     polls: Sequence[Order],
     mass_at: int | None,
+    texts: Mapping[int, Text] = MappingProxyType({}),
+    refused: Collection[str] = (),
 ) -> Plan:
-    """The calls to make now. `orders` are those that the storm rules let through."""
+    """The calls to make now. `orders` are those that the storm rules let through.
+
+    `texts` has those of them that may be joined, by order; `refused` are senders who were refused lately.
+    """
     plan = Plan()
     free, questions = slots.free, slots.free_questions
     if resting.why is not Rest.NONE and resting.probe_at is not None and resting.probe_at <= now and free:
@@ -145,7 +160,7 @@ def make(
     else:
         plan.repeats = again[:free]
         free -= len(plan.repeats)
-        plan.sends = groups(orders, now)[:free]
+        plan.sends = joining.joined(groups(orders, now), texts, free, apart=refused)
         free -= len(plan.sends)
     if not resting.silent:
         plan.polls = _polls(polls, min(questions, free), mass=mass)
@@ -199,13 +214,14 @@ def _polls(due: Sequence[Order], room: int, *, mass: bool) -> list[list[Order]]:
     return (found + [[order] for order in (*groups, *single)])[:room]
 
 
+def refused(refusals: Iterable[tuple[int, str]], now: int) -> Counter[str]:
+    """Who was refused in the last minute, and how often, of (when, sender) pairs."""
+    return Counter(sender for at, sender in refusals if 0 <= now - at < MINUTE)
+
+
 def slowed(refusals: Iterable[tuple[int, str]], now: int) -> set[str]:
     """Senders with more than REFUSALS refusals in the last minute, of (when, sender) pairs."""
-    counts: dict[str, int] = {}
-    for at, sender in refusals:
-        if 0 <= now - at < MINUTE:
-            counts[sender] = counts.get(sender, 0) + 1
-    return {sender for sender, count in counts.items() if count > REFUSALS}
+    return {sender for sender, count in refused(refusals, now).items() if count > REFUSALS}
 
 
 def step(steps: Sequence[int], number: int) -> int:

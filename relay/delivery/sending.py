@@ -1,16 +1,17 @@
 """A send's whole life on its slot: make the call, read what came of it, settle it.
 
 What the provider answered is decided on by the table of `smsc.outcomes`; every order moves in
-`settle`. A refusal of several by 7 or 8 is halved; what made no connection keeps its request
-and its id; what broke off is unsure, and so is a repeat that was not taken: the first try may
-have been heard after all.
+`settle`. A refusal of several by 7 or 8, and of a list by 1, 5 or 6 too, is halved; what made
+no connection keeps its request and its id; what broke off is unsure, and so is a repeat that
+was not taken: the first try may have been heard after all.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from relay.config import Delivery
@@ -21,7 +22,7 @@ from relay.delivery.settle import Settler
 from relay.model import SECOND, Kind, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change, Trouble
-from relay.queue.rows import Order, Request, RequestState, StoredFile
+from relay.queue.rows import Content, Order, Request, RequestState, StoredFile
 from relay.queue.states import Event
 from relay.queue.store import Store
 from relay.smsc.client import Attachment, Client, Sent
@@ -31,8 +32,15 @@ _log = logging.getLogger("relay.delivery")
 SECOND_ASK = 10 * SECOND
 HALVED = ("7", "8")
 """Refusals that one phone of several may be the cause of."""
+HALVED_LIST = ("1", "5", "6", *HALVED)
+"""Refusals that one text of several may be the cause of, or one phone."""
 REFUSED = "refused"
 """The cause of a request whose repeat was refused."""
+
+
+def to_halve(request: Request, orders: Sequence[Order], outcome: Outcome) -> bool:
+    """Whether one order of several may be the cause of a refusal of all."""
+    return len(orders) > 1 and outcome.code in (HALVED_LIST if request.is_list else HALVED)
 
 
 class Sending:
@@ -62,26 +70,53 @@ class Sending:
 
     # -- sending --------------------------------------------------------------------------
 
-    async def send(self, request: Request, orders: Sequence[Order]) -> Outcome:
-        """Make a claimed request's call; its orders are `sending` under a lease."""
-        parts = 0
+    async def send(
+        self, request: Request, orders: Sequence[Order], known: Mapping[int, Content] = MappingProxyType({})
+    ) -> Outcome:
+        """Make a claimed request's call; its orders are `sending` under a lease.
+
+        `known` may hold the contents that the request brings; what it lacks is read.
+        """
+        contents: Mapping[int, Content] = {}
         try:
-            content = (await self._store.contents({request.content_id}))[request.content_id]
-            parts = content.parts
+            contents = await self._contents(request, known)
             async with leases.kept(self._store, orders):
-                sent = await self._client.send(
-                    id=request.name,
-                    phones=request.phones,
-                    text=content.text,
-                    params=content.form,
-                    files=[self._attachment(file) for file in content.attachments],
-                    before=partial(leases.still_ours, self._store, orders),
-                )
+                sent = await self._call(request, contents, partial(leases.still_ours, self._store, orders))
         except (leases.Lost, Trouble) as why:
             _log.warning("a call was not begun", extra={"request": request.name, "why": str(why)})
             sent = Sent(outcome=person(Kind.LATER, "4.4.1", "the call could not be begun"))
+        parts = {
+            phone: contents[key].parts if key in contents else 0
+            for key, phones in request.lines
+            for phone in phones
+        }
         await self._sent(request, orders, sent, parts)
         return sent.outcome
+
+    async def _contents(self, request: Request, known: Mapping[int, Content]) -> Mapping[int, Content]:
+        missing = {key for key, _phones in request.lines} - known.keys()
+        return {**known, **await self._store.contents(missing)} if missing else known
+
+    async def _call(
+        self, request: Request, contents: Mapping[int, Content], before: Callable[[], Awaitable[None]]
+    ) -> Sent:
+        lines = request.lines
+        content = contents[lines[0][0]]
+        if request.is_list:
+            return await self._client.send_list(
+                id=request.name,
+                lines=[(phones, contents[key].text) for key, phones in lines],
+                params=content.form,
+                before=before,
+            )
+        return await self._client.send(
+            id=request.name,
+            phones=request.phones,
+            text=content.text,
+            params=content.form,
+            files=[self._attachment(file) for file in content.attachments],
+            before=before,
+        )
 
     def _attachment(self, file: StoredFile) -> Attachment:
         def chunks() -> AsyncIterator[bytes]:
@@ -89,20 +124,25 @@ class Sending:
 
         return Attachment(name=file.name, type=file.type, size=file.size, chunks=chunks)
 
-    async def _sent(self, request: Request, orders: Sequence[Order], sent: Sent, parts: int) -> None:
+    async def _sent(
+        self, request: Request, orders: Sequence[Order], sent: Sent, parts: Mapping[str, int]
+    ) -> None:
         outcome = sent.outcome
         match outcome.kind:
             case Kind.ACCEPTED:
                 # of several phones the vendor's page does not say whether `cnt` counts one or all
-                share = outcome.parts if len(orders) == 1 else parts
-                news = [self._accepted(order, sent, share) for order in orders]
+                several = len(orders) > 1
+                news = [
+                    self._accepted(order, sent, parts[order.target] if several else outcome.parts)
+                    for order in orders
+                ]
                 await self.taken(request, orders, sent, news)
             case Kind.UNSURE:
                 broke = partial(self._mark_broken, request, outcome, self._now())
                 await self._settler.surely([news_of(order.id, outcome) for order in orders], broke)
             case _ if request.broke_at is not None:
                 await self._still_unsure(request, orders, outcome)
-            case Kind.REFUSED if len(orders) > 1 and outcome.code in HALVED:
+            case Kind.REFUSED if to_halve(request, orders, outcome):
                 await self.halve(request, orders, outcome, Event.LATER)
             case Kind.LATER if not outcome.code:
                 # no connection: nothing left this machine, so all of them keep their request and its id

@@ -16,23 +16,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from relay import metrics
 from relay.config import Delivery, Storm
-from relay.delivery import plan
+from relay.delivery import joining, plan
 from relay.delivery.asking import Asking
 from relay.delivery.claims import Claims
 from relay.delivery.fetching import Fetching
 from relay.delivery.gate import Gate
+from relay.delivery.joining import Text
 from relay.delivery.judging import Judging
 from relay.delivery.plan import Plan, Resting, Slots
 from relay.delivery.sending import Sending
 from relay.delivery.standing import Standing
 from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
 from relay.queue.engine import Stale, Trouble
-from relay.queue.rows import Order, Request
+from relay.queue.rows import Content, Order, Request
 from relay.queue.store import Store
 from relay.smsc.wire import Balance
 
@@ -77,6 +78,7 @@ class Worker:
         self._stopping = False
         self._tasks: dict[asyncio.Task[None], bool] = {}  # the call, and whether it is a question
         self._busy: set[int] = set()  # orders and requests whose call is under way
+        self._backlog = False  # whether the last round made lists: there is likely to be more
         self._refusals: deque[tuple[int, str]] = deque(maxlen=4096)
         self._failure: BaseException | None = None
         self._heard: Callable[[Balance], None] | None = None  # who wants to know the balance
@@ -174,6 +176,8 @@ class Worker:
         if not slots.free:
             return Plan()
         many = FEW + 2 * slots.free
+        if self._backlog:
+            many = min(DUE, joining.LIST * slots.free + FEW)
         while True:
             slowed = plan.slowed(self._refusals, now)
             requests, polls, due = await self._store.everything_due(
@@ -202,10 +206,21 @@ class Worker:
                 orders=orders,
                 polls=polls,
                 mass_at=self.standing.row.mass_at,
+                texts=self._texts(orders, slots.free),
+                refused=plan.refused(self._refusals, now),
             )
             if len(due) < many or many >= DUE or not plan.wants_more(made, orders, slots):
+                self._backlog = made.joins
                 return made
-            many = min(DUE, 4 * many)
+            many = min(DUE, max(4 * many, joining.LIST * slots.free + FEW))
+
+    def _texts(self, orders: Sequence[Order], room: int) -> dict[int, Text]:
+        """The texts of what may leave in a list, where anything would wait or is bound to others."""
+        if len(orders) <= room and not any(order.batch or order.request_id for order in orders):
+            return {}
+        contents = self._judging.contents
+        found = ((order.id, joining.text_of(order, contents.get(order.content_id or 0))) for order in orders)
+        return {key: text for key, text in found if text is not None}
 
     def _polls_to_read(self, slots: Slots, now: int) -> int:
         """As many as a mass question takes where one may go, else enough for the free slots."""
@@ -263,15 +278,19 @@ class Worker:
         """Claim all these requests' orders, then start their calls."""
         judging = self._judging
         after = judging.after([order for row in sends for order in row], now)
-        claimed = await self._claims.claim(sends, judging.phones, after, now, language=judging.language)
+        contents = dict(judging.contents)
+        claimed = await self._claims.claim(
+            sends, judging.phones, after, now, contents=contents, language=judging.language
+        )
         for request, orders in claimed:
-            self._begin(self._send(request, orders), busy=[request.id, *(order.id for order in orders)])
+            known = {key: contents[key] for key, _phones in request.lines if key in contents}
+            self._begin(self._send(request, orders, known), busy=_keys(request, orders))
 
     async def _repeat(self, request: Request, now: int) -> None:
         claimed = await self._claims.repeat(request, self._judging.rules, now)
         if claimed is not None:
             again, orders = claimed
-            self._begin(self._send(again, orders), busy=[request.id, *(order.id for order in orders)])
+            self._begin(self._send(again, orders, {}), busy=_keys(request, orders))
 
     # -- calls ----------------------------------------------------------------------------
 
@@ -292,8 +311,8 @@ class Worker:
 
         task.add_done_callback(ended)
 
-    async def _send(self, request: Request, orders: Sequence[Order]) -> None:
-        outcome = await self._timed("send", self._sending.send(request, orders))
+    async def _send(self, request: Request, orders: Sequence[Order], known: Mapping[int, Content]) -> None:
+        outcome = await self._timed("send", self._sending.send(request, orders, known))
         if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
             now = self._store.clock.now()
             self._refusals.extend((now, sender) for sender in {order.sender for order in orders})
@@ -331,3 +350,8 @@ class Worker:
         finally:
             self.standing.probing = False
         await self.standing.probed(outcome)
+
+
+def _keys(request: Request, orders: Sequence[Order]) -> list[int]:
+    """A request and its orders, by their keys."""
+    return [request.id, *(order.id for order in orders)]

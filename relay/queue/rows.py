@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -211,6 +211,24 @@ class Order:
         return str(self.named)
 
 
+Line = tuple[int, list[str]]
+"""A content's id, and whom a request brings it to."""
+
+
+def carried(lines: Sequence[Line]) -> dict[str, Any]:
+    """The columns of a request that say what goes to whom: `targets`, and the content of a single text.
+
+    A list is an array for each line: the content's id, then the phones.
+    """
+    if len(lines) == 1:
+        return {"content_id": lines[0][0], "targets": _json(lines[0][1])}
+    return {"content_id": 0, "targets": _json([[content, *phones] for content, phones in lines])}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP call that carries orders under one id of ours."""
@@ -235,9 +253,22 @@ class Request:
         return cls(**{**row, "state": RequestState(row["state"])})
 
     @property
+    def lines(self) -> list[Line]:
+        """What goes to whom, in the order of the request; more than one line is a `list`."""
+        found = json.loads(self.targets)
+        if found and isinstance(found[0], list):
+            return [(content, phones) for content, *phones in found]
+        return [(self.content_id, found)]
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it carries several texts."""
+        return len(self.lines) > 1
+
+    @property
     def phones(self) -> list[str]:
         """The targets, in the order of the request."""
-        return list(json.loads(self.targets))
+        return [phone for _content, phones in self.lines for phone in phones]
 
     @property
     def name(self) -> str:

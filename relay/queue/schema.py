@@ -152,7 +152,7 @@ orders = Table(                   # one text to one phone by one channel
 request = Table(                  # one HTTP call: one or more orders under one id of ours
     "request", metadata,
     _key("id"), _int("version", 1), _text("account"), _int("content_id"),
-    _text("targets"),             # JSON, in the order of `phones`
+    _text("targets"),             # JSON: phones; of a list for each line its content, then phones
     _text("state"),               # calling, unsure, repeat, done
     _text("cause"),               # lost, or nine: what error 9 says is known after 60 s only
     _int("created_at"), _int("attempts"),

@@ -232,11 +232,21 @@ class Store:
 
     async def phones(self, targets: Iterable[str]) -> dict[str, Phone]:
         """What each phone heard last, by any account; one that heard nothing yet has version 0."""
+        return (await self.phones_and_contents(targets, ()))[0]
+
+    async def phones_and_contents(
+        self, targets: Iterable[str], contents: Iterable[int]
+    ) -> tuple[dict[str, Phone], dict[int, Content]]:
+        """What each phone heard last, and the texts that are to go out, in one question."""
         wanted = list(targets)
-        rows = await self.engine.read(sql.PHONES, targets=wanted)
-        return {target: Phone("", target) for target in wanted} | {
+        asked: list[Query] = [(sql.PHONES, {"targets": wanted})]
+        if ids := list(contents):
+            asked.append((sql.CONTENTS, {"ids": ids}))
+        rows, *others = await self.engine.read_all(*asked)
+        phones = {target: Phone("", target) for target in wanted} | {
             row["target"]: Phone(**row) for row in rows
         }
+        return phones, {row["id"]: Content(**row) for each in others for row in each}
 
     async def accounts(self) -> dict[str, Account]:
         return {row["name"]: Account(**row) for row in await self.engine.read(sql.ACCOUNTS)}

@@ -19,8 +19,8 @@ from aiohttp.abc import AbstractResolver
 
 from relay.clock import Clock
 from relay.model import Kind, Outcome
-from relay.smsc import outcomes, wire
-from relay.smsc.exchange import Answer, Encoded, Exchange
+from relay.smsc import lists, outcomes, wire
+from relay.smsc.exchange import Answer, Body, Encoded, Exchange
 from relay.smsc.multipart import Attachment, Form
 from relay.smsc.reading import Refused, Unreadable
 from relay.smsc.wire import Balance
@@ -150,6 +150,27 @@ class Client:
             *wire.send_fields(id=id, phones=phones, text=text, params=params),
         ]
         body = Form(id=id, fields=fields, files=files) if files else Encoded(fields)
+        return await self._send(body, phones, before)
+
+    async def send_list(
+        self,
+        *,
+        id: str,  # noqa: A002
+        lines: Sequence[tuple[Sequence[str], str]],
+        params: Mapping[str, str],
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> Sent:
+        """Send several texts, each to phones of its own, under this id of ours; `before` as in `send`.
+
+        Raises ValueError for what a list can't say (`lists.fits`).
+        """
+        fields = [*self._credentials.fields(), *lists.list_fields(id=id, lines=lines, params=params)]
+        phones = [phone for several, _text in lines for phone in several]
+        return await self._send(Encoded(fields), phones, before)
+
+    async def _send(
+        self, body: Body, phones: Sequence[str], before: Callable[[], Awaitable[None]] | None
+    ) -> Sent:
         heard = self._heard(await self._exchange.post("send.php", body, before))
         if isinstance(heard, Outcome):
             return Sent(outcome=heard)

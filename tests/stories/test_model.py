@@ -128,6 +128,44 @@ class Relay(RuleBasedStateMachine):
         to = [(f"{phone}@sms.example.com", frozenset({f"+{phone}"})) for phone in phones]
         self.do(self.new(to, "", ""))
 
+    @rule(
+        first=st.integers(0, 30),
+        count=st.integers(2, 8),
+        bad=st.lists(st.sampled_from(FATES), max_size=2),
+        free=st.integers(1, 2),
+        fates=st.lists(st.sampled_from(FAULTS), max_size=3),
+        trap=st.none() | st.tuples(st.sampled_from(WHERE), st.integers(1, 4)),
+    )
+    def mails_that_wait(
+        self,
+        first: int,
+        count: int,
+        bad: list[str],
+        free: int,
+        fates: list[str | int],
+        trap: tuple[str, int] | None,
+    ) -> None:
+        """Mails with texts of their own come while all slots are busy: what is free then takes them in lists.
+
+        Their calls may meet trouble, and the process may die of it.
+        """
+
+        async def wait() -> None:
+            slots = worker(self.world.relay)
+            slots._most = 0
+            for suffix in (*(f"{4600 + first + n}" for n in range(count)), *bad):
+                phone = f"7999123{suffix}"
+                await self.new([(f"{phone}@sms.example.com", frozenset({f"+{phone}"}))], "", "")
+            slots._most = free
+            self.world.sandbox.next_send_faults.extend(fates)
+            if trap is not None and self.world.trap is None:
+                self.world.trap = Trap(*trap)
+            slots.kick()
+            await self.world.pass_time(0)
+            slots._most = 14
+
+        self.do(wait())
+
     async def new(self, to: Recipients, text: str, notify: str) -> None:
         """A mail of its own, which its client will know again."""
         self.count += 1

@@ -77,6 +77,11 @@ class Counting:
             self.told(list(refused.values()))
         return refused
 
+    def measured(self, order: Order) -> bool:
+        """Whether a cap on parts or money counts what the order costs, which its answer tells."""
+        touching = caps.touching(self._caps, caps.want(order)) if self._caps else ()
+        return any(cap.parts is not None or cap.cost is not None for cap, _counted in touching)
+
     async def spent(self, orders: Sequence[Order]) -> dict[int, Over]:
         """Which of these orders, by their places, wait for caps on parts or money."""
         wants = [caps.want(order) for order in orders]

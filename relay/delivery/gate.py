@@ -53,6 +53,10 @@ class Gate:
             self._held()
         return Passed([order for place, order in enumerate(awake) if place not in over], bool(waits or over))
 
+    def joins(self, order: Order) -> bool:
+        """Whether another may leave before its answer is on disk: not where that may reach a cap."""
+        return not self._counts.measured(order)
+
     def _quiet_until(self, order: Order, now: int) -> int | None:
         return quiet.until(order.quiet, now, self._store.clock.zone) if order.quiet else None
 

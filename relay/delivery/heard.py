@@ -48,7 +48,7 @@ def of(phone: Phone) -> list[Heard]:
     return list(_read(phone.texts))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _read(texts: str) -> tuple[Heard, ...]:
     """A phone is judged, and written, several times in a row."""
     return tuple(Heard(*entry) for entry in json.loads(texts))

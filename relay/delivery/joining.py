@@ -5,7 +5,8 @@ itself; only what would wait is joined, spread evenly over the slots that are fr
 plain SMS join, only where all parameters and the accounts that may carry them are equal, a
 phone once, so many of them at most. Rule 3: what was halved after a refusal stays in its half,
 and what found no connection stays with its request, whatever slots are free. Rule 4: whoever
-was refused within the last minute has lists of its own, for one bad text delays its whole list.
+was refused within the last minute has lists of its own, for one bad text delays its whole list;
+and whoever was refused often has none (`plan.often`), for each halving is a refusal more.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from relay.smsc import lists
 
 LIST = 100
 """Messages in one list: half of what one question about statuses can ask about."""
-SIZE = 20_000
+SIZE = 50_000
 """Characters of all texts of a list."""
 
 Key = tuple[object, ...]

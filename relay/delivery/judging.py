@@ -15,11 +15,12 @@ from functools import partial
 
 from relay import model
 from relay.config import Storm
-from relay.delivery import digest, storm
+from relay.delivery import digest, joining, storm
 from relay.delivery.claims import remember
 from relay.delivery.counting import Counting
 from relay.delivery.digest import Digest
 from relay.delivery.gate import Gate
+from relay.delivery.joining import Text
 from relay.delivery.news import merged
 from relay.delivery.settle import Settler
 from relay.delivery.storm import Judged, Rules
@@ -105,6 +106,20 @@ class Judging:
         if judged.moves:
             await self._write(judged, now)
         return judged
+
+    def texts(self, orders: Sequence[Order], room: int, *, alone: Collection[str]) -> dict[int, Text]:
+        """The texts of what may leave in a list, where any would wait for room or is bound to others.
+
+        `alone` are senders whose orders join nothing.
+        """
+        if len(orders) <= room and not any(order.batch or order.request_id for order in orders):
+            return {}
+        found = (
+            (order.id, joining.text_of(order, self.contents.get(order.content_id or 0)))
+            for order in orders
+            if order.sender not in alone and self._gate.joins(order)
+        )
+        return {key: text for key, text in found if text is not None}
 
     def after(self, orders: Sequence[Order], now: int) -> dict[str, Phone]:
         """The phones once they have heard these orders, which were judged last."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 from relay.model import MINUTE, SECOND
 from relay.queue import schema
@@ -19,6 +18,8 @@ from relay.queue.states import Event, State
 from relay.queue.store import Store, tell
 
 LEASE = 2 * MINUTE
+FRESH = SECOND
+"""So long after its claim a lease needs no second look: nobody can have taken it over."""
 
 
 class Lost(Exception):  # noqa: N818
@@ -50,8 +51,7 @@ def take(
     if request:
         detail = f"request {request.name}{f' by {request.account}' if order.accounts else ''}"
     tell(change, store, order.id, event.value, detail)
-    return replace(
-        order,
+    return order.changed(
         version=order.version + 1,
         state=State.SENDING,
         request_id=carrier,
@@ -63,6 +63,8 @@ def take(
 async def still_ours(store: Store, orders: Sequence[Order]) -> None:
     """The orders are still claimed by this very call; raises Lost where one is not."""
     now, claimed = store.clock.now(), {order.id: order.request_id for order in orders}
+    if all(max(0, LEASE - FRESH) < (order.lease_until or 0) - now <= LEASE for order in orders):
+        return
     for order in await store.orders([order.id for order in orders]):
         lapsed = order.lease_until is None or order.lease_until <= now
         if order.state is not State.SENDING or order.request_id != claimed[order.id] or lapsed:

@@ -38,6 +38,8 @@ SINGLY = 5
 """Phones of an unsure request that are asked about one by one; more take a mass question."""
 REFUSALS = 20
 """Refusals of one sender in a minute before its orders are slowed."""
+OFTEN = 5
+"""Refusals of one sender in a minute before its orders are joined no more."""
 PROBES_A_MINUTE = 5
 UNASKED = 2 * MINUTE
 """So long nothing is asked about a message where callbacks are arriving."""
@@ -68,15 +70,16 @@ class Plan:
     sends: list[list[Order]] = field(default_factory=list)
     polls: list[list[Order]] = field(default_factory=list)
     defer: list[Request] = field(default_factory=list)  # repeats that a rest forbids: asked about again
+    all_of_it: bool = False  # nothing is due beside what this was made of
 
     @property
     def calls(self) -> int:
         return int(self.probe) + len(self.asks) + len(self.repeats) + len(self.sends) + len(self.polls)
 
     @property
-    def joins(self) -> bool:
-        """Whether any send carries several contents: there was more to send than slots."""
-        return any(len({order.digest for order in row}) > 1 for row in self.sends)
+    def longest(self) -> int:
+        """Orders of the longest send; more than one tells that there was more to send than slots."""
+        return max(map(len, self.sends), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +220,11 @@ def _polls(due: Sequence[Order], room: int, *, mass: bool) -> list[list[Order]]:
 def refused(refusals: Iterable[tuple[int, str]], now: int) -> Counter[str]:
     """Who was refused in the last minute, and how often, of (when, sender) pairs."""
     return Counter(sender for at, sender in refusals if 0 <= now - at < MINUTE)
+
+
+def often(refusals: Iterable[tuple[int, str]], now: int) -> set[str]:
+    """Senders whose orders go alone: halving all their lists would end in more than REFUSALS."""
+    return {sender for sender, count in refused(refusals, now).items() if count >= OFTEN}
 
 
 def slowed(refusals: Iterable[tuple[int, str]], now: int) -> set[str]:

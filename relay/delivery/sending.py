@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 from relay.config import Delivery
@@ -71,11 +70,16 @@ class Sending:
     # -- sending --------------------------------------------------------------------------
 
     async def send(
-        self, request: Request, orders: Sequence[Order], known: Mapping[int, Content] = MappingProxyType({})
+        self,
+        request: Request,
+        orders: Sequence[Order],
+        known: Mapping[int, Content],
+        taken: Callable[[], None],
     ) -> Outcome:
         """Make a claimed request's call; its orders are `sending` under a lease.
 
-        `known` may hold the contents that the request brings; what it lacks is read.
+        `known` may hold the contents that the request brings; what it lacks is read. `taken` is
+        called when the provider has accepted it, before that is written down.
         """
         contents: Mapping[int, Content] = {}
         try:
@@ -85,6 +89,8 @@ class Sending:
         except (leases.Lost, Trouble) as why:
             _log.warning("a call was not begun", extra={"request": request.name, "why": str(why)})
             sent = Sent(outcome=person(Kind.LATER, "4.4.1", "the call could not be begun"))
+        if sent.outcome.kind is Kind.ACCEPTED:
+            taken()
         parts = {
             phone: contents[key].parts if key in contents else 0
             for key, phones in request.lines

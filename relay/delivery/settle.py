@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from relay.config import Delivery, Reports
@@ -281,9 +281,10 @@ class Settler:
         values = {**columns, "version": known.version + 1}
         if "state" in values:
             values["state"] = State(values["state"])
-        fresh = replace(known, **values)
+        fresh = known.changed(**values)
         counted = self._counts.moved(change, known, fresh)
-        fresh = replace(fresh, **counted)
+        if counted:
+            fresh = fresh.changed(**counted)
         change.update(schema.orders, order.id, known.version, **columns, **counted)
         scene.orders[order.id] = fresh
         row = scene.siblings.setdefault(order.recipient_id, [])

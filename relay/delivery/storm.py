@@ -56,7 +56,12 @@ class Judged:
     alone: set[int] = field(default_factory=set)  # orders that go in the place of a digest
     crowded: set[str] = field(default_factory=set)  # targets with more than a burst
     ends: dict[str, dict[str, int]] = field(default_factory=dict)  # by target: repeats of recoveries
-    phones: dict[str, Phone] = field(default_factory=dict)  # as they will be, by target
+    minds: dict[str, _Mind] = field(default_factory=dict, compare=False)  # by target
+
+    @property
+    def phones(self) -> dict[str, Phone]:
+        """The phones as they will be, by target."""
+        return {target: mind.phone for target, mind in self.minds.items()}
 
     @property
     def moves(self) -> bool:
@@ -78,7 +83,7 @@ def judge(
     speak for nobody.
     """
     judged = Judged()
-    minds: dict[str, _Mind] = {}
+    minds = judged.minds
     for order in orders:
         mind = minds.get(order.target)
         if mind is None:
@@ -86,7 +91,6 @@ def judge(
         _judge_one(judged, mind, order)
     for target, mind in minds.items():
         _crowd(judged, mind, target)
-    judged.phones = {**phones, **{target: mind.phone for target, mind in minds.items()}}
     return judged
 
 
@@ -111,8 +115,11 @@ def having_heard(phone: Phone, order: Order, rules: Rules, *, now: int, as_diges
     goes_on = 0 <= now - phone.last_at < CHAIN_GAP
     entries = [each for each in heard.of(phone) if each.order != order.id]
     entries.append(heard.entry(order, now, as_digest=as_digest))
-    phone = replace(phone, last_at=now, chain=phone.chain + 1 if goes_on else 1)
-    return heard.written(phone, entries, keep=rules.keep, now=now)
+    return replace(
+        heard.written(phone, entries, keep=rules.keep, now=now),
+        last_at=now,
+        chain=phone.chain + 1 if goes_on else 1,
+    )
 
 
 def remembering(
@@ -126,27 +133,45 @@ def remembering(
 
 
 class _Mind:
-    """A phone as it is judged: what it heard, and what it is about to hear."""
+    """A phone as it is judged: what it heard, and what it is about to hear.
+
+    The last order that it hears is added when somebody asks: mostly nobody does.
+    """
 
     def __init__(self, phone: Phone, rules: Rules, now: int, unsaid: Collection[int]) -> None:
-        self.phone = phone
+        self._phone = phone
         self.rules = rules
         self.now = now
         self.over: list[Order] = []
         self.queued = 0  # orders that wait for room and may not join a digest
-        self._heard = [each for each in heard.of(phone) if each.at <= now]
+        self._entries = [each for each in heard.of(phone) if each.at <= now]
         self._unsaid = unsaid
+        self._last: tuple[Order, bool] | None = None
+
+    @property
+    def phone(self) -> Phone:
+        """The phone with all that it is about to hear."""
+        if self._last is not None:
+            order, as_digest = self._last
+            self._set(having_heard(self._phone, order, self.rules, now=self.now, as_digest=as_digest))
+        return self._phone
+
+    @property
+    def _heard(self) -> list[Heard]:
+        return heard.of(self.phone) if self._last is not None else self._entries
+
+    def _set(self, phone: Phone) -> None:
+        self._phone, self._entries, self._last = phone, heard.of(phone), None
 
     def hear(self, order: Order, *, as_digest: bool = False) -> None:
         """The order goes out."""
-        self.phone = having_heard(self.phone, order, self.rules, now=self.now, as_digest=as_digest)
-        self._heard = heard.of(self.phone)
+        self._set(self.phone)
+        self._last = order, as_digest
 
     def end(self, topic: str, order: int) -> None:
         """A recovery was said before; problems up to this order are over as well."""
         entries = heard.ending(heard.of(self.phone), {topic: order})
-        self.phone = heard.written(self.phone, entries, keep=self.rules.keep, now=self.now)
-        self._heard = heard.of(self.phone)
+        self._set(heard.written(self.phone, entries, keep=self.rules.keep, now=self.now))
 
     def _said(self, order: Order, within: int) -> list[Heard]:
         """What others said within a time, oldest first."""

@@ -26,7 +26,6 @@ from relay.delivery.asking import Asking
 from relay.delivery.claims import Claims
 from relay.delivery.fetching import Fetching
 from relay.delivery.gate import Gate
-from relay.delivery.joining import Text
 from relay.delivery.judging import Judging
 from relay.delivery.plan import Plan, Resting, Slots
 from relay.delivery.sending import Sending
@@ -44,6 +43,8 @@ DUE = 400
 """Orders read in a round at most: enough to fill all slots with requests of several phones."""
 REQUESTS = 64
 """Requests to be asked about or repeated that are read in a round."""
+SETTLING = 28
+"""Sends that may leave their slots before what became of them is on disk."""
 FEW = 4
 """Orders read at first, beside two for each free slot: a call that ends need not read the whole queue."""
 
@@ -77,8 +78,9 @@ class Worker:
         self._kick = asyncio.Event()
         self._stopping = False
         self._tasks: dict[asyncio.Task[None], bool] = {}  # the call, and whether it is a question
+        self._taken: set[asyncio.Task[None]] = set()  # those that the provider has answered: it took them
         self._busy: set[int] = set()  # orders and requests whose call is under way
-        self._backlog = False  # whether the last round made lists: there is likely to be more
+        self._longest = 0  # orders in the last round's longest list: there is likely to be another
         self._refusals: deque[tuple[int, str]] = deque(maxlen=4096)
         self._failure: BaseException | None = None
         self._heard: Callable[[Balance], None] | None = None  # who wants to know the balance
@@ -147,7 +149,7 @@ class Worker:
             self._look()
             made = await self._plan(now)
             await self._start(made, now)
-            if not made.calls:
+            if not made.calls or made.all_of_it:
                 break
         self._look_for_answers()
         return await self._next(self._store.clock.now())
@@ -169,15 +171,15 @@ class Worker:
         return self._slots().free_questions > 1 and not self.resting.silent
 
     def _slots(self) -> Slots:
-        return Slots(most=self._most, taken=len(self._tasks), questions=sum(self._tasks.values()))
+        """A send that was taken has left its slot, unless too many of these are still to be written down."""
+        taken = len(self._tasks) - min(len(self._taken), SETTLING)
+        return Slots(most=self._most, taken=taken, questions=sum(self._tasks.values()))
 
     async def _plan(self, now: int) -> Plan:
         slots = self._slots()
         if not slots.free:
             return Plan()
-        many = FEW + 2 * slots.free
-        if self._backlog:
-            many = min(DUE, joining.LIST * slots.free + FEW)
+        many = min(DUE, FEW + max(2, self._longest) * slots.free)
         while True:
             slowed = plan.slowed(self._refusals, now)
             requests, polls, due = await self._store.everything_due(
@@ -206,21 +208,14 @@ class Worker:
                 orders=orders,
                 polls=polls,
                 mass_at=self.standing.row.mass_at,
-                texts=self._texts(orders, slots.free),
+                texts=self._judging.texts(orders, slots.free, alone=plan.often(self._refusals, now)),
                 refused=plan.refused(self._refusals, now),
             )
+            made.all_of_it = len(due) < many and len(requests) + len(polls) == 0
             if len(due) < many or many >= DUE or not plan.wants_more(made, orders, slots):
-                self._backlog = made.joins
+                self._longest = made.longest
                 return made
             many = min(DUE, max(4 * many, joining.LIST * slots.free + FEW))
-
-    def _texts(self, orders: Sequence[Order], room: int) -> dict[int, Text]:
-        """The texts of what may leave in a list, where anything would wait or is bound to others."""
-        if len(orders) <= room and not any(order.batch or order.request_id for order in orders):
-            return {}
-        contents = self._judging.contents
-        found = ((order.id, joining.text_of(order, contents.get(order.content_id or 0))) for order in orders)
-        return {key: text for key, text in found if text is not None}
 
     def _polls_to_read(self, slots: Slots, now: int) -> int:
         """As many as a mass question takes where one may go, else enough for the free slots."""
@@ -304,6 +299,7 @@ class Worker:
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.pop(task, None)
+            self._taken.discard(task)
             self._busy.difference_update(busy)
             if not task.cancelled() and task.exception() is not None:
                 self._failure = task.exception()
@@ -312,7 +308,15 @@ class Worker:
         task.add_done_callback(ended)
 
     async def _send(self, request: Request, orders: Sequence[Order], known: Mapping[int, Content]) -> None:
-        outcome = await self._timed("send", self._sending.send(request, orders, known))
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - every call is one
+
+        def taken() -> None:
+            if all(self._gate.joins(order) for order in orders):
+                self._taken.add(task)
+                self._kick.set()
+
+        outcome = await self._timed("send", self._sending.send(request, orders, known, taken))
         if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
             now = self._store.clock.now()
             self._refusals.extend((now, sender) for sender in {order.sender for order in orders})

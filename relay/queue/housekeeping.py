@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy.sql import ClauseElement
+
 from relay import model
 from relay.model import DAY
 from relay.queue import statements as sql
@@ -15,12 +17,18 @@ _SWEEP_AFTER = DAY
 async def sweep(store: Store) -> None:
     """Forget repeat keys past their day and files that no mail claimed."""
     now = store.clock.now()
-    await store.engine.delete(sql.SWEEP_REPEATS, before=now - REPEAT_KEPT)
-    await store.engine.delete(sql.SILENT_PHONES, before=now - REPEAT_KEPT)
+    await _all_of(store, sql.SWEEP_REPEATS, before=now - REPEAT_KEPT)
+    await _all_of(store, sql.SILENT_PHONES, before=now - REPEAT_KEPT)
     await store.engine.delete(sql.OLD_OPERATOR_NOTICES, before=now - 30 * REPEAT_KEPT)
-    await store.engine.delete(sql.SWEEP_SPENT, before=now - SPENT_KEPT)
+    await _all_of(store, sql.SWEEP_SPENT, before=now - SPENT_KEPT)
     rows = await store.engine.read(sql.ORPHANS, before=now - _SWEEP_AFTER)
     await _drop_files(store, [row["id"] for row in rows])
+
+
+async def _all_of(store: Store, statement: ClauseElement, **parameters: int) -> None:
+    """Run a delete of at most STEP rows until it finds none: others write in between."""
+    while await store.engine.delete(statement, **parameters):
+        pass
 
 
 async def _drop_files(store: Store, ids: list[int]) -> None:
@@ -31,7 +39,7 @@ async def _drop_files(store: Store, ids: list[int]) -> None:
 
 async def wipe_incoming(store: Store, before: int) -> None:
     """Forget what phones sent before a moment."""
-    await store.engine.delete(sql.OLD_INCOMING, before=before)
+    await _all_of(store, sql.OLD_INCOMING, before=before)
 
 
 async def wipe(store: Store, before: int, above: int) -> int:
@@ -58,5 +66,5 @@ async def forget(store: Store, before: int) -> bool:
         for statement in sql.FORGET:
             await store.engine.delete(statement, ids=ids)
     else:
-        await store.engine.delete(sql.OLD_REQUESTS, key=model.key_at(before))
+        await _all_of(store, sql.OLD_REQUESTS, key=model.key_at(before))
     return bool(ids)

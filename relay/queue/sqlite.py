@@ -49,7 +49,7 @@ class _Compiled:
     def __init__(self) -> None:
         self._inserts: dict[str, str] = {}
         self._updates: dict[tuple[str, tuple[str, ...]], str] = {}
-        self._others: dict[int, tuple[ClauseElement, SQLCompiler]] = {}
+        self._others: dict[tuple[Any, ...], tuple[ClauseElement, str, Mapping[str, Any]]] = {}
 
     def insert(self, table: Table) -> str:
         if table.name not in self._inserts:
@@ -78,13 +78,30 @@ class _Compiled:
         return self._inserts["+"]
 
     def other(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-        # Statements live as long as the program; the reference kept here makes id() a safe key.
-        entry = self._others.get(id(statement))
-        if entry is None:
+        """The text and the parameters of a statement; lists in it are written out.
+
+        A list is filled up with its last value to a power of two, so that there are few texts of
+        each statement: to make one costs more than to run it.
+        """
+        lists = {name: _filled(value) for name, value in parameters.items() if isinstance(value, list)}
+        key = (id(statement), *((name, len(values)) for name, values in lists.items()))
+        given: dict[str, Any] = {name: value for name, value in parameters.items() if name not in lists}
+        for name, values in lists.items():
+            given |= {f"{name}_{place}": value for place, value in enumerate(values, 1)}
+        if key not in self._others:
+            # Statements live as long as the program; the reference kept here makes id() a safe key.
             compiled = cast("SQLCompiler", statement.compile(dialect=_DIALECT))
-            entry = self._others[id(statement)] = (statement, compiled)
-        state = entry[1].construct_expanded_state(dict(parameters))
-        return state.statement, dict(state.parameters)
+            state = compiled.construct_expanded_state({**parameters, **lists})
+            constants: Mapping[str, Any] = {
+                name: value for name, value in state.parameters.items() if name not in given
+            }
+            self._others[key] = (statement, state.statement, constants)
+        _statement, sql, others = self._others[key]
+        return sql, {**others, **given}
+
+
+def _filled(values: list[Any]) -> list[Any]:
+    return values + values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values)) if values else values
 
 
 @dataclass(slots=True, eq=False)
@@ -194,7 +211,9 @@ class SQLite:
 
     def _rows(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> list[Row]:
         sql, values = self._compiled.other(statement, parameters)
-        return [dict(row) for row in self._connection.execute(sql, values)]
+        found = self._connection.execute(sql, values)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found]
 
     def _delete(self, job: _Job) -> int:
         assert job.statement is not None  # noqa: S101

@@ -21,12 +21,14 @@ STEP = 500
 _o, _r, _n, _c = schema.orders.c, schema.request.c, schema.notice.c, schema.content.c
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
+# Found by rank and age, not by the index of times: that would sort all that waits to hand out a few.
+_due = _o.due_at + 0 <= bindparam("now")
 DUE = (
     select(schema.orders)
     .where(
         _o.account == bindparam("account"),
         _o.state == State.WAITING,
-        _o.due_at <= bindparam("now"),
+        _due,
         _o.expire_at > bindparam("now"),
         _o.sender.not_in(bindparam("but", expanding=True)),
     )
@@ -39,11 +41,11 @@ DUE_TO = (
         _o.account == bindparam("account"),
         _o.target == bindparam("target"),
         _o.state == State.WAITING,
-        _o.due_at <= bindparam("now"),
+        _due,
         _o.expire_at > bindparam("now"),
         _o.sender.not_in(bindparam("but", expanding=True)),
     )
-    .order_by(_o.rank, _o.id)
+    .order_by(_o.rank + 0, _o.id)  # by the phone's own index, and sorted
     .limit(bindparam("many"))
 )
 DUE_FORWARDS = (
@@ -51,7 +53,7 @@ DUE_FORWARDS = (
     .where(
         _o.account == bindparam("account"),
         _o.state == State.WAITING,
-        _o.due_at <= bindparam("now"),
+        _due,
         _o.expire_at > bindparam("now"),
         (_o.rank > bindparam("rank")) | ((_o.rank == bindparam("rank")) & (_o.id > bindparam("key"))),
     )
@@ -91,12 +93,20 @@ NEXT_POLL = select(func.min(_o.poll_at)).where(_o.account == bindparam("account"
 ORDERS_BY_ID = select(schema.orders).where(_o.id.in_(_ids))
 ORDERS_BY_REQUEST = select(schema.orders).where(_o.request_id.in_(_ids)).order_by(_o.id)
 ORDERS_BY_MAIL = select(schema.orders).where(_o.mail_id == bindparam("mail")).order_by(_o.id)
-ORDERS_OF_MAILS = select(schema.orders).where(_o.mail_id.in_(_ids)).order_by(_o.id)
-RECIPIENTS_OF_MAILS = select(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids))
 GROUPS_OF = select(_o.parent_id).where(_o.id.in_(_ids), _o.parent_id.is_not(None))
-ORDERS_MERGED = (
-    select(schema.orders).where(_o.merged_into.in_(_ids) | _o.merged_into.in_(GROUPS_OF)).order_by(_o.id)
+MERGED = _o.merged_into.in_(_ids) | _o.merged_into.in_(GROUPS_OF)
+_recipients_of_scene = (
+    select(_o.recipient_id).where(_o.id.in_(_ids)).union(select(_o.recipient_id).where(MERGED))
 )
+_mails_of_scene = select(_o.mail_id).where(_o.id.in_(_ids)).union(select(_o.mail_id).where(MERGED))
+SCENE_ORDERS = (
+    select(schema.orders)
+    .where(_o.mail_id.in_(_mails_of_scene), _o.recipient_id.in_(_recipients_of_scene))
+    .order_by(_o.id)
+)
+SCENE_MAILS = select(schema.mail).where(schema.mail.c.id.in_(_mails_of_scene))
+SCENE_RECIPIENTS = select(schema.recipient).where(schema.recipient.c.id.in_(_recipients_of_scene))
+SCENE_MERGED = select(_o.id).where(MERGED)
 ORDERS_MEMBERS = select(schema.orders).where(_o.parent_id.in_(_ids)).order_by(_o.id)
 ORDERS_IN = select(schema.orders).where(_o.state == bindparam("state"), _o.finished_at.is_(None))
 STILL_HERE = _o.state.in_((State.WAITING, State.HELD)) | (
@@ -130,7 +140,11 @@ SPENT = (
     )
     .group_by(schema.spent.c.cap)
 )
-SWEEP_SPENT = delete(schema.spent).where(schema.spent.c.at <= bindparam("before"))
+SWEEP_SPENT = delete(schema.spent).where(
+    schema.spent.c.at.in_(
+        select(schema.spent.c.at).where(schema.spent.c.at <= bindparam("before")).limit(STEP)
+    )
+)
 HELD_CAPS = select(_o.cap).where(_o.state == State.HELD, _o.cap > bindparam("cap")).order_by(_o.cap).limit(1)
 HELD_BY = (
     select(schema.orders)
@@ -213,7 +227,11 @@ DUE_STEPS = (
 WAITING_STEPS = select(schema.step).where(_s.due_at.is_not(None)).order_by(_s.due_at)
 NEXT_STEP = select(func.min(_s.due_at)).where(_s.due_at.is_not(None))
 STEPS_OF_MAILS = select(schema.step).where(_s.mail_id.in_(_ids)).order_by(_s.recipient_id, _s.n)
-OLD_INCOMING = delete(schema.incoming).where(schema.incoming.c.received_at <= bindparam("before"))
+OLD_INCOMING = delete(schema.incoming).where(
+    schema.incoming.c.id.in_(
+        select(schema.incoming.c.id).where(schema.incoming.c.received_at <= bindparam("before")).limit(STEP)
+    )
+)
 HEARD = select(schema.heard)
 HEARD_AGAIN = (
     update(schema.heard).where(schema.heard.c.account == bindparam("key")).values(at=bindparam("now"))
@@ -239,7 +257,11 @@ OLD_OPERATOR_NOTICES = delete(schema.notice).where(
 )
 NEXT_NOTICE = select(func.min(_n.due_at)).where(_n.due_at.is_not(None))
 FORGET_REPEAT = delete(schema.repeat).where(schema.repeat.c.key == bindparam("key"))
-SWEEP_REPEATS = delete(schema.repeat).where(schema.repeat.c.at <= bindparam("before"))
+SWEEP_REPEATS = delete(schema.repeat).where(
+    schema.repeat.c.key.in_(
+        select(schema.repeat.c.key).where(schema.repeat.c.at <= bindparam("before")).limit(STEP)
+    )
+)
 OLD_MAILS = (
     select(schema.mail.c.id)
     .where(
@@ -270,8 +292,15 @@ FORGET = (
     delete(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids)),
     delete(schema.mail).where(schema.mail.c.id.in_(_ids)),
 )
-OLD_REQUESTS = delete(schema.request).where(_r.id <= bindparam("key"), _r.state == RequestState.DONE)
-SILENT_PHONES = delete(schema.phone).where(schema.phone.c.last_at <= bindparam("before"))
+OLD_REQUESTS = delete(schema.request).where(
+    _r.id.in_(select(_r.id).where(_r.id <= bindparam("key"), _r.state == RequestState.DONE).limit(STEP))
+)
+SILENT_PHONES = delete(schema.phone).where(
+    schema.phone.c.account == "",
+    schema.phone.c.target.in_(
+        select(schema.phone.c.target).where(schema.phone.c.last_at <= bindparam("before")).limit(STEP)
+    ),
+)
 ORPHANS = (
     select(schema.file.c.id)
     .where(

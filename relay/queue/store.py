@@ -45,7 +45,7 @@ class Scene:
 
     orders: list[Order]
     merged: list[Order]  # those that the orders speak for
-    siblings: list[Order]  # of the same mails, the orders themselves among them
+    siblings: list[Order]  # of the same recipients, the orders themselves among them
     mails: dict[int, Mail]
     recipients: dict[int, Recipient]
 
@@ -160,19 +160,21 @@ class Store:
         return min((moment for moment in moments if moment is not None), default=None)
 
     async def scene(self, ids: Iterable[int]) -> Scene:
-        """Orders, those that they speak for, and everything of the mails of both."""
-        wanted = list(ids)
-        own, merged = await self.engine.read_all(
-            (sql.ORDERS_BY_ID, {"ids": wanted}), (sql.ORDERS_MERGED, {"ids": wanted})
+        """Orders, those that they speak for, and everything of the recipients of both."""
+        wanted = set(ids)
+        given = {"ids": list(wanted)}
+        merged, rows, mails, recipients = await self.engine.read_all(
+            (sql.SCENE_MERGED, given),
+            (sql.SCENE_ORDERS, given),
+            (sql.SCENE_MAILS, given),
+            (sql.SCENE_RECIPIENTS, given),
         )
-        of_mails = {"ids": list({row["mail_id"] for row in (*own, *merged)})}
-        siblings, mails, recipients = await self.engine.read_all(
-            (sql.ORDERS_OF_MAILS, of_mails), (sql.MAILS, of_mails), (sql.RECIPIENTS_OF_MAILS, of_mails)
-        )
+        spoken_for = {row["id"] for row in merged}
+        orders = [Order.of(row) for row in rows]
         return Scene(
-            orders=[Order.of(row) for row in own],
-            merged=[Order.of(row) for row in merged],
-            siblings=[Order.of(row) for row in siblings],
+            orders=[order for order in orders if order.id in wanted],
+            merged=[order for order in orders if order.id in spoken_for],
+            siblings=orders,
             mails={row["id"]: Mail(**row) for row in mails},
             recipients={row["id"]: Recipient(**row) for row in recipients},
         )

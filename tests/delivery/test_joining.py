@@ -140,9 +140,9 @@ def test_when_no_slot_is_left_lists_fill_up():
 
 def test_the_texts_of_a_list_are_bounded():
     """Long ones make more and shorter lists."""
-    orders = [order(n) for n in range(30)]
+    orders = [order(n) for n in range(80)]
     found = made(orders, 2, texts={each.id: Text("{}", 1000) for each in orders})
-    assert [15, 15] == [len(row) for row in found]
+    assert [40, 40] == [len(row) for row in found]
     found = made(orders, 1, texts={each.id: Text("{}", 1000) for each in orders})
     assert [SIZE // 1000] == [len(row) for row in found]
 

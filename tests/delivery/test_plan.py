@@ -536,3 +536,18 @@ def test_how_often_answers_are_asked_for(since_sent, heard, every):
 def test_a_long_wait_between_questions_for_answers_stays():
     """What the configuration wants is the least."""
     assert 3 * HOUR == plan.answers_every(NOW, NOW, NOW, 3 * HOUR)
+
+
+def test_refused_often():
+    """Counted within the last minute; the one who is goes alone before it is slowed."""
+    refusals = [(NOW - MINUTE, "a"), *((NOW - n, "a") for n in range(plan.OFTEN)), (NOW, "b")]
+    assert {"a": plan.OFTEN, "b": 1} == plan.refused(refusals, NOW)
+    assert {"a"} == plan.often(refusals, NOW)
+    assert set() == plan.slowed(refusals, NOW)
+
+
+def test_the_longest_send():
+    """Tells whether there was more to send than slots."""
+    assert 0 == made().longest
+    assert 1 == made(orders=[order(1, digest="a"), order(2, digest="b")]).longest
+    assert 2 == made(orders=[order(1, digest="a"), order(2, digest="a")]).longest

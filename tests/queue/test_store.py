@@ -260,17 +260,18 @@ async def test_orders_by_what_they_belong_to(store):
 
 @pytest.mark.asyncio
 async def test_scene(store):
-    """Some orders, those merged into them or into their groups, and everything of the mails of both."""
+    """Some orders, those merged into them or into their groups, and everything of the recipients of both."""
     await put(store, schema.mail, {"id": 70}, {"id": 71}, {"id": 72})
     await put(store, schema.recipient, *({"id": 10 + n, "mail_id": n} for n in (70, 71, 72)))
     await put_orders(
         store,
-        {"id": 1, "mail_id": 70},
-        {"id": 2, "mail_id": 70, "parent_id": 1},
-        {"id": 3, "mail_id": 71, "merged_into": 1},
-        {"id": 4, "mail_id": 71},
-        {"id": 5, "mail_id": 72, "merged_into": 4},
-        {"id": 6, "mail_id": 72, "merged_into": 2},
+        {"id": 1, "mail_id": 70, "recipient_id": 80},
+        {"id": 2, "mail_id": 70, "recipient_id": 80, "parent_id": 1},
+        {"id": 3, "mail_id": 71, "recipient_id": 81, "merged_into": 1},
+        {"id": 4, "mail_id": 71, "recipient_id": 81},
+        {"id": 5, "mail_id": 72, "recipient_id": 82, "merged_into": 4},
+        {"id": 6, "mail_id": 72, "recipient_id": 82, "merged_into": 2},
+        {"id": 7, "mail_id": 71, "recipient_id": 91},
     )
     group = await store.scene([1])
     assert ([1], [3], [1, 2, 3, 4]) == (ids(group.orders), ids(group.merged), ids(group.siblings))
@@ -817,6 +818,23 @@ async def test_statements_use_an_index(name, engine, path):
     # a minimum that has no index is called a search too, of the whole table
     assert [] == [each for each in searches if " USING " not in each]
     assert [] == [each for each in plan if each.startswith("SCAN")]
+
+
+SORTED_FEW = {"NOTICES", "ORDERS_BY_REQUEST", "ORDERS_BY_MAIL", "ORDERS_MEMBERS", "SCENE_ORDERS"} | {
+    "DUE_TO",  # those of one phone
+    "INCOMING_FROM",
+    "INCOMING_OF",
+    "LAST_TO",
+    "STORY",
+    "OLD_MAILS",  # an index of times has no ids; a step of the purge looks at what is old alone
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - SMALL_OR_WHOLE - ALL_OPEN - SORTED_FEW))
+async def test_the_first_of_many_are_found_in_their_order(name, engine, path):
+    """Nothing sorts a whole queue to hand out its first rows."""
+    assert [] == [each for each in steps_of(name, path) if "FOR ORDER BY" in each]
 
 
 @pytest.mark.asyncio

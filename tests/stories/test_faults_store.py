@@ -32,7 +32,7 @@ async def test_one_read_that_fails_during_a_call_ends_nobody(relay: Journey) -> 
         return await real(ids)
 
     store.contents = flaky
-    await relay.mail(bare(), to("4567"))
+    await relay.mail(bare(), "ann@mail.example.org")
     await relay.pass_time(300)
 
     assert 1 == len(failed)

@@ -39,7 +39,7 @@ async def test_an_ask_that_ends_while_a_round_is_read_is_not_begun_again(
 ) -> None:
     """A round has read a request whose ask ends meanwhile: no second ask by the old row, no slot lost."""
     store, met = relay.app.store, []
-    real = store.phones
+    real = store.phones_and_contents
 
     async def slow(*what):
         found = await real(*what)
@@ -53,10 +53,10 @@ async def test_an_ask_that_ends_while_a_round_is_read_is_not_begun_again(
     relay.sandbox.latency = 1.0
     clock.set(START + 10_000)
     await relay.until(lambda: worker(relay).in_flight == 1, "the second ask")
-    store.phones = slow
+    store.phones_and_contents = slow
     await relay.mail(bare("two"), to("4568"))
     await relay.until(lambda: met, "a round during the ask")
-    store.phones = real
+    store.phones_and_contents = real
     relay.sandbox.latency = 0
     await relay.pass_time(60)
 

@@ -9,6 +9,8 @@ from faults import Line, act, all_slots_taken, bare, worker
 from harness import Journey, journey, settings
 from mortal import Mortal, Trap
 
+from relay.config import Cap
+
 PHONES = ("4567", "4568", "4569", "4570")
 
 
@@ -297,3 +299,34 @@ async def test_a_list_in_flight_when_the_relay_died_is_asked_about(tmp_path: Pat
         assert 1 == len({params["id"] for params in world.relay.sends()})
     finally:
         await world.end()
+
+
+# -- caps, and many culprits ------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_what_a_cap_measures_goes_alone(tmp_path: Path) -> None:
+    """Its answer tells what it cost: a list would pass the cap by all of its lines."""
+    caps = (Cap.model_validate({"account": "main", "per": "day", "cost": 5, "over": "hold"}),)
+    async with journey(tmp_path, config=settings(tmp_path, caps=caps)) as relay:
+        await crowd(relay, *PHONES)
+        await relay.pass_time(60)
+
+        assert [0, 0] == shapes(relay)
+        assert ["delivered", "delivered", "held", "held"] == list((await ends(relay)).values())
+
+
+@pytest.mark.asyncio
+async def test_many_culprits_slow_nobody(relay: Journey) -> None:
+    """Once a sender was refused often, what is left of its lists goes alone: each costs one refusal more."""
+    fates = [f"{4600 + n}" if n % 8 else "0007" for n in range(64)]
+    async with all_slots_taken(relay, 8):
+        for number, fate in enumerate(fates):
+            await relay.mail(bare(f"text {number}"), f"7{900 + number}123{fate}@sms.example.com")
+    await relay.pass_time(30)
+
+    assert 8 * [8] == shapes(relay)[:8]
+    refused = [call for call in relay.sandbox.calls if b'"error_code": 7' in (call.answer or b"")]
+    assert len(refused) <= 20
+    assert 56 == len(relay.sandbox.messages)
+    assert {"delivered", "failed"} == {order.state.value for order in await relay.orders()}

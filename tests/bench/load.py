@@ -77,7 +77,7 @@ class Work:
         return mail(number, self.args.size, self.token)
 
     def recipient(self, number: int) -> str:
-        return self.args.to or f"{phone(number)}@sms.example.com"
+        return self.args.to or f"{phone(number)}@{self.args.host}"
 
 
 class Client(asyncio.Protocol):
@@ -200,6 +200,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=1000, help="octets of each mail")
     parser.add_argument("--fresh", type=int, default=0, help="1: a connection for each mail")
     parser.add_argument("--attach", type=int, default=0, help="1: most of the mail is an attachment")
+    parser.add_argument("--host", default="sms.example.com", help="the domain of the phones")
     parser.add_argument("--to", default="", help="one recipient for all")
     return parser.parse_args()
 

@@ -34,6 +34,7 @@ senders: [{{name: bench, networks: [127.0.0.0/8]}}]
 accounts: {{main: {{url: "{provider}", login: bench, psw: bench}}}}
 routes:
   - {{match: "*@sms.example.com", channel: sms}}
+  - {{match: "*@flash.example.com", channel: flash}}
   - {{match: "*@mail.example.com", channel: mail, sender: ops@example.com}}
 reports: {{maildir: reports}}
 delivery: {{poll: [1h]}}

@@ -1,0 +1,94 @@
+"""What is asked all the time costs the same with twenty thousand orders waiting as with a thousand.
+
+Counted are the steps of SQLite's machine, which no load of this one changes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from relay.model import HOUR
+from relay.queue import opening, schema
+from relay.queue import statements as sql
+from relay.queue.sqlite import _Compiled
+
+NOW = 1_800_000_000_000
+ASKED = {
+    "DUE": {"account": "main", "now": NOW, "many": 104, "but": ["quiet"]},
+    "DUE_TO": {"account": "main", "target": "+7999000000007", "now": NOW, "many": 50, "but": []},
+    "DUE_FORWARDS": {"account": "main", "now": NOW, "many": 50, "rank": -9, "key": 0},
+    "DUE_REQUESTS": {"account": "main", "now": NOW, "many": 64},
+    "DUE_POLLS": {"account": "main", "now": NOW, "many": 64},
+    "NEXT_DUE": {"account": "main", "now": NOW},
+    "NEXT_POLL": {"account": "main"},
+    "NEXT_EXPIRY": {},
+    "NEXT_WARNING": {},
+    "EXPIRED": {"now": NOW, "many": 100},
+    "TO_WARN": {"now": NOW, "many": 100},
+    "OLDEST": {},
+    "OLDEST_ORDER": {"source": "watch", "above": 0},
+    "SCENE_MERGED": {"ids": [3, 4, 5]},
+    "SCENE_ORDERS": {"ids": [3, 4, 5]},
+    "SCENE_MAILS": {"ids": [3, 4, 5]},
+    "SCENE_RECIPIENTS": {"ids": [3, 4, 5]},
+    "ORDERS_BY_ID": {"ids": [3, 4, 5]},
+    "CONTENTS": {"ids": [3, 4, 5]},
+    "PHONES": {"targets": ["+7999000000007"]},
+}
+
+
+def filled(path: Path, depth: int) -> sqlite3.Connection:
+    """A database with so many waiting orders of as many mails."""
+    connection = opening.opened(path)
+    connection.execute("BEGIN")
+    rows = [
+        schema.row(
+            schema.orders, id=n, mail_id=n, recipient_id=n, content_id=n, account="main", channel="sms",
+            target=f"+7999{n:09d}", state="waiting", due_at=NOW - n % 7, created_at=NOW, start_at=NOW,
+            expire_at=NOW + HOUR, warn_at=NOW + HOUR, digest=str(n), says=str(n), rank=-(n % 3),
+        )
+        for n in range(1, depth + 1)
+    ]  # fmt: skip
+    names = list(rows[0])
+    into = f"INSERT INTO orders ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    connection.executemany(into, [tuple(row.values()) for row in rows])
+    mails = [tuple(schema.row(schema.mail, id=n).values()) for n in range(1, depth + 1)]
+    connection.executemany(f"INSERT INTO mail VALUES ({', '.join('?' * len(mails[0]))})", mails)
+    connection.execute("COMMIT")
+    return connection
+
+
+def steps(connection: sqlite3.Connection, name: str) -> int:
+    """How many hundreds of its steps SQLite takes for a statement."""
+    text, parameters = _Compiled().other(getattr(sql, name), ASKED[name])
+    taken = 0
+
+    def one() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    connection.set_progress_handler(one, 100)
+    connection.execute(text, parameters).fetchall()
+    connection.set_progress_handler(None, 0)
+    return taken
+
+
+@pytest.fixture(scope="module")
+def depths(tmp_path_factory):
+    """A shallow queue and a deep one."""
+    folder = tmp_path_factory.mktemp("depths")
+    pair = [filled(folder / f"{depth}.db", depth) for depth in (1000, 20_000)]
+    yield pair
+    for each in pair:
+        each.close()
+
+
+@pytest.mark.parametrize("name", sorted(ASKED))
+def test_depth_costs_nothing(name, depths):
+    """Twenty times as many orders, at most a fifth more work."""
+    shallow, deep = (steps(each, name) for each in depths)
+    assert deep <= 1.2 * shallow + 1

@@ -107,6 +107,8 @@ SCENE_ORDERS = (
 SCENE_MAILS = select(schema.mail).where(schema.mail.c.id.in_(_mails_of_scene))
 SCENE_RECIPIENTS = select(schema.recipient).where(schema.recipient.c.id.in_(_recipients_of_scene))
 SCENE_MERGED = select(_o.id).where(MERGED)
+ORDERS_OF_MAILS = select(schema.orders).where(_o.mail_id.in_(_ids)).order_by(_o.id)
+ORDERS_MERGED = select(schema.orders).where(MERGED).order_by(_o.id)
 ORDERS_MEMBERS = select(schema.orders).where(_o.parent_id.in_(_ids)).order_by(_o.id)
 ORDERS_IN = select(schema.orders).where(_o.state == bindparam("state"), _o.finished_at.is_(None))
 STILL_HERE = _o.state.in_((State.WAITING, State.HELD)) | (

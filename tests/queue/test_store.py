@@ -825,6 +825,8 @@ SORTED_FEW = {"NOTICES", "ORDERS_BY_REQUEST", "ORDERS_BY_MAIL", "ORDERS_MEMBERS"
     "INCOMING_FROM",
     "INCOMING_OF",
     "LAST_TO",
+    "LED",
+    "ORDERS_MERGED",
     "STORY",
     "OLD_MAILS",  # an index of times has no ids; a step of the purge looks at what is old alone
 }

@@ -827,6 +827,8 @@ SORTED_FEW = {"NOTICES", "ORDERS_BY_REQUEST", "ORDERS_BY_MAIL", "ORDERS_MEMBERS"
     "LAST_TO",
     "LED",
     "ORDERS_MERGED",
+    "ORDERS_OF_MAILS",
+    "STEPS_OF_MAILS",
     "STORY",
     "OLD_MAILS",  # an index of times has no ids; a step of the purge looks at what is old alone
 }

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from harness import Journey, Process, StillClock, journey
 from hypothesis import HealthCheck, settings
+from postgres import MISSING, Server
 
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,6 +30,24 @@ def no_server_stays() -> Iterator[None]:
     """A test that fails or is interrupted leaves no server behind."""
     yield
     Process.end_all()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for all tests of this process."""
+    if MISSING:
+        pytest.skip(MISSING)
+    server = Server().make().start().with_template()
+    yield server
+    server.remove()
+
+
+@pytest_asyncio.fixture
+async def database(postgres: Server) -> AsyncIterator[str]:
+    """The URL of a PostgreSQL database that has all tables and no rows."""
+    url = await postgres.database()
+    yield url
+    postgres.leave(url)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy.dialects import postgresql
 
 VERSION = 4
 """The schema's version; a database of an older one is brought forward when it is opened."""
@@ -19,6 +20,9 @@ OLDEST = 1
 """The oldest program (by the schema version it knows) that may use a database of this version."""
 
 metadata = MetaData()
+
+_TEXT = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Text that sorts by its octets, as SQLite's does."""
 
 
 def _key(name: str) -> Column[int]:
@@ -35,12 +39,12 @@ def _when(name: str) -> Column[int]:
 
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, info={"default": ""})
+    return Column(name, _TEXT, nullable=False, info={"default": ""})
 
 
 def _later(name: str) -> Column[str]:
     """A text that older programs don't know: where they write a row, it is absent."""
-    return Column(name, Text, nullable=False, server_default="", info={"default": ""})
+    return Column(name, _TEXT, nullable=False, server_default="", info={"default": ""})
 
 
 def _count(name: str) -> Column[int]:
@@ -67,7 +71,7 @@ mail = Table(                     # one accepted SMTP transaction
 )
 repeat = Table(                   # what tells a repeated mail (RFC 1047), kept for 24 h
     "repeat", metadata,
-    Column("key", Text, primary_key=True), _int("mail_id"), _int("at"),
+    Column("key", _TEXT, primary_key=True), _int("mail_id"), _int("at"),
     Index("repeat_at", "at"),
 )
 recipient = Table(                # one RCPT of a mail
@@ -180,20 +184,20 @@ story = Table(                    # what happened to an order, for `queue show`
 )
 phone = Table(                    # what a phone heard last, by whatever account (""): storms are judged by it
     "phone", metadata,
-    Column("account", Text, primary_key=True), Column("target", Text, primary_key=True),
+    Column("account", _TEXT, primary_key=True), Column("target", _TEXT, primary_key=True),
     _int("version", 1), _int("last_at"), _int("chain"), _text("texts"),
     Index("phone_last", "last_at"),
 )
 account = Table(                  # what must be known of an account after a restart
     "account", metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", _TEXT, primary_key=True),
     _int("version", 1), _text("rest"), _when("probe_at"), _int("probes"), _when("mass_at"),
     _count("answer_id"),          # the last answer of a phone that was fetched, by the provider's id
     _when("answers_at"),          # when answers were last fetched
 )
 spent = Table(                    # what counts towards a cap, a row for each step of its time
     "spent", metadata,
-    Column("cap", Text, primary_key=True),
+    Column("cap", _TEXT, primary_key=True),
     Column("at", BigInteger, primary_key=True, autoincrement=False),
     _int("messages"), _int("parts"),
     _int("cost"),                 # millionths
@@ -201,7 +205,7 @@ spent = Table(                    # what counts towards a cap, a row for each st
 )
 heard = Table(                    # when the provider last called us about an account by itself
     "heard", metadata,
-    Column("account", Text, primary_key=True), _int("at"),
+    Column("account", _TEXT, primary_key=True), _int("at"),
 )
 incoming = Table(                 # what a phone sent, or that it called
     "incoming", metadata,
@@ -232,7 +236,7 @@ step = Table(                     # a step of a recipient's escalation
     Index("step_due", "due_at", sqlite_where=text("due_at IS NOT NULL"),
           postgresql_where=text("due_at IS NOT NULL")),
 )
-meta = Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
+meta = Table("meta", metadata, Column("key", _TEXT, primary_key=True), _text("value"))
 # fmt: on
 
 MIGRATIONS: Mapping[int, tuple[str, ...]] = {

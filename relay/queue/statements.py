@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import BigInteger, bindparam, cast, delete, exists, func, select, update
 from sqlalchemy.sql.elements import BindParameter
 
 from relay.queue import schema
@@ -131,7 +131,7 @@ SPENT = (
     select(
         schema.spent.c.cap,
         *(
-            func.coalesce(func.sum(schema.spent.c[name]), 0).label(name)
+            cast(func.coalesce(func.sum(schema.spent.c[name]), 0), BigInteger).label(name)
             for name in ("messages", "parts", "cost")
         ),
     )

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from harness import StillClock
+from postgres import Server
 
 from relay.model import Ids
+from relay.queue.engine import Engine
+from relay.queue.postgres import Postgres
 from relay.queue.sqlite import SQLite
 from relay.queue.store import Store
 
@@ -21,14 +24,31 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture
-async def engine(path: Path) -> AsyncIterator[SQLite]:
-    """An open engine."""
+async def sqlite(path: Path) -> AsyncIterator[SQLite]:
+    """An open engine on a file."""
     engine = SQLite(str(path))
     yield engine
     await engine.close()
 
 
+@pytest_asyncio.fixture(params=["sqlite", "postgres"])
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    """An open engine, on either database."""
+    if request.param == "sqlite":
+        small = SQLite(str(request.getfixturevalue("path")))
+        yield small
+        await small.close()
+        return
+    server: Server = request.getfixturevalue("postgres")
+    url = await server.database()
+    engine = Postgres(url)
+    await engine.open()
+    yield engine
+    await engine.close()
+    server.leave(url)
+
+
 @pytest.fixture
-def store(engine: SQLite, clock: StillClock) -> Store:
+def store(engine: Engine, clock: StillClock) -> Store:
     """The queue over that engine."""
     return Store(engine, Ids(1), clock)

@@ -810,7 +810,7 @@ def steps_of(name, path):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - SMALL_OR_WHOLE - ALL_OPEN))
-async def test_statements_use_an_index(name, engine, path):
+async def test_statements_use_an_index(name, sqlite, path):
     """What is asked all the time finds its rows by an index, however long the queue."""
     plan = steps_of(name, path)
     searches = [each for each in plan if each.startswith("SEARCH")]
@@ -843,7 +843,7 @@ async def test_the_first_of_many_are_found_in_their_order(name, engine, path):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", sorted(ALL_OPEN))
-async def test_whole_statements_leave_history_alone(name, engine, path):
+async def test_whole_statements_leave_history_alone(name, sqlite, path):
     """What is asked about all open orders reads these alone, however many are finished."""
     (step,) = [each for each in steps_of(name, path) if each.startswith(("SCAN", "SEARCH"))]
     indexes = ("orders_started", "orders_open", "orders_due", "orders_storm")
@@ -852,7 +852,7 @@ async def test_whole_statements_leave_history_alone(name, engine, path):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", ["OLDEST", "NEXT_OPEN", "OPEN_SINCE"])
-async def test_ages_are_found_by_their_index(name, engine, path):
+async def test_ages_are_found_by_their_index(name, sqlite, path):
     """Scrapes and chores find the oldest open orders from their oldest end."""
     (step,) = steps_of(name, path)
     assert step.startswith("SEARCH orders USING INDEX orders_started")

@@ -1,0 +1,123 @@
+"""A PostgreSQL database is connected to and brought to this program's schema.
+
+Several programs may start at once, of one version or of two: one of them migrates, under a lock
+that ends with its transaction, and the others find the work done. The schema names the oldest
+program that may use it; an older one does not start.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from relay.queue import nodes, schema
+from relay.queue.dialect import DIALECT
+from relay.queue.engine import Trouble
+
+try:
+    import asyncpg
+except ModuleNotFoundError:  # the extra is not installed
+    asyncpg = None
+
+CONNECT = 5.0
+"""Seconds that a connection may take to be made."""
+ANSWER = 20.0
+"""Seconds that a statement may take to be answered."""
+_LOCK = 7_563_299_046_201_113_728  # any number, as long as nobody else's program has it
+_TUNED = ("orders", "request", "notice", "phone", "recipient")
+"""Tables whose rows change all the time: they are vacuumed before they have grown by much."""
+
+Connection = Any
+"""What asyncpg connects with; it may not be installed."""
+
+
+class Url:
+    """A database's URL: what the driver is given, what people are shown, what it says of poolers.
+
+    `statement_cache_size=0`, a parameter of ours as others write it, says that a pooler stands
+    between, so that nothing of a session outlives a transaction.
+    """
+
+    def __init__(self, text: str) -> None:
+        parts = urlsplit(text)
+        query = dict(parse_qsl(parts.query))
+        self.pooled = query.pop("statement_cache_size", "") == "0"
+        self.listen = query.pop("listen", "")
+        query.setdefault("target_session_attrs", "read-write")
+        self.dsn = urlunsplit(parts._replace(query=urlencode(query)))
+        user, _, hosts = parts.netloc.rpartition("@")
+        name = user.partition(":")[0]
+        netloc = f"{name}@{hosts}" if name else hosts
+        self.shown = urlunsplit(parts._replace(netloc=netloc, query="", scheme="postgresql"))
+
+
+async def connected(url: Url) -> Connection:
+    """A connection that may write; raises what asyncpg or the system raises."""
+    settings = {} if url.pooled else {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+    return await asyncpg.connect(
+        url.dsn,
+        timeout=CONNECT,
+        command_timeout=ANSWER,
+        statement_cache_size=0 if url.pooled else 256,
+        server_settings={"application_name": "smsc-relay", **settings},
+    )
+
+
+async def migrate(connection: Connection) -> None:
+    """Bring the database to this program's schema; refuse one that only newer programs may use."""
+    async with connection.transaction():
+        await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        found = await version(connection)
+        if found == 0:
+            await _create(connection)
+        elif found < schema.VERSION:
+            await _forward(connection, found)
+        await check_usable(connection)
+
+
+async def version(connection: Connection) -> int:
+    """The schema's version; 0 where there is none."""
+    if await connection.fetchval("SELECT to_regclass('meta')") is None:
+        return 0
+    return int(await connection.fetchval("SELECT value FROM meta WHERE key = 'version'") or 0)
+
+
+async def check_usable(connection: Connection) -> None:
+    """Raises Trouble where this program is too old for the database."""
+    rows = dict(await connection.fetch("SELECT key, value FROM meta WHERE key IN ('version', 'oldest')"))
+    if int(rows.get("oldest", 1 << 30)) > schema.VERSION:
+        found, known = rows.get("version", "unknown"), schema.VERSION
+        raise Trouble(f"the database has schema {found}, this program knows {known}: use a newer smsc-relay")
+
+
+async def _forward(connection: Connection, found: int) -> None:
+    for step in range(found + 1, schema.VERSION + 1):
+        for statement in schema.MIGRATIONS[step]:
+            await connection.execute(statement)
+    await _write_down(connection)
+
+
+async def _create(connection: Connection) -> None:
+    for table in (*schema.metadata.sorted_tables, *nodes.metadata.sorted_tables):
+        await connection.execute(str(CreateTable(table).compile(dialect=DIALECT)))
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            await connection.execute(str(CreateIndex(index).compile(dialect=DIALECT)))
+    for name in _TUNED:
+        await connection.execute(
+            f"ALTER TABLE {name} SET (autovacuum_vacuum_scale_factor = 0.02, "
+            f"autovacuum_analyze_scale_factor = 0.02)"
+        )
+    for statement in nodes.INDEXES:
+        await connection.execute(statement)
+    await _write_down(connection)
+
+
+async def _write_down(connection: Connection) -> None:
+    for key, value in (("version", schema.VERSION), ("oldest", schema.OLDEST)):
+        await connection.execute(
+            "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2",
+            key,
+            str(value),
+        )

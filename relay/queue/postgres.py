@@ -1,0 +1,496 @@
+"""The engine on PostgreSQL, for several nodes at once.
+
+As on SQLite what is asked for is data, and whatever arrived while a commit ran is written in the
+next transaction, one statement for each table. One connection writes, a few others read. Only a
+batch that fails is replayed, change by change under savepoints. Rows are never locked while
+somebody decides: versions tell who was first, within a node and between nodes.
+
+Nothing of a session is relied upon beyond a transaction but the statements that the driver keeps,
+and where the URL says `statement_cache_size=0`, not even those: that serves poolers.
+
+What can go wrong. A deadlock, or a transaction that can't be put in order with others: the batch is
+written once more. The connection is lost before the commit was asked for: nothing is there, so the
+same batch goes over a new connection, to whichever host takes writes now. It is lost after that:
+each transaction leaves its number in a row of its node, and the number tells whether it landed. It
+is asked for under a lock, so that a commit still under way is waited for. No server within
+the patience: `Trouble`, the client is told to come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Table
+from sqlalchemy.sql import ClauseElement
+
+from relay.queue import joining, schema
+from relay.queue.dialect import AMOUNTS, Compiled, columns_of, update_names
+from relay.queue.engine import Change, Full, Query, Row, Stale, Trouble
+from relay.queue.joining import Connection, Url
+
+try:
+    import asyncpg
+except ModuleNotFoundError:  # the extra is not installed
+    asyncpg = None
+
+_log = logging.getLogger("relay.queue")
+T = TypeVar("T")
+
+BATCH = 500
+"""Changes in one transaction: bounds what a replay costs."""
+READERS = 3
+PATIENCE = 5.0
+"""Seconds that a lost server is looked for before who asked is told."""
+DOUBT = 60.0
+"""Seconds that it is tried to find out whether a commit landed whose answer was lost."""
+_TRIES = 5
+_PAUSE = 0.1
+_CHANNEL = "smsc_relay"
+_NODES = 1024
+_GONE = 86_400_000  # after so long unseen, in milliseconds, a node's number may be given to another
+_REPEAT = ("key", "mail_id", "at")
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+_AGAIN = ("40001", "40P01", "55P03")  # serialization failure, deadlock, a lock that was not to be had
+_LOST = (
+    "08",
+    "57P",
+    "25006",
+    "25P03",
+    "53300",
+)  # the connection, a shutdown, a standby, too many connections
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    change: Change
+    future: asyncio.Future[int | None]
+
+
+class _Line:
+    """One connection, made when it is needed and anew when it broke."""
+
+    def __init__(self, url: Url) -> None:
+        self._url = url
+        self._connection: Connection = None
+
+    async def ready(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await joining.connected(self._url)
+        return self._connection
+
+    def drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=2)
+            except Exception:  # noqa: BLE001 - it is let go of, whatever state it is in
+                connection.terminate()
+
+
+class Postgres:
+    """The engine on a PostgreSQL database. `node` tells this process from others that use it."""
+
+    shared = True
+
+    def __init__(self, url: str, *, patience: float = PATIENCE, doubt: float = DOUBT) -> None:
+        if asyncpg is None:
+            raise Trouble("asyncpg is needed for PostgreSQL: install smsc-relay[postgres]")
+        self.url = Url(url)
+        self._patience = patience
+        self._doubt = doubt
+        self._compiled = Compiled()
+        self._jobs: deque[_Job] = deque()
+        self._wake = asyncio.Event()
+        self._writer = _Line(self.url)
+        self._readers = [_Line(self.url) for _ in range(READERS)]
+        self._idle: asyncio.LifoQueue[_Line] = asyncio.LifoQueue()
+        for line in self._readers:
+            self._idle.put_nowait(line)
+        self._task: asyncio.Task[None] | None = None
+        self._ear: asyncio.Task[None] | None = None
+        self._number = 0
+        self._closed = False
+        self.node = 0
+        self.transactions = 0
+        self.replays = 0
+
+    async def open(self) -> None:
+        """Connect, bring the schema up to date, and take a number that no other node has."""
+        try:
+            connection = await self._writer.ready()
+            await joining.migrate(connection)
+            self.node = await _numbered(connection)
+        except Trouble:
+            await self._writer.close()
+            raise
+        except Exception as error:
+            await self._writer.close()
+            raise Trouble(f"cannot open {self.url.shown}: {_reason(error)}") from error
+        self._task = asyncio.create_task(self._run(), name="store")
+
+    async def write(self, change: Change) -> int | None:
+        if self._closed:
+            raise Trouble("the store is closed")
+        job = _Job(change, asyncio.get_running_loop().create_future())
+        self._jobs.append(job)
+        self._wake.set()
+        return await job.future
+
+    async def read(self, statement: ClauseElement, **parameters: Any) -> list[Row]:
+        sql, values = self._compiled.other(statement, parameters)
+        return await self.rows(sql, *values)
+
+    async def read_all(self, *queries: Query) -> list[list[Row]]:
+        texts = [self._compiled.other(statement, parameters) for statement, parameters in queries]
+
+        async def all_of(connection: Connection) -> list[list[Row]]:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return [_dicts(await connection.fetch(sql, *values)) for sql, values in texts]
+
+        return await self._reading(all_of)
+
+    async def delete(self, statement: ClauseElement, **parameters: Any) -> int:
+        sql, values = self._compiled.other(statement, parameters)
+
+        async def run(connection: Connection) -> int:
+            return _count(await self._alone(connection, "execute", sql, *values))
+
+        return await self._reading(run)
+
+    async def rows(self, sql: str, *values: Any) -> list[Row]:
+        """What a statement of PostgreSQL's own returns; one that changes rows does it by itself."""
+
+        async def run(connection: Connection) -> list[Row]:
+            return _dicts(await self._alone(connection, "fetch", sql, *values))
+
+        return await self._reading(run)
+
+    async def moment(self) -> int:
+        """The database's time, UTC milliseconds."""
+        return int((await self.rows(f"SELECT {_NOW} AS now"))[0]["now"])
+
+    async def check_usable(self) -> None:
+        """Raises Trouble where a newer program has changed the schema so that this one must not go on."""
+        await self._reading(joining.check_usable)
+
+    # -- words between nodes --------------------------------------------------------------
+
+    def listen(self, heard: Callable[[str], None]) -> None:
+        """Have `heard` called with what any node tells, this one too, for as long as a line stands."""
+        url = Url(self.url.listen) if self.url.listen else self.url
+        if not url.pooled:
+            self._ear = asyncio.create_task(self._hear(url, heard), name="ear")
+
+    async def tell(self, text: str) -> None:
+        """Tell all nodes; nobody can rely on its being heard. At most 8000 octets."""
+        with contextlib.suppress(Trouble):
+            await self.rows("SELECT pg_notify($1, $2)", _CHANNEL, text)
+
+    async def _hear(self, url: Url, heard: Callable[[str], None]) -> None:
+        line = _Line(url)
+        try:
+            while True:
+                try:
+                    connection = await line.ready()
+                    lost = asyncio.Event()
+                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
+                    await connection.add_listener(_CHANNEL, lambda *told: heard(str(told[3])))
+                    heard("")  # whatever was told meanwhile was missed
+                    await lost.wait()
+                except Exception as error:  # noqa: BLE001 - what is not heard is found by looking
+                    _log.warning("the database can't be listened to", extra={"why": _reason(error)})
+                line.drop()
+                await asyncio.sleep(1)
+        finally:
+            line.drop()
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._ear is not None:
+            self._ear.cancel()
+            await asyncio.gather(self._ear, return_exceptions=True)
+        if self._task is not None:
+            self._wake.set()
+            await self._task
+        for line in (self._writer, *self._readers):
+            await line.close()
+
+    # -- reading --------------------------------------------------------------------------
+
+    async def _alone(self, connection: Connection, how: str, sql: str, *values: Any) -> Any:
+        """Run one statement; behind a pooler its parts stay together in a transaction only."""
+        if not self.url.pooled:
+            return await getattr(connection, how)(sql, *values)
+        async with connection.transaction():
+            return await getattr(connection, how)(sql, *values)
+
+    async def _reading(self, do: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do it on a connection that nobody else uses meanwhile; once more where that was lost."""
+        if self._closed:
+            raise Trouble("the store is closed")
+        line = await self._idle.get()
+        until = asyncio.get_running_loop().time() + self._patience
+        try:
+            while True:
+                try:
+                    return await do(await line.ready())
+                except Exception as error:
+                    if not _passes(error):
+                        raise _translated(error) from error
+                    if _is_lost(error):
+                        line.drop()
+                    if asyncio.get_running_loop().time() >= until:
+                        raise Trouble(f"the database can't be reached: {_reason(error)}") from error
+                await asyncio.sleep(_PAUSE)
+        except asyncio.CancelledError:
+            line.drop()
+            raise
+        finally:
+            self._idle.put_nowait(line)
+
+    # -- writing --------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._jobs:
+                jobs = [self._jobs.popleft() for _ in range(min(BATCH, len(self._jobs)))]
+                for job, value, error in await self._commit(jobs):
+                    if job.future.done():
+                        continue
+                    if error is None:
+                        job.future.set_result(value)
+                    else:
+                        job.future.set_exception(error)
+            if self._closed:
+                return
+
+    async def _commit(self, jobs: Sequence[_Job]) -> list[tuple[_Job, int | None, Exception | None]]:
+        """One transaction for all; where that fails, each on its own under a savepoint."""
+        self.transactions += 1
+        until, tries, alone = asyncio.get_running_loop().time() + self._patience, 0, False
+        while True:
+            self._number += 1
+            asked = False
+            try:
+                connection = await self._writer.ready()
+                await self._begin(connection)
+                answers = await (self._replayed if alone else self._at_once)(connection, jobs)
+                asked = True
+                await connection.execute("COMMIT")
+                return answers  # noqa: TRY300 - the answers of what has just been committed
+            except Exception as error:  # noqa: BLE001 - found out below
+                if asked:
+                    self._writer.drop()
+                    try:
+                        if await self._landed(self._number):
+                            return answers
+                    except Trouble as trouble:
+                        return [(job, None, trouble) for job in jobs]
+                elif _is_lost(error):
+                    self._writer.drop()
+                else:
+                    await self._rollback()
+                if asked or _is_lost(error):
+                    if asyncio.get_running_loop().time() >= until:
+                        lost = Trouble(f"the database can't be reached: {_reason(error)}")
+                        return [(job, None, lost) for job in jobs]
+                    await asyncio.sleep(_PAUSE)
+                elif _passes(error) and tries < _TRIES:
+                    tries += 1
+                    await asyncio.sleep(secrets.randbelow(20) / 1000)
+                elif alone:
+                    return [(job, None, _translated(error)) for job in jobs]
+                else:
+                    alone, tries = True, 0
+                    self.replays += 1
+
+    async def _begin(self, connection: Connection) -> None:
+        """Begin, and leave the transaction's number; one that nobody speaks to any more ends by itself."""
+        await connection.execute(
+            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 10000; "
+            "SELECT set_config('synchronous_commit', 'on', true) "
+            "WHERE current_setting('synchronous_commit') = 'off'; "
+            f"INSERT INTO batch (node, n) VALUES ({self.node}, {self._number}) "
+            f"ON CONFLICT (node) DO UPDATE SET n = {self._number}"
+        )
+
+    async def _rollback(self) -> None:
+        try:
+            await (await self._writer.ready()).execute("ROLLBACK")
+        except Exception:  # noqa: BLE001 - without a connection there is no transaction either
+            self._writer.drop()
+
+    async def _landed(self, number: int) -> bool:
+        """Whether the transaction of this number was committed; raises Trouble where nobody can say."""
+        until = asyncio.get_running_loop().time() + self._doubt
+        while True:
+            try:
+                connection = await self._writer.ready()
+                sql = f"SELECT n FROM batch WHERE node = {self.node} FOR UPDATE"
+                found = await self._alone(connection, "fetchval", sql)
+            except Exception as error:
+                self._writer.drop()
+                if asyncio.get_running_loop().time() >= until:
+                    said = "the database was lost during a commit, and whether that landed is not known"
+                    raise Trouble(f"{said}: {_reason(error)}") from error
+                await asyncio.sleep(_PAUSE)
+            else:
+                return found is not None and int(found) >= number
+
+    async def _at_once(
+        self, connection: Connection, jobs: Sequence[_Job]
+    ) -> list[tuple[_Job, int | None, Exception | None]]:
+        earlier = await self._repeats(connection, jobs)
+        await self._together(connection, [job.change for job in jobs if job not in earlier])
+        return [(job, earlier.get(job), None) for job in jobs]
+
+    async def _replayed(
+        self, connection: Connection, jobs: Sequence[_Job]
+    ) -> list[tuple[_Job, int | None, Exception | None]]:
+        answers: list[tuple[_Job, int | None, Exception | None]] = []
+        for job in jobs:
+            await connection.execute("SAVEPOINT one")
+            try:
+                answers += await self._at_once(connection, [job])
+            except Exception as error:
+                if _is_lost(error) or _passes(error):
+                    raise
+                await connection.execute("ROLLBACK TO one")
+                answers.append((job, None, _translated(error)))
+            await connection.execute("RELEASE one")
+        return answers
+
+    async def _repeats(self, connection: Connection, jobs: Sequence[_Job]) -> dict[_Job, int]:
+        """The changes whose `once` key is there already, or earlier in this batch."""
+        wanted = {job: job.change.once for job in jobs if job.change.once is not None}
+        if not wanted:
+            return {}
+        first: dict[str, _Job] = {}
+        for job, (key, _mail, _at) in wanted.items():
+            first.setdefault(key, job)
+        rows = [dict(zip(_REPEAT, wanted[job], strict=True)) for _key, job in sorted(first.items())]
+        sql = f"{self._compiled.insert(schema.repeat)} ON CONFLICT (key) DO NOTHING RETURNING key"
+        new = {row["key"] for row in await connection.fetch(sql, *columns_of(_REPEAT, rows))}
+        found = {key: wanted[first[key]][1] for key in new}
+        if len(new) < len(first):
+            known = "SELECT key, mail_id FROM repeat WHERE key = ANY($1)"
+            found |= dict(await connection.fetch(known, [key for key in first if key not in new]))
+        return {
+            job: found[key] for job, (key, _, _) in wanted.items() if key not in new or first[key] is not job
+        }
+
+    async def _together(self, connection: Connection, changes: Iterable[Change]) -> None:
+        """All rows, table by table in one order, and by key, so that nodes seldom wait in circles."""
+        rows: dict[str, tuple[Table, list[dict[str, Any]]]] = {}
+        updates: dict[tuple[str, tuple[str, ...]], tuple[Table, list[dict[str, Any]]]] = {}
+        sums: dict[tuple[str, int], dict[str, Any]] = {}
+        for change in changes:
+            for table, values in change.inserts:
+                rows.setdefault(table.name, (table, []))[1].append(values)
+            for table, columns, parameters in change.updates:
+                updates.setdefault((table.name, columns), (table, []))[1].append(parameters)
+            for key, amounts in change.sums.items():
+                row = sums.setdefault(key, {"cap": key[0], "at": key[1], **dict.fromkeys(AMOUNTS, 0)})
+                for name, amount in amounts.items():
+                    row[name] += amount
+        for _name, (table, many) in sorted(rows.items()):
+            await connection.execute(self._compiled.insert(table), *columns_of(table.columns.keys(), many))
+        if sums:
+            added = [sums[key] for key in sorted(sums)]
+            await connection.execute(self._compiled.added(), *columns_of(("cap", "at", *AMOUNTS), added))
+        for (_name, columns), (table, many) in sorted(updates.items(), key=lambda each: each[0]):
+            many.sort(key=lambda row: (row["k0"], row.get("k1", "")))
+            arrays = columns_of(update_names(table, columns), many)
+            if _count(await connection.execute(self._compiled.update(table, columns), *arrays)) != len(many):
+                raise Stale("a row changed meanwhile")
+
+
+async def _numbered(connection: Connection) -> int:
+    """A number from 1 to 1023 that no node has, with rows that keep it so."""
+    await connection.execute(f"DELETE FROM node WHERE seen_at < {_NOW} - {_GONE}")
+    taken = {row["id"] for row in await connection.fetch("SELECT id FROM node")}
+    free = [number for number in range(1, _NODES) if number not in taken]
+    while free:
+        number = free.pop(secrets.randbelow(len(free)))
+        async with connection.transaction():
+            new = await connection.execute(
+                "INSERT INTO node (id, started_at, seen_at) "
+                f"VALUES ($1, {_NOW}, {_NOW}) ON CONFLICT DO NOTHING",
+                number,
+            )
+            if _count(new):
+                await connection.execute("DELETE FROM batch WHERE node = $1", number)
+                await connection.execute("INSERT INTO batch (node, n) VALUES ($1, 0)", number)
+                return number
+    raise Trouble("there are more than 1023 nodes")
+
+
+def _dicts(records: Iterable[Mapping[str, Any]]) -> list[Row]:
+    return [dict(record) for record in records]
+
+
+def _count(status: str) -> int:
+    """How many rows a statement met, by what the server says of it: `UPDATE 3`."""
+    return int(status.rpartition(" ")[2])
+
+
+def _state(error: Exception) -> str:
+    return getattr(error, "sqlstate", None) or ""
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether there is no connection any more, or none that may write."""
+    if isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError):
+        return True
+    if isinstance(error, asyncpg.PostgresError):
+        return _state(error).startswith(_LOST)
+    return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the same may well work a moment later."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True  # a newer program has just changed a table
+    return _is_lost(error) or _state(error) in _AGAIN
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without any value that was to be stored."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, asyncpg.PostgresError) and error.args and not _state(error).startswith("22"):
+        return str(error.args[0])
+    if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError) and error.args:
+        return str(error.args[0])
+    return type(error).__name__
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, Trouble):
+        return error
+    if getattr(error, "constraint_name", "") == "phone_pkey":
+        return Stale("a phone was spoken to meanwhile")  # for the first time, by another worker
+    if _state(error) == "53100":
+        return Full("no room on the disk")
+    if isinstance(error, asyncpg.PostgresError) and not _state(error).startswith("22"):
+        return Trouble(_reason(error))
+    if not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        _log.error("the store failed", exc_info=error)
+    return Trouble(f"{type(error).__name__} in the store")

@@ -13,14 +13,13 @@ import contextlib
 import logging
 import os
 import random
-import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from relay import metrics
-from relay.clock import Clock
+from relay.clock import Clock, Follower
 from relay.config import Account, Config
 from relay.delivery import assembly
 from relay.delivery.chores import Chores
@@ -28,6 +27,7 @@ from relay.delivery.claims import recover
 from relay.delivery.counting import Counting
 from relay.delivery.escalating import Escalating
 from relay.delivery.forwarding import Forwarder
+from relay.delivery.membership import Membership
 from relay.delivery.moving import Mover
 from relay.delivery.release import Release
 from relay.delivery.settle import Settler
@@ -36,8 +36,10 @@ from relay.delivery.worker import Worker
 from relay.message import recognisers
 from relay.message.reader import Reader
 from relay.model import Ids, Outcome
+from relay.queue import choice
+from relay.queue.choice import Opened
+from relay.queue.postgres import Postgres
 from relay.queue.rows import Order
-from relay.queue.sqlite import SQLite
 from relay.queue.states import State
 from relay.queue.store import Store
 from relay.report.mailer import Mailer
@@ -92,7 +94,7 @@ class App:
         self.config = config
         self.recognisers = recognisers.known(config.recognisers)
         self._only = only
-        self.clock = clock or Clock()
+        self.clock = clock or (Follower() if config.shared else Clock())
         self._chance = chance
         self.sandboxes = sandboxes if sandboxes is not None else {}
         self._inline_max = inline_max
@@ -103,13 +105,20 @@ class App:
         self.listeners: list[Listener] = []
         self.registry = Registry(self._rules)
         self.contexts = Contexts(config, self.clock.now)
-        self.waiting = Waiting(partial(assembly.moved, kick=self.kick), closed=not self.has("delivery"))
+        self.waiting = Waiting(self._moved_on, closed=not self.delivered)
+        self.membership: Membership | None = None
         self._loops: set[asyncio.Task[None]] = set()
+        self._beats: asyncio.Task[None] | None = None
         self._stack = contextlib.AsyncExitStack()
 
     def has(self, part: str) -> bool:
         """Whether this process runs a part."""
         return self._only in ("", part)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether what is accepted here is delivered meanwhile, by this process or another."""
+        return self.has("delivery") or self.config.shared
 
     @property
     def connections(self) -> int:
@@ -144,9 +153,10 @@ class App:
 
     async def _watch(self) -> None:
         """End with the first loop that ends by itself: none should."""
-        if not self._loops:
+        loops = self._loops | ({self._beats} if self._beats else set())
+        if not loops:
             return  # only a door: it has no loop that could end
-        done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
         raise RuntimeError("a loop ended by itself")
@@ -160,14 +170,14 @@ class App:
 
     async def _start(self) -> None:
         config = self.config
-        spool = _private_folder(Path(f"{config.store_path}.spool"))
+        spool = _private_folder(config.spool_path)
+        store = await choice.opened(config.store, spool, self._stack)
         data.sweep(str(spool))
-        engine = await asyncio.to_thread(SQLite, str(config.store_path))
-        self._stack.push_async_callback(engine.close)
-        self.store = Store(engine, Ids(secrets.randbelow(1024)), self.clock)
+        self.store = Store(store.engine, Ids(store.node), self.clock)
+        await self.store.moment()
         for name, account in config.accounts.items():
             self.clients[name] = await self._client(name, account)
-        self._build_delivery()
+        self._build_delivery(store)
         await self.hearing.load()
         self.reader = Reader(spool_dir=str(spool), inline_max=self._inline_max)
         self._stack.push_async_callback(self.reader.close)
@@ -181,7 +191,10 @@ class App:
         except OSError as error:
             raise CannotStart(f"{error.filename or 'web'}: {in_words(error)}") from error
         if self.has("delivery"):
-            await recover(self.store, self.settler)
+            await recover(self.store, self.settler, left_by=store.left_by)
+        if self.membership and store.shared:
+            await self._join(self.membership, store.shared, store.left_by)
+        if self.has("delivery"):
             for worker in self.workers.values():
                 self._loop(worker.run(), worker.name)
             self._loop(self.forwarder.run(), "forwarder")
@@ -207,7 +220,17 @@ class App:
         self._stack.push_async_callback(client.close)
         return client
 
-    def _build_delivery(self) -> None:
+    async def _join(self, membership: Membership, shared: Postgres, left_by: int | None) -> None:
+        """Work with the nodes that share the store from now on."""
+        self.mailer.left_by = left_by
+        membership.also = self._look
+        await membership.start(left_by)
+        shared.listen(membership.heard)
+        for name, held in membership.held.items():
+            self.clients[name].may = partial(getattr, held, "valid")
+        self._beats = asyncio.create_task(membership.run(), name="membership")
+
+    def _build_delivery(self, store: Opened) -> None:
         config = self.config
         self.mailer = Mailer(
             store=self.store,
@@ -231,6 +254,17 @@ class App:
             moved=self._moved,
             held_until=self.waiting.held_until,
         )
+        if store.shared:
+            self.membership = assembly.membership(
+                config,
+                store.shared,
+                part=self._only,
+                store=self.store,
+                settler=self.settler,
+                workers=self.workers,
+                kick=self.kick,
+                waiting=self.waiting.look,
+            )
         self.watch = Watch(
             config,
             store=self.store,
@@ -255,12 +289,9 @@ class App:
             keep=config.keep,
             delivery=config.delivery,
             kick=self.kick_all,
-            others=(
-                Release(self.store, self.settler, self.counts),
-                self.watch,
-                self.contexts,
-                self.escalating,
-            ),
+            others=(Release(self.store, self.settler, self.counts), self.watch, self.escalating),
+            own=(self.contexts,),
+            leads=lambda: self.membership is None or self.membership.leads,
         )
         self.escalating.wake = self.chores.new_orders
         self.inbox = assembly.inbox(
@@ -284,6 +315,7 @@ class App:
                 rest_told=self.watch.rested,
                 mover=self.mover,
                 inbox=self.inbox,
+                permits=self.membership.held[name] if self.membership else None,
             )
         self.hearing = assembly.hearing(self.store, self.settler, self.workers, self.kick)
         self.forwarder = Forwarder(config, store=self.store, settler=self.settler, chance=self._chance)
@@ -362,6 +394,18 @@ class App:
         """New orders wait for these accounts, and with them deadlines."""
         self.kick(accounts)
         self.chores.new_orders()
+        if self.membership:
+            self.membership.queued(accounts)
+
+    def _moved_on(self, order: Order, state: State, outcome: Outcome) -> None:
+        assembly.moved(order, state, outcome, kick=self.kick)
+        if self.membership and any(listener.answer == "outcome" for listener in self.config.listeners):
+            self.membership.has_moved(order.id)
+
+    async def _look(self) -> None:
+        """What no word told: reports that another node owes, and whether callbacks arrive there."""
+        self.mailer.kick()
+        await self.hearing.load()
 
     def kick_all(self) -> None:
         """Something may be due for any account."""
@@ -409,6 +453,10 @@ class App:
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        if self.membership and self._beats:
+            self._beats.cancel()
+            await asyncio.gather(self._beats, return_exceptions=True)
+            await self.membership.stop()
 
 
 def _private_folder(path: Path) -> Path:

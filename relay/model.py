@@ -57,6 +57,11 @@ def key_at(moment: int) -> int:
     return max(0, moment - _EPOCH) << 22
 
 
+def maker(key: int) -> int:
+    """The node that made a key."""
+    return key >> 12 & 0x3FF
+
+
 def show(key: int) -> str:
     """The key as people see it: thirteen letters and digits."""
     return "".join(_ALPHABET[(key >> shift) & 31] for shift in range(60, -1, -5))

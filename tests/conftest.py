@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from harness import Journey, Process, StillClock, journey
+from harness import settings as a_config
 from hypothesis import HealthCheck, settings
 from postgres import MISSING, Server
 
@@ -56,8 +57,26 @@ def clock() -> StillClock:
     return StillClock()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A story that is marked so is told on both databases."""
+    if metafunc.definition.get_closest_marker("both"):
+        metafunc.parametrize("kept_in", ["sqlite", "postgres"], indirect=True)
+
+
 @pytest_asyncio.fixture
-async def relay(tmp_path: Path, clock: StillClock) -> AsyncIterator[Journey]:
+async def kept_in(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, str]]:
+    """The setting of the store: a file, where nothing else is asked for."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield {}
+        return
+    server: Server = request.getfixturevalue("postgres")
+    url = await server.database()
+    yield {"store": url}
+    server.leave(url)
+
+
+@pytest_asyncio.fixture
+async def relay(tmp_path: Path, clock: StillClock, kept_in: dict[str, str]) -> AsyncIterator[Journey]:
     """A running relay on a still clock."""
-    async with journey(tmp_path, clock=clock) as running:
+    async with journey(tmp_path, clock=clock, config=a_config(tmp_path, **kept_in)) as running:
         yield running

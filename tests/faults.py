@@ -11,6 +11,7 @@ from harness import SENDER, Journey, StillClock
 
 from relay import model
 from relay.config import Alias
+from relay.delivery.permits import All
 from relay.delivery.worker import Worker
 from relay.smsc import outcomes
 from relay.smsc.client import Sent
@@ -89,13 +90,13 @@ async def act(relay: Journey, order: int, action: str) -> int:
 async def all_slots_taken(relay: Journey, free: int = 1) -> AsyncIterator[None]:
     """Mail of the block waits as if no slot were free; when it ends so many are, for what waits then."""
     one = worker(relay)
-    most, one._most = one._most, 0
+    all_, one._permits = one._permits, All(0)
     yield
-    one._most = free
+    one._permits = All(free)
     one.kick()
     if isinstance(relay.clock, StillClock):
         await relay.rest()
-    one._most = most
+    one._permits = all_
 
 
 class Line:

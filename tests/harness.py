@@ -220,6 +220,7 @@ class Process:
     """A `smsc-relay serve` of its own."""
 
     started: ClassVar[list[asyncio.subprocess.Process]] = []
+    program: tuple[str, ...] = ("-m", "relay")
 
     @classmethod
     def end_all(cls) -> None:
@@ -253,7 +254,7 @@ class Process:
 
     async def start(self, *options: str, under: tuple[str, ...] = ()) -> str:
         """Start it, `under` another program if need be, and wait for its ready line: the answer."""
-        command = (*under, sys.executable, "-m", "relay", "serve", "-c", str(self.config), *options)
+        command = (*under, sys.executable, *self.program, "serve", "-c", str(self.config), *options)
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *command, stdout=asyncio.subprocess.PIPE, stderr=log

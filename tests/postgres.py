@@ -77,6 +77,20 @@ class Server:
         self.run("pg_ctl", "-D", self.data, "-w", "-s", "-l", log, "-o", self._options, "start")
         return self
 
+    def standby(self) -> Server:
+        """A second server that follows this one, and without which this one commits nothing."""
+        second = Server(port=self.port + 1)
+        second.run("pg_basebackup", "-h", self.folder, "-p", self.port, "-U", "relay", "-D", second.data,
+                   "-R", "-c", "fast", "--no-sync")  # fmt: skip
+        second.start()
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.execute("SELECT pg_reload_conf()")
+        return second
+
+    def promote(self) -> None:
+        """Take writes from now on, as a standby whose primary is gone."""
+        self.run("pg_ctl", "-D", self.data, "-w", "-s", "promote")
+
     def stop(self, how: str = "immediate") -> None:
         """Stop; immediately is as a crash of the server is."""
         self.run("pg_ctl", "-D", self.data, "-w", "-s", "-m", how, "stop")

@@ -19,6 +19,7 @@ from relay.config import Account, Config, Loaded
 from relay.delivery import forwarding
 from relay.message import routes
 from relay.model import Outcome
+from relay.queue import lines
 from relay.queue.engine import InUse, Trouble
 from relay.queue.sqlite import SQLite
 from relay.report import signing, smarthost
@@ -96,21 +97,8 @@ async def _tries(config: Config, *, offline: bool) -> AsyncIterator[tuple[str, s
         yield result
     if offline:
         return
-    running = False
-    try:
-        if config.store_path.exists():  # making it would make it ours, and the service's user may be another
-            await SQLite(str(config.store_path)).close()
-            yield f"store {config.store_path}", ""
-        else:
-            yield (
-                f"store {config.store_path} (made at the first start)",
-                _not_writable(config.store_path.parent),
-            )
-    except InUse:
-        running = True
-        yield f"store {config.store_path}", ""
-    except (Trouble, OSError) as error:
-        yield f"store {config.store_path}", str(error)
+    what, trouble, running = await _database(config)
+    yield f"store {what}", trouble
     for name, account in config.accounts.items():
         async for result in _account(name, account, _senders(config, name)):
             yield result
@@ -126,6 +114,25 @@ async def _tries(config: Config, *, offline: bool) -> AsyncIterator[tuple[str, s
         addresses.append(config.web.listen)
     for door, address in zip(doors, addresses, strict=True):
         yield await _port(door, address, running=running)
+
+
+async def _database(config: Config) -> tuple[str, str, bool]:
+    """The database, what is wrong with it, and whether a relay has it that keeps others out."""
+    if config.shared:
+        try:
+            return await lines.tried(config.store), "", False
+        except Trouble as trouble:
+            return lines.shown(config.store), str(trouble), False
+    file = config.store_path
+    try:
+        if not file.exists():  # making it would make it ours, and the service's user may be another
+            return f"{file} (made at the first start)", _not_writable(file.parent), False
+        await SQLite(str(file)).close()
+    except InUse:
+        return str(file), "", True
+    except (Trouble, OSError) as error:
+        return str(file), str(error), False
+    return str(file), "", False
 
 
 async def _account(name: str, account: Account, senders: Sequence[str]) -> AsyncIterator[tuple[str, str]]:

@@ -198,4 +198,8 @@ def nodes(config: str | None, *, json_: bool) -> None:
         as_json(found)
         return
     for node in found:
-        click.echo(f"{node['node']} {node['store']} since {_time(node['since'])}")
+        last = "" if node.get("lives", True) else f", not heard of since {_time(node['seen'])}"
+        does = f", {node['part']} only" if node.get("part") else ""
+        leads = ", leads" if node.get("leads") else ""
+        calls = f", {node['calls']} calls under way" if not last else ""
+        click.echo(f"{node['node']} {node['store']} since {_time(node['since'])}{does}{leads}{calls}{last}")

@@ -45,12 +45,6 @@ NOT_BUILT = (
     _refuses("listeners", EACH, "profile", write="write strict"),
     _refuses("listeners", EACH, "proxy_protocol", write="remove it, and let clients connect directly"),
     _refuses("web", "users", write="remove it; the dashboard is not served without it"),
-    NotBuilt(
-        pattern=("store",),
-        says="PostgreSQL comes with a later version; write sqlite:///relay.db, or remove it",
-        refuses=True,
-        harmless=lambda value: not str(value).startswith("postgresql:"),
-    ),
     # -- these do not
     _warns("workers", so="one process delivers"),
 )

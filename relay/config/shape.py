@@ -334,7 +334,8 @@ class Config(Shape):
         "localhost", shown="this host's name", help="Our name in greetings, reports and Message-IDs."
     )
     store: Store = setting(
-        "sqlite:///relay.db", help="The database: sqlite:///FILE or postgresql://user@host/database."
+        "sqlite:///relay.db",
+        help="The database: sqlite:///FILE, or postgresql://user@host/database for several nodes.",
     )
     workers: Annotated[Whole, Field(ge=1, le=64)] = setting(1, help="Processes that deliver.")
     max_recipients: Annotated[Whole, Field(ge=1, le=100_000)] = setting(
@@ -389,6 +390,17 @@ class Config(Shape):
         return values
 
     @property
+    def shared(self) -> bool:
+        """Whether several nodes may share the store."""
+        return self.store.startswith("postgresql:")
+
+    @property
     def store_path(self) -> Path:
         """The file of an SQLite store."""
         return Path(self.store.removeprefix("sqlite:///"))
+
+    @property
+    def spool_path(self) -> Path:
+        """The folder of what is on its way into the store, on this machine."""
+        beside = self.web.socket if self.shared else self.store_path
+        return Path(f"{beside}.spool")

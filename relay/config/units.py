@@ -12,7 +12,7 @@ from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, StrictBool, StrictInt, ValidationInfo
 
@@ -203,12 +203,29 @@ def path(value: object, info: ValidationInfo) -> object:
 def store(value: object, info: ValidationInfo) -> object:
     """A database's URL; the file of an SQLite one begins at the folder of the configuration."""
     value = line(value)
-    if not isinstance(value, str) or value.startswith("postgresql://"):
+    if not isinstance(value, str):
         return value
+    if value.startswith(("postgresql:", "postgres:")):
+        return _postgres(value)
     file = value.removeprefix("sqlite:///")
     if file in {value, "", ":memory:"} or "?" in file:
         raise ValueError("write sqlite:///FILE, as in sqlite:///relay.db, without parameters")
     return f"sqlite:///{path(file, info)}"
+
+
+def _postgres(value: str) -> str:
+    """The URL of a PostgreSQL database, as libpq has it: `host=a,b` in its query is several hosts."""
+    meant = "write postgresql://USER@HOST/DATABASE"
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise ValueError(meant) from None
+    if parts.scheme != "postgresql" or not parts.path.strip("/") or "/" in parts.path[1:] or parts.fragment:
+        raise ValueError(meant)
+    host = dict(parse_qsl(parts.query)).get("host", "")
+    if not parts.netloc.rpartition("@")[2] and not host:
+        raise ValueError(f"{meant}, or ?host=/FOLDER for a socket")
+    return value
 
 
 def provider(value: object) -> object:

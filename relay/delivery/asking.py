@@ -14,6 +14,7 @@ once "unknown" is the last word on all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from relay import model
@@ -24,9 +25,9 @@ from relay.delivery.news import News, news_of, person, told_already
 from relay.delivery.questions import Questions
 from relay.delivery.sending import REFUSED, SECOND_ASK, Sending, to_halve
 from relay.delivery.settle import Settler
-from relay.model import SECOND, Kind, Outcome, Rest
+from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
 from relay.queue import schema
-from relay.queue.engine import Change
+from relay.queue.engine import Change, Stale
 from relay.queue.rows import Order, Request, RequestState
 from relay.queue.states import Event, State
 from relay.queue.store import Store
@@ -36,6 +37,10 @@ from relay.smsc.wire import Balance
 
 SURE_ABSENT = 61 * SECOND
 """How long after the break "unknown" is the last word on a phone of an accepted request."""
+ASKING = MINUTE
+"""How long other nodes leave alone what this one asks about."""
+APART = 13 * SECOND
+"""Between questions about one message where several nodes ask, who don't know of each other's: 5 a minute."""
 
 
 class Asking:
@@ -75,6 +80,11 @@ class Asking:
         fresh = await self._store.requests([request.id])
         if not fresh or fresh[0].version != request.version:
             return None  # it was asked about since it was read
+        if self._store.shared:
+            taken = await self._take(request)
+            if taken is None:
+                return None
+            request = taken
         orders = await self._store.orders_of_requests([request.id])
         open_ = [order for order in orders if order.state is State.UNSURE]
         if not open_:
@@ -94,6 +104,16 @@ class Asking:
         await self._judge(request, orders, open_, found)
         money = [known for known in found.values() if known.rest is not Rest.NONE]
         return money[0] if money else None
+
+    async def _take(self, request: Request) -> Request | None:
+        """The request, left alone by other nodes while this one asks; None where another was first."""
+        change = Change()
+        change.update(schema.request, request.id, request.version, due_at=self._now() + ASKING)
+        try:
+            await self._store.write(change)
+        except Stale:
+            return None
+        return replace(request, version=request.version + 1)
 
     async def _look(self, request: Request, orders: Sequence[Order]) -> Mapping[str, Outcome] | Outcome:
         """What the provider knows of each target under our id; an Outcome where it can't be asked."""
@@ -208,6 +228,8 @@ class Asking:
         await self._settler.surely([], again)
 
     async def _ask_again(self, request: Request, at: int, absences: int) -> None:
+        if self._store.shared and request.asks:
+            at = max(at, self._now() + APART)
         await self._settler.surely([], partial(self._due, request, at, absences))
 
     def _due(self, request: Request, at: int, absences: int, change: Change) -> None:
@@ -234,7 +256,7 @@ class Asking:
         if later:
             await self._settler.surely(later)
         rest = [order for order in rest if early[order.id] <= now]
-        if not rest:
+        if not rest or (self._store.shared and not await self._take_polls(rest)):
             return None
         self._questions.note(map(_pair, rest), now)
         answers = await self._client.status([_pair(order) for order in rest])
@@ -251,6 +273,17 @@ class Asking:
         await self._settler.surely(news)
         money = [known for known in answers.each.values() if known.rest is not Rest.NONE]
         return money[0] if money else None
+
+    async def _take_polls(self, orders: Sequence[Order]) -> bool:
+        """Have other nodes leave these alone while this one asks; False where another was first."""
+        change = Change()
+        for order in orders:
+            change.update(schema.orders, order.id, order.version, poll_at=self._now() + ASKING)
+        try:
+            await self._store.write(change)
+        except Stale:
+            return False
+        return True
 
     async def _poll_group(self, order: Order) -> Outcome | None:
         """A group whose members the answer did not tell, or a bot's user: the history may."""
@@ -281,6 +314,8 @@ class Asking:
     def _poll_later(self, order: Order) -> News:
         """Nothing new: ask again after the next step."""
         at = plan.retry_at(self._now(), order.polls + 2, self._delivery.poll, self._chance())
+        if self._store.shared:
+            at = max(at, self._now() + APART)
         return _poll_at(order, at, order.polls + 1)
 
     async def balance(self) -> Balance | Outcome:

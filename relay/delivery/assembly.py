@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from relay import metrics
@@ -17,12 +20,16 @@ from relay.delivery.gate import Gate
 from relay.delivery.hearing import Hearing
 from relay.delivery.inbox import Inbox
 from relay.delivery.judging import Judging
+from relay.delivery.membership import Membership
 from relay.delivery.moving import Mover
+from relay.delivery.permits import All, Permits
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
 from relay.delivery.standing import RestTold, Standing
 from relay.delivery.worker import Worker
 from relay.model import Outcome
+from relay.queue.nodes import Nodes
+from relay.queue.postgres import Postgres
 from relay.queue.rows import Order
 from relay.queue.states import State
 from relay.queue.store import Store
@@ -44,8 +51,9 @@ def worker(
     rest_told: RestTold,
     mover: Mover,
     inbox: Inbox,
+    permits: Permits | None = None,
 ) -> Worker:
-    """The worker of an account, with its own sending, asking and standing."""
+    """The worker of an account, with its own sending, asking and standing; it has all slots by default."""
     sending = Sending(store=store, settler=settler, client=client, delivery=config.delivery, chance=chance)
     asking = Asking(
         store=store,
@@ -80,7 +88,7 @@ def worker(
     )
     return Worker(
         name=account,
-        slots=config.accounts[account].slots,
+        permits=permits or All(config.accounts[account].slots),
         store=store,
         judging=judging,
         sending=sending,
@@ -89,6 +97,34 @@ def worker(
         gate=gate,
         fetching=fetching,
     )
+
+
+def membership(
+    config: Config,
+    shared: Postgres,
+    *,
+    part: str,
+    store: Store,
+    settler: Settler,
+    workers: Mapping[str, Worker],
+    kick: Callable[[set[str]], None],
+    waiting: Callable[[Iterable[int]], None],
+) -> Membership:
+    """This node among those that share the store."""
+    name = f"{config.hostname} {socket.gethostname()}:{os.getpid()}"
+    made = Membership(
+        Nodes(shared, name=name, part=part, version=version("smsc-relay")),
+        store=store,
+        settler=settler,
+        workers=workers,
+        slots={account: each.slots for account, each in config.accounts.items()},
+        delivers=part in ("", "delivery"),
+        kick=kick,
+        moved=waiting,
+        tell=shared.tell,
+    )
+    made.deaf = lambda: not shared.listening
+    return made
 
 
 def hearing(

@@ -45,7 +45,7 @@ class Chore(Protocol):
 
 
 class Chores:
-    """The chores of one node."""
+    """The chores of one node. Where several share the store, all but its `own` are the leader's."""
 
     def __init__(
         self,
@@ -56,6 +56,8 @@ class Chores:
         delivery: Delivery,
         kick: Callable[[], None],
         others: Sequence[Chore] = (),
+        own: Sequence[Chore] = (),
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._keep = keep
@@ -64,6 +66,8 @@ class Chores:
         self._settler = settler
         self._kick = kick
         self._others = others
+        self._own = own
+        self._leads = leads
         self._wake = asyncio.Event()
         self._fresh = False  # orders came since the last turn, so deadlines may have
         self._stopping = False
@@ -101,13 +105,20 @@ class Chores:
 
     async def _next(self, now: int) -> int:
         """The next deadline; one that passed while its order was out is looked at again soon."""
+        if not self._leads():
+            return now + EVERY
+        own = [await each.next() for each in self._own]
         deadline = await self._store.next_deadline(self._give_up_after)
         sweep = self._swept_at + SWEEP_EVERY
-        moments = [await each.next() for each in self._others] + [deadline]
+        moments = [await each.next() for each in self._others] + [deadline, *own]
         return min([sweep, *(max(each, now + EVERY) for each in moments if each is not None)])
 
     async def turn(self) -> None:
         """Everything that is due now."""
+        for each in self._own:
+            await each.turn()
+        if not self._leads():
+            return
         await self._expire()
         await self._give_up()
         await self._warn()

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from relay import model
 from relay.delivery import leases, plan, stale, storm
 from relay.delivery.news import News, anew, news_of, person
 from relay.delivery.settle import Settler
@@ -33,27 +34,40 @@ FRESH = 10 * SECOND
 Claimed = tuple[Request, list[Order]]
 
 
-async def recover(store: Store, settler: Settler) -> None:
+async def recover(store: Store, settler: Settler, *, left_by: int | None = None) -> None:
     """What was under way when the last process ended may have been heard: it is asked about.
 
     Of all accounts, those that the configuration no longer names too: their orders end as unknown.
+    Where nodes share the queue it is only what the node `left_by` had begun.
     """
-    outcome = person(Kind.UNSURE, "4.4.1", "the relay stopped while the call was under way")
     orders = await store.in_state(State.SENDING)
-    calling = {request.id: request for request in await store.calling()}
-    lost = {order.request_id for order in orders if order.request_id is not None} - calling.keys()
-    calling |= {request.id: request for request in await store.requests(lost)}
+    calling = await store.calling()
+    if store.shared:
+        calling = [request for request in calling if model.maker(request.id) == left_by]
+        begun = {request.id for request in calling}
+        orders = [order for order in orders if order.request_id in begun]
+    await reopen(store, settler, orders, calling, why="the relay stopped while the call was under way")
+
+
+async def reopen(
+    store: Store, settler: Settler, orders: Sequence[Order], calling: Sequence[Request], *, why: str
+) -> None:
+    """Nobody will hear what comes of these calls: their orders and requests are unsure."""
+    outcome = person(Kind.UNSURE, "4.4.1", why)
+    found = {request.id: request for request in calling}
+    lost = {order.request_id for order in orders if order.request_id is not None} - found.keys()
+    found |= {request.id: request for request in await store.requests(lost)}
     now = store.clock.now()
 
-    def reopen(change: Change) -> None:
-        for request in calling.values():
+    def ask(change: Change) -> None:
+        for request in found.values():
             change.update(
                 schema.request, request.id, request.version, state=RequestState.UNSURE.value,
                 cause=request.cause or "lost", broke_at=now, due_at=now + FIRST_ASK, absences=0,
             )  # fmt: skip
 
-    if orders or calling:
-        await settler.settle([news for order in orders for news in _left(order, outcome, now)], reopen)
+    if orders or found:
+        await settler.settle([news for order in orders for news in _left(order, outcome, now)], ask)
 
 
 def _left(order: Order, outcome: Outcome, now: int) -> list[News]:

@@ -191,7 +191,7 @@ class Forwarder:
     async def _forward(self, where: Smarthost | None, orders: Sequence[Order]) -> None:
         told = await self._told(where, orders)
         news = [each for order in orders for each in self._news(order, told[order.recipient_id])]
-        await self._settler.surely(news)
+        await self._settler.surely(news, fence=leases.fence(orders))
 
     async def _told(self, where: Smarthost | None, orders: Sequence[Order]) -> dict[int, Outcome]:
         """What became of each recipient."""

@@ -72,8 +72,9 @@ class Hearing:
         self._lanes = [asyncio.Lock() for _ in range(_LANES)]
 
     async def load(self) -> None:
-        """Remember what was written down."""
-        self._heard = await self._store.heard()
+        """Remember what was written down, by whichever node."""
+        for account, at in (await self._store.heard()).items():
+            self._heard[account] = max(at, self._heard.get(account, at))
 
     def heard_at(self, account: str) -> int | None:
         """When the last callback about an account came; None where none ever did."""

@@ -84,11 +84,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
-    """The account's calls at this moment."""
+    """The account's calls at this moment, and how many this process may make at once."""
 
     most: int
     taken: int
     questions: int
+    most_questions: int = QUESTIONS
 
     @property
     def free(self) -> int:
@@ -96,7 +97,7 @@ class Slots:
 
     @property
     def free_questions(self) -> int:
-        return max(0, min(self.free, QUESTIONS - self.questions))
+        return max(0, min(self.free, self.most_questions - self.questions))
 
 
 def groups(orders: Iterable[Order], now: int = 0) -> list[list[Order]]:

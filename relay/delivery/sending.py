@@ -16,6 +16,7 @@ from typing import Any
 from relay.config import Delivery
 from relay.delivery import leases, members, plan
 from relay.delivery.claims import FIRST_ASK
+from relay.delivery.leases import Fence
 from relay.delivery.news import News, news_of, person
 from relay.delivery.settle import Settler
 from relay.model import SECOND, Kind, Outcome
@@ -133,7 +134,7 @@ class Sending:
     async def _sent(
         self, request: Request, orders: Sequence[Order], sent: Sent, parts: Mapping[str, int]
     ) -> None:
-        outcome = sent.outcome
+        outcome, surely = sent.outcome, partial(self._settler.surely, fence=leases.fence(orders))
         match outcome.kind:
             case Kind.ACCEPTED:
                 # of several phones the vendor's page does not say whether `cnt` counts one or all
@@ -142,22 +143,22 @@ class Sending:
                     self._accepted(order, sent, parts[order.target] if several else outcome.parts)
                     for order in orders
                 ]
-                await self.taken(request, orders, sent, news)
+                await self.taken(request, orders, sent, news, fence=leases.fence(orders))
             case Kind.UNSURE:
                 broke = partial(self._mark_broken, request, outcome, self._now())
-                await self._settler.surely([news_of(order.id, outcome) for order in orders], broke)
+                await surely([news_of(order.id, outcome) for order in orders], broke)
             case _ if request.broke_at is not None:
                 await self._still_unsure(request, orders, outcome)
             case Kind.REFUSED if to_halve(request, orders, outcome):
-                await self.halve(request, orders, outcome, Event.LATER)
+                await self.halve(request, orders, outcome, Event.LATER, fence=leases.fence(orders))
             case Kind.LATER if not outcome.code:
                 # no connection: nothing left this machine, so all of them keep their request and its id
                 due = plan.retry_at(self._now(), orders[0].attempts, self._delivery.retry, self._chance())
                 news = [news_of(order.id, outcome, due_at=due) for order in orders]
-                await self._settler.surely(news, partial(self.close, request))
+                await surely(news, partial(self.close, request))
             case _:
                 news = [news_of(order.id, outcome, request_id=None) for order in orders]
-                await self._settler.surely(news, partial(self.close, request))
+                await surely(news, partial(self.close, request))
 
     async def _still_unsure(self, request: Request, orders: Sequence[Order], outcome: Outcome) -> None:
         """A repeat that was not taken says nothing of the first try: ask before anything else is done."""
@@ -176,14 +177,21 @@ class Sending:
             )
 
         news = [News(order=order.id, event=Event.LOST, outcome=outcome) for order in orders]
-        await self._settler.surely(news, back)
+        await self._settler.surely(news, back, fence=leases.fence(orders))
 
     async def taken(
-        self, request: Request, orders: Sequence[Order], sent: Sent, news: Sequence[News]
+        self,
+        request: Request,
+        orders: Sequence[Order],
+        sent: Sent,
+        news: Sequence[News],
+        *,
+        fence: Fence | None = None,
     ) -> None:
         """The request is answered; a group's members become orders, those that were refused at once too."""
         born: list[tuple[int, Outcome]] = []
-        await self._settler.surely(news, partial(self._finish, request, orders, sent, born))
+        finish = partial(self._finish, request, orders, sent, born)
+        await self._settler.surely(news, finish, fence=fence)
         refused = [news_of(order, own) for order, own in born if own.kind is not Kind.ACCEPTED]
         if refused:
             await self._settler.surely(refused)
@@ -236,10 +244,18 @@ class Sending:
             absences=0,
         )
 
-    async def halve(self, request: Request, orders: Sequence[Order], outcome: Outcome, event: Event) -> None:
+    async def halve(
+        self,
+        request: Request,
+        orders: Sequence[Order],
+        outcome: Outcome,
+        event: Event,
+        *,
+        fence: Fence | None = None,
+    ) -> None:
         """One of several phones spoils the request: two smaller ones find out which."""
         now, news = self._now(), []
         for half in plan.halves(orders):
             columns = {"request_id": None, "batch": self._store.new_id(), "due_at": now}
             news += [News(order=order.id, event=event, outcome=outcome, columns=columns) for order in half]
-        await self._settler.surely(news, partial(self.close, request))
+        await self._settler.surely(news, partial(self.close, request), fence=fence)

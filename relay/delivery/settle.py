@@ -21,6 +21,7 @@ from typing import Any
 from relay.config import Delivery, Reports
 from relay.delivery import plan
 from relay.delivery.counting import Counting
+from relay.delivery.leases import Fence, Lost
 from relay.delivery.news import Born, News, detail, had, leaves_others_open, news_of, of_group, said
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
@@ -34,6 +35,10 @@ from relay.report.notices import Fact
 _log = logging.getLogger("relay.delivery")
 _TRIES = 20
 _PRICE = ("cost", "parts")  # what the answer tells that comes after the news of an order's end
+
+
+class Contended(Trouble):
+    """Others changed the same rows, again and again."""
 
 
 @dataclass(slots=True)
@@ -85,17 +90,21 @@ class Settler:
         *,
         born: Sequence[Born] = (),
         seen: Sequence[Order] | None = None,
+        fence: Fence | None = None,
     ) -> None:
         """Make the news true. `also` adds rows of the caller's own to the same transaction.
 
         `born` are orders among those rows. Raises engine.Trouble when the store can't take it; with
         `seen` engine.Stale, where these rows, on which the caller's rest, or others changed meanwhile.
+        `fence` is asked of the rows that are decided upon, and raises where the news counts no more.
         """
         for _ in range(_TRIES):
             change = Change()
             scene = await self._scene(news, born)
             if any(scene.orders.get(each.id) != each for each in seen or ()):
                 raise Stale("an order changed meanwhile")
+            if fence is not None:
+                fence(scene.orders)
             moves = self._decide(change, news, scene)
             if also is not None and (more := also(change)) is not None:
                 await more
@@ -111,15 +120,23 @@ class Settler:
             if any(table is schema.notice for table, _ in change.inserts):
                 self.notice_due()
             return
-        raise Trouble("an order kept changing while it was settled")
+        raise Contended("an order kept changing while it was settled")
 
-    async def surely(self, news: Sequence[News], also: Also | None = None) -> None:
-        """Settle what can't be learnt again: until the store takes it."""
+    async def surely(
+        self, news: Sequence[News], also: Also | None = None, *, fence: Fence | None = None
+    ) -> None:
+        """Settle what can't be learnt again: until the store takes it, or another node has to settle it."""
         wait = 0.1
         while True:
             try:
-                return await self.settle(news, also)
+                return await self.settle(news, also, fence=fence)
+            except Lost as lost:
+                _log.warning("what was learnt counts no more", extra={"why": str(lost)})
+                return None
             except Trouble as trouble:
+                if isinstance(trouble, Contended) and self._store.shared:
+                    _log.warning("what was learnt is left to another node", extra={"why": str(trouble)})
+                    return None
                 _log.error("an outcome could not be stored, trying again", extra={"why": str(trouble)})
             await asyncio.sleep(wait)
             wait = min(10.0, wait * 2)

@@ -12,6 +12,7 @@ What a restart must know is written down. Where it can't be, it holds in memory 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +24,7 @@ from relay.delivery.fallback import Reach
 from relay.delivery.plan import Resting
 from relay.model import Kind, Outcome, Rest
 from relay.queue import schema
-from relay.queue.engine import Change, Trouble
+from relay.queue.engine import Change, Full, Trouble
 from relay.queue.rows import Account
 from relay.queue.store import Store
 
@@ -60,15 +61,27 @@ class Standing:
         self._reach = Reach()
         self.row = Account(name)
         self.probing = False
+        self._loaded = False
 
     def adopt(self, delivery: Delivery) -> None:
         """Go on by a re-read configuration."""
         self._delivery = delivery
 
     async def load(self) -> None:
-        """Remember what was written down."""
+        """Remember what was written down, by whichever node."""
+        before = self.row.rest
         self.row = (await self._store.accounts()).get(self._name, self.row)
-        self._changed()
+        if self.row.rest != before or not self._loaded:
+            self._loaded = True
+            self._changed()
+
+    async def may_probe(self, now: int) -> bool:
+        """Whether the account may be probed now: of several nodes one does, a step at a time."""
+        why = self.row.rest
+        if not self._store.shared or not why:
+            return True
+        wait = plan.probe_after(self._delivery.retry, self.row.probes, Rest(why))
+        return await self.remember(probe_at=now + wait)
 
     @property
     def resting(self) -> Resting:
@@ -141,8 +154,8 @@ class Standing:
         at = self._store.clock.now() + wait
         await self.remember(rest=why.value, probe_at=at, probes=self.row.probes + 1)
 
-    async def remember(self, **values: Any) -> None:
-        """Set columns of the account's row."""
+    async def remember(self, **values: Any) -> bool:
+        """Set columns of the account's row; False where another node has changed it, which counts then."""
         before = self.row
         self.row = replace(before, **values, version=before.version + 1)
         change = Change()
@@ -153,5 +166,11 @@ class Standing:
         try:
             await self._store.write(change)
         except Trouble as trouble:
+            if self._store.shared and not isinstance(trouble, Full):
+                self.row = before
+                with contextlib.suppress(Trouble):
+                    await self.load()
+                return False
             self.row = replace(self.row, version=before.version)
             _log.error("the account's state could not be stored", extra={"why": str(trouble)})
+        return True

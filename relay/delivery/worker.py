@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from relay.delivery.claims import Claims
 from relay.delivery.fetching import Fetching
 from relay.delivery.gate import Gate
 from relay.delivery.judging import Judging
+from relay.delivery.permits import Permits
 from relay.delivery.plan import Plan, Resting, Slots
 from relay.delivery.sending import Sending
 from relay.delivery.standing import Standing
@@ -56,7 +57,7 @@ class Worker:
         self,
         *,
         name: str,
-        slots: int,
+        permits: Permits,
         store: Store,
         judging: Judging,
         sending: Sending,
@@ -66,7 +67,7 @@ class Worker:
         fetching: Fetching,
     ) -> None:
         self.name = name
-        self._most = slots
+        self._permits = permits
         self._store = store
         self._judging = judging
         self._sending = sending
@@ -82,6 +83,9 @@ class Worker:
         self._busy: set[int] = set()  # orders and requests whose call is under way
         self._longest = 0  # orders in the last round's longest list: there is likely to be another
         self._refusals: deque[tuple[int, str]] = deque(maxlen=4096)
+        self.refused: Counter[str] = Counter()
+        """Refusals by sender that other nodes have not heard of."""
+        self._elsewhere: list[tuple[int, str]] = []
         self._failure: BaseException | None = None
         self._heard: Callable[[Balance], None] | None = None  # who wants to know the balance
 
@@ -96,6 +100,10 @@ class Worker:
         """There is something new to do."""
         self._kick.set()
 
+    def refused_elsewhere(self, refusals: Sequence[tuple[int, str]]) -> None:
+        """What other nodes were refused in the last minute: when, and whose orders."""
+        self._elsewhere = list(refusals)
+
     def look_at_balance(self, heard: Callable[[Balance], None]) -> None:
         """Ask for the balance when a slot for questions is free; not at rest, when it is asked anyway."""
         self._heard = heard
@@ -109,6 +117,11 @@ class Worker:
     @property
     def in_flight(self) -> int:
         return len(self._tasks)
+
+    @property
+    def asking(self) -> int:
+        """How many of the calls under way are questions."""
+        return sum(self._tasks.values())
 
     @property
     def resting(self) -> Resting:
@@ -172,8 +185,12 @@ class Worker:
 
     def _slots(self) -> Slots:
         """A send that was taken has left its slot, unless too many of these are still to be written down."""
-        taken = len(self._tasks) - min(len(self._taken), SETTLING)
-        return Slots(most=self._most, taken=taken, questions=sum(self._tasks.values()))
+        return Slots(
+            most=self._permits.most,
+            taken=len(self._tasks) - min(len(self._taken), SETTLING),
+            questions=sum(self._tasks.values()),
+            most_questions=self._permits.questions,
+        )
 
     async def _plan(self, now: int) -> Plan:
         slots = self._slots()
@@ -181,7 +198,8 @@ class Worker:
             return Plan()
         many = min(DUE, FEW + max(2, self._longest) * slots.free)
         while True:
-            slowed = plan.slowed(self._refusals, now)
+            refusals = self._all_refusals()
+            slowed = plan.slowed(refusals, now)
             requests, polls, due = await self._store.everything_due(
                 self.name,
                 now,
@@ -208,8 +226,8 @@ class Worker:
                 orders=orders,
                 polls=polls,
                 mass_at=self.standing.row.mass_at,
-                texts=self._judging.texts(orders, slots.free, alone=plan.often(self._refusals, now)),
-                refused=plan.refused(self._refusals, now),
+                texts=self._judging.texts(orders, slots.free, alone=plan.often(refusals, now)),
+                refused=plan.refused(refusals, now),
             )
             made.all_of_it = len(due) < many and len(requests) + len(polls) == 0
             if len(due) < many or many >= DUE or not plan.wants_more(made, orders, slots):
@@ -228,20 +246,23 @@ class Worker:
     async def _start(self, made: Plan, now: int) -> None:
         if made.probe:
             self.standing.probing = True
-            self._begin(self._probe(), question=True)
+            if await self.standing.may_probe(now):
+                self._begin(self._probe(), question=True)
+            else:
+                self.standing.probing = False
         for request in made.defer:
             await self._claims.defer(request, now)
         for request in made.asks:
-            if plan.wants_mass(request):
-                await self.standing.remember(mass_at=now)
+            if plan.wants_mass(request) and not await self.standing.remember(mass_at=now):
+                continue  # another node asks its mass question in this minute
             self._begin(self._ask(request), question=True, busy=(request.id,))
         for request in made.repeats:
             await self._repeat(request, now)
         if made.sends:
             await self._claim(made.sends, now)
         for orders in made.polls:
-            if len(orders) > 1:
-                await self.standing.remember(mass_at=now)
+            if len(orders) > 1 and not await self.standing.remember(mass_at=now):
+                continue
             self._begin(self._poll(orders), question=True, busy=[order.id for order in orders])
 
     async def _next(self, now: int) -> int | None:
@@ -255,9 +276,13 @@ class Worker:
         if not resting.silent:
             moments.append(await self._question_at(now))
             moments.append(self._fetching.due_at() if self._may_ask() else None)
-        if plan.slowed(self._refusals, now):
-            moments.append(self._refusals[0][0] + MINUTE)
+        if plan.slowed(refusals := self._all_refusals(), now):
+            moments.append(refusals[0][0] + MINUTE)
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _all_refusals(self) -> Sequence[tuple[int, str]]:
+        """What was refused lately, oldest first, by whichever node it was sent."""
+        return sorted([*self._refusals, *self._elsewhere]) if self._elsewhere else self._refusals
 
     async def _question_at(self, now: int) -> int | None:
         """When the next question may be asked; one that is overdue waits for room, or for its minute."""
@@ -301,8 +326,11 @@ class Worker:
             self._tasks.pop(task, None)
             self._taken.discard(task)
             self._busy.difference_update(busy)
-            if not task.cancelled() and task.exception() is not None:
-                self._failure = task.exception()
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, Trouble):  # what was to be asked about stands in rows, and is asked again
+                _log.error("a call could not be followed up", extra={"why": str(error)})
+            elif error is not None:
+                self._failure = error
             self._kick.set()
 
         task.add_done_callback(ended)
@@ -319,7 +347,9 @@ class Worker:
         outcome = await self._timed("send", self._sending.send(request, orders, known, taken))
         if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
             now = self._store.clock.now()
-            self._refusals.extend((now, sender) for sender in {order.sender for order in orders})
+            senders = {order.sender for order in orders}
+            self._refusals.extend((now, sender) for sender in senders)
+            self.refused.update(senders)
         if outcome.kind is Kind.ACCEPTED:
             self._fetching.sent()
         await self.standing.heed(outcome)

@@ -35,6 +35,10 @@ class Full(Trouble):
     """No room on the disk."""
 
 
+class TooOld(Trouble):
+    """The database has a schema that only newer programs may use."""
+
+
 class Stale(Trouble):
     """A row is not as it was when the change was decided: read and decide again."""
 
@@ -101,7 +105,12 @@ Also = Callable[[Change], Awaitable[None] | None]
 
 
 class Engine(Protocol):
-    """What the store needs of a database."""
+    """What the store needs of a database.
+
+    `shared` says whether other processes may use it at the same time.
+    """
+
+    shared: bool
 
     async def write(self, change: Change) -> int | None:
         """Make the change durable; the earlier mail's id where `once` was there already."""
@@ -117,6 +126,10 @@ class Engine(Protocol):
 
     async def delete(self, statement: ClauseElement, **parameters: Any) -> int:
         """Run a DELETE, or an UPDATE of what nobody decides upon, on its own; how many rows it met."""
+        ...
+
+    async def moment(self) -> int | None:
+        """The database's time, UTC milliseconds; None where it has no clock but this process's."""
         ...
 
     async def close(self) -> None:

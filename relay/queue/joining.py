@@ -7,6 +7,7 @@ program that may use it; an older one does not start.
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -14,7 +15,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from relay.queue import nodes, schema
 from relay.queue.dialect import DIALECT
-from relay.queue.engine import Trouble
+from relay.queue.engine import TooOld, Trouble
+from relay.queue.nodes import NOW
 
 try:
     import asyncpg
@@ -25,6 +27,8 @@ CONNECT = 5.0
 """Seconds that a connection may take to be made."""
 ANSWER = 20.0
 """Seconds that a statement may take to be answered."""
+_NODES = 1024
+_GONE = 86_400_000  # after so long unseen, in milliseconds, a node's number may be given to another
 _LOCK = 7_563_299_046_201_113_728  # any number, as long as nobody else's program has it
 _TUNED = ("orders", "request", "notice", "phone", "recipient")
 """Tables whose rows change all the time: they are vacuumed before they have grown by much."""
@@ -85,11 +89,17 @@ async def version(connection: Connection) -> int:
 
 
 async def check_usable(connection: Connection) -> None:
-    """Raises Trouble where this program is too old for the database."""
+    """Raises TooOld where this program is too old for the database."""
     rows = dict(await connection.fetch("SELECT key, value FROM meta WHERE key IN ('version', 'oldest')"))
     if int(rows.get("oldest", 1 << 30)) > schema.VERSION:
         found, known = rows.get("version", "unknown"), schema.VERSION
-        raise Trouble(f"the database has schema {found}, this program knows {known}: use a newer smsc-relay")
+        raise TooOld(f"the database has schema {found}, this program knows {known}: use a newer smsc-relay")
+
+
+async def check_creatable(connection: Connection) -> None:
+    """Raises Trouble where this user may not make tables."""
+    if not await connection.fetchval("SELECT has_schema_privilege(current_schema(), 'CREATE')"):
+        raise Trouble("its user may not make tables there")
 
 
 async def _forward(connection: Connection, found: int) -> None:
@@ -121,3 +131,23 @@ async def _write_down(connection: Connection) -> None:
             key,
             str(value),
         )
+
+
+async def numbered(connection: Connection) -> int:
+    """A number from 1 to 1023 that no node has, with rows that keep it so."""
+    await connection.execute(f"DELETE FROM node WHERE seen_at < {NOW} - {_GONE}")
+    taken = {row["id"] for row in await connection.fetch("SELECT id FROM node")}
+    free = [number for number in range(1, _NODES) if number not in taken]
+    while free:
+        number = free.pop(secrets.randbelow(len(free)))
+        async with connection.transaction():
+            new = await connection.execute(
+                "INSERT INTO node (id, started_at, seen_at) "
+                f"VALUES ($1, {NOW}, {NOW}) ON CONFLICT DO NOTHING",
+                number,
+            )
+            if new != "INSERT 0 0":
+                await connection.execute("DELETE FROM batch WHERE node = $1", number)
+                await connection.execute("INSERT INTO batch (node, n) VALUES ($1, 0)", number)
+                return number
+    raise Trouble("there are more than 1023 nodes")

@@ -32,13 +32,10 @@ from sqlalchemy.sql import ClauseElement
 
 from relay.queue import joining, schema
 from relay.queue.dialect import AMOUNTS, Compiled, columns_of, update_names
-from relay.queue.engine import Change, Full, Query, Row, Stale, Trouble
+from relay.queue.engine import Change, Query, Row, Stale, Trouble
 from relay.queue.joining import Connection, Url
-
-try:
-    import asyncpg
-except ModuleNotFoundError:  # the extra is not installed
-    asyncpg = None
+from relay.queue.lines import Line, count, is_lost, needed, passes, reason, translated
+from relay.queue.nodes import NOW
 
 _log = logging.getLogger("relay.queue")
 T = TypeVar("T")
@@ -53,19 +50,7 @@ DOUBT = 60.0
 _TRIES = 5
 _PAUSE = 0.1
 _CHANNEL = "smsc_relay"
-_NODES = 1024
-_GONE = 86_400_000  # after so long unseen, in milliseconds, a node's number may be given to another
 _REPEAT = ("key", "mail_id", "at")
-_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-
-_AGAIN = ("40001", "40P01", "55P03")  # serialization failure, deadlock, a lock that was not to be had
-_LOST = (
-    "08",
-    "57P",
-    "25006",
-    "25P03",
-    "53300",
-)  # the connection, a shutdown, a standby, too many connections
 
 
 @dataclass(slots=True, eq=False)
@@ -74,49 +59,22 @@ class _Job:
     future: asyncio.Future[int | None]
 
 
-class _Line:
-    """One connection, made when it is needed and anew when it broke."""
-
-    def __init__(self, url: Url) -> None:
-        self._url = url
-        self._connection: Connection = None
-
-    async def ready(self) -> Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await joining.connected(self._url)
-        return self._connection
-
-    def drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
-
-    async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                await connection.close(timeout=2)
-            except Exception:  # noqa: BLE001 - it is let go of, whatever state it is in
-                connection.terminate()
-
-
 class Postgres:
     """The engine on a PostgreSQL database. `node` tells this process from others that use it."""
 
     shared = True
 
     def __init__(self, url: str, *, patience: float = PATIENCE, doubt: float = DOUBT) -> None:
-        if asyncpg is None:
-            raise Trouble("asyncpg is needed for PostgreSQL: install smsc-relay[postgres]")
+        needed()
         self.url = Url(url)
         self._patience = patience
         self._doubt = doubt
         self._compiled = Compiled()
         self._jobs: deque[_Job] = deque()
         self._wake = asyncio.Event()
-        self._writer = _Line(self.url)
-        self._readers = [_Line(self.url) for _ in range(READERS)]
-        self._idle: asyncio.LifoQueue[_Line] = asyncio.LifoQueue()
+        self._writer = Line(self.url)
+        self._readers = [Line(self.url) for _ in range(READERS)]
+        self._idle: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
         for line in self._readers:
             self._idle.put_nowait(line)
         self._task: asyncio.Task[None] | None = None
@@ -124,6 +82,7 @@ class Postgres:
         self._number = 0
         self._closed = False
         self.node = 0
+        self.listening = False
         self.transactions = 0
         self.replays = 0
 
@@ -132,13 +91,13 @@ class Postgres:
         try:
             connection = await self._writer.ready()
             await joining.migrate(connection)
-            self.node = await _numbered(connection)
+            self.node = await joining.numbered(connection)
         except Trouble:
             await self._writer.close()
             raise
         except Exception as error:
             await self._writer.close()
-            raise Trouble(f"cannot open {self.url.shown}: {_reason(error)}") from error
+            raise Trouble(f"cannot open {self.url.shown}: {reason(error)}") from error
         self._task = asyncio.create_task(self._run(), name="store")
 
     async def write(self, change: Change) -> int | None:
@@ -166,21 +125,25 @@ class Postgres:
         sql, values = self._compiled.other(statement, parameters)
 
         async def run(connection: Connection) -> int:
-            return _count(await self._alone(connection, "execute", sql, *values))
+            return count(await self._alone(connection, "execute", sql, *values))
 
         return await self._reading(run)
 
-    async def rows(self, sql: str, *values: Any) -> list[Row]:
-        """What a statement of PostgreSQL's own returns; one that changes rows does it by itself."""
+    async def rows(self, sql: str, *values: Any, first: str = "") -> list[Row]:
+        """What a statement of PostgreSQL's own returns, by itself or after another in one transaction."""
 
         async def run(connection: Connection) -> list[Row]:
-            return _dicts(await self._alone(connection, "fetch", sql, *values))
+            if not first:
+                return _dicts(await self._alone(connection, "fetch", sql, *values))
+            async with connection.transaction():
+                await connection.execute(first)
+                return _dicts(await connection.fetch(sql, *values))
 
         return await self._reading(run)
 
     async def moment(self) -> int:
         """The database's time, UTC milliseconds."""
-        return int((await self.rows(f"SELECT {_NOW} AS now"))[0]["now"])
+        return int((await self.rows(f"SELECT {NOW} AS now"))[0]["now"])
 
     async def check_usable(self) -> None:
         """Raises Trouble where a newer program has changed the schema so that this one must not go on."""
@@ -200,7 +163,7 @@ class Postgres:
             await self.rows("SELECT pg_notify($1, $2)", _CHANNEL, text)
 
     async def _hear(self, url: Url, heard: Callable[[str], None]) -> None:
-        line = _Line(url)
+        line = Line(url)
         try:
             while True:
                 try:
@@ -208,10 +171,12 @@ class Postgres:
                     lost = asyncio.Event()
                     connection.add_termination_listener(lambda _, lost=lost: lost.set())
                     await connection.add_listener(_CHANNEL, lambda *told: heard(str(told[3])))
+                    self.listening = True
                     heard("")  # whatever was told meanwhile was missed
                     await lost.wait()
                 except Exception as error:  # noqa: BLE001 - what is not heard is found by looking
-                    _log.warning("the database can't be listened to", extra={"why": _reason(error)})
+                    _log.warning("the database can't be listened to", extra={"why": reason(error)})
+                self.listening = False
                 line.drop()
                 await asyncio.sleep(1)
         finally:
@@ -250,12 +215,12 @@ class Postgres:
                 try:
                     return await do(await line.ready())
                 except Exception as error:
-                    if not _passes(error):
-                        raise _translated(error) from error
-                    if _is_lost(error):
+                    if not passes(error):
+                        raise translated(error) from error
+                    if is_lost(error):
                         line.drop()
                     if asyncio.get_running_loop().time() >= until:
-                        raise Trouble(f"the database can't be reached: {_reason(error)}") from error
+                        raise Trouble(f"the database can't be reached: {reason(error)}") from error
                 await asyncio.sleep(_PAUSE)
         except asyncio.CancelledError:
             line.drop()
@@ -303,20 +268,20 @@ class Postgres:
                             return answers
                     except Trouble as trouble:
                         return [(job, None, trouble) for job in jobs]
-                elif _is_lost(error):
+                elif is_lost(error):
                     self._writer.drop()
                 else:
                     await self._rollback()
-                if asked or _is_lost(error):
+                if asked or is_lost(error):
                     if asyncio.get_running_loop().time() >= until:
-                        lost = Trouble(f"the database can't be reached: {_reason(error)}")
+                        lost = Trouble(f"the database can't be reached: {reason(error)}")
                         return [(job, None, lost) for job in jobs]
                     await asyncio.sleep(_PAUSE)
-                elif _passes(error) and tries < _TRIES:
+                elif passes(error) and tries < _TRIES:
                     tries += 1
                     await asyncio.sleep(secrets.randbelow(20) / 1000)
                 elif alone:
-                    return [(job, None, _translated(error)) for job in jobs]
+                    return [(job, None, translated(error)) for job in jobs]
                 else:
                     alone, tries = True, 0
                     self.replays += 1
@@ -349,7 +314,7 @@ class Postgres:
                 self._writer.drop()
                 if asyncio.get_running_loop().time() >= until:
                     said = "the database was lost during a commit, and whether that landed is not known"
-                    raise Trouble(f"{said}: {_reason(error)}") from error
+                    raise Trouble(f"{said}: {reason(error)}") from error
                 await asyncio.sleep(_PAUSE)
             else:
                 return found is not None and int(found) >= number
@@ -370,10 +335,10 @@ class Postgres:
             try:
                 answers += await self._at_once(connection, [job])
             except Exception as error:
-                if _is_lost(error) or _passes(error):
+                if is_lost(error) or passes(error):
                     raise
                 await connection.execute("ROLLBACK TO one")
-                answers.append((job, None, _translated(error)))
+                answers.append((job, None, translated(error)))
             await connection.execute("RELEASE one")
         return answers
 
@@ -418,79 +383,9 @@ class Postgres:
         for (_name, columns), (table, many) in sorted(updates.items(), key=lambda each: each[0]):
             many.sort(key=lambda row: (row["k0"], row.get("k1", "")))
             arrays = columns_of(update_names(table, columns), many)
-            if _count(await connection.execute(self._compiled.update(table, columns), *arrays)) != len(many):
+            if count(await connection.execute(self._compiled.update(table, columns), *arrays)) != len(many):
                 raise Stale("a row changed meanwhile")
-
-
-async def _numbered(connection: Connection) -> int:
-    """A number from 1 to 1023 that no node has, with rows that keep it so."""
-    await connection.execute(f"DELETE FROM node WHERE seen_at < {_NOW} - {_GONE}")
-    taken = {row["id"] for row in await connection.fetch("SELECT id FROM node")}
-    free = [number for number in range(1, _NODES) if number not in taken]
-    while free:
-        number = free.pop(secrets.randbelow(len(free)))
-        async with connection.transaction():
-            new = await connection.execute(
-                "INSERT INTO node (id, started_at, seen_at) "
-                f"VALUES ($1, {_NOW}, {_NOW}) ON CONFLICT DO NOTHING",
-                number,
-            )
-            if _count(new):
-                await connection.execute("DELETE FROM batch WHERE node = $1", number)
-                await connection.execute("INSERT INTO batch (node, n) VALUES ($1, 0)", number)
-                return number
-    raise Trouble("there are more than 1023 nodes")
 
 
 def _dicts(records: Iterable[Mapping[str, Any]]) -> list[Row]:
     return [dict(record) for record in records]
-
-
-def _count(status: str) -> int:
-    """How many rows a statement met, by what the server says of it: `UPDATE 3`."""
-    return int(status.rpartition(" ")[2])
-
-
-def _state(error: Exception) -> str:
-    return getattr(error, "sqlstate", None) or ""
-
-
-def _is_lost(error: Exception) -> bool:
-    """Whether there is no connection any more, or none that may write."""
-    if isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError):
-        return True
-    if isinstance(error, asyncpg.PostgresError):
-        return _state(error).startswith(_LOST)
-    return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
-
-
-def _passes(error: Exception) -> bool:
-    """Whether the same may well work a moment later."""
-    if isinstance(error, asyncpg.InvalidCachedStatementError):
-        return True  # a newer program has just changed a table
-    return _is_lost(error) or _state(error) in _AGAIN
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, without any value that was to be stored."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    if isinstance(error, asyncpg.PostgresError) and error.args and not _state(error).startswith("22"):
-        return str(error.args[0])
-    if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError) and error.args:
-        return str(error.args[0])
-    return type(error).__name__
-
-
-def _translated(error: Exception) -> Exception:
-    if isinstance(error, Trouble):
-        return error
-    if getattr(error, "constraint_name", "") == "phone_pkey":
-        return Stale("a phone was spoken to meanwhile")  # for the first time, by another worker
-    if _state(error) == "53100":
-        return Full("no room on the disk")
-    if isinstance(error, asyncpg.PostgresError) and not _state(error).startswith("22"):
-        return Trouble(_reason(error))
-    if not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        _log.error("the store failed", exc_info=error)
-    return Trouble(f"{type(error).__name__} in the store")

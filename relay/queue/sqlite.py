@@ -118,6 +118,8 @@ class _Job:
 class SQLite:
     """The engine on one SQLite file, for one process (`InUse` where another has it)."""
 
+    shared = False
+
     def __init__(self, path: str) -> None:
         self._path = Path(path)
         try:
@@ -152,6 +154,9 @@ class SQLite:
 
     async def delete(self, statement: ClauseElement, **parameters: Any) -> int:
         return await self._ask(statement=statement, parameters=parameters, writes=True)  # type: ignore[no-any-return]
+
+    async def moment(self) -> int | None:
+        return None
 
     async def close(self) -> None:
         if not self._closed:

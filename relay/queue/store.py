@@ -16,7 +16,7 @@ from sqlalchemy.sql import ClauseElement
 
 from relay.clock import Clock
 from relay.model import File, Ids
-from relay.queue import schema
+from relay.queue import parts, schema
 from relay.queue import statements as sql
 from relay.queue.engine import Change, Engine, Query, Row
 from relay.queue.rows import (
@@ -51,12 +51,30 @@ class Scene:
 
 
 class Store:
-    """The queue on disk. `ids` and `clock` are the process's."""
+    """The queue on disk. `ids` and `clock` are the process's.
+
+    `part` is this process's of the work, of so many the one with this number, where several
+    processes share the queue.
+    """
 
     def __init__(self, engine: Engine, ids: Ids, clock: Clock) -> None:
         self.engine = engine
         self.ids = ids
         self.clock = clock
+        self.part = (1, 0)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may work on the same queue."""
+        return self.engine.shared
+
+    async def moment(self) -> int:
+        """The time by which leases are judged: the database's, where it has a clock of its own."""
+        before = self.clock.reading()
+        moment = await self.engine.moment()
+        if moment is not None:
+            self.clock.follow(moment, before)
+        return self.clock.now()
 
     def new_id(self) -> int:
         return self.ids.new(self.clock.now())
@@ -113,12 +131,19 @@ class Store:
         Waiting orders come by rank, then age, but for those of some senders; the others by how
         long they have been due.
         """
-        due = {"account": account, "now": now}
+        due: dict[str, Any] = {"account": account, "now": now}
+        asked = sql.DUE_REQUESTS, sql.DUE_POLLS, sql.DUE
+        if self.part[0] > 1:
+            due |= {"of": self.part[0], "number": self.part[1], "late": now - parts.LEFT}
+            asked = parts.DUE_REQUESTS, parts.DUE_POLLS, parts.DUE
         found = await self.engine.read_all(
-            (sql.DUE_REQUESTS, {**due, "many": requests}),
-            (sql.DUE_POLLS, {**due, "many": polls}),
-            (sql.DUE, {**due, "many": orders, "but": list(but)}),
+            (asked[0], {**due, "many": requests}),
+            (asked[1], {**due, "many": polls}),
+            (asked[2], {**due, "many": orders, "but": list(but)}),
         )
+        if self.part[0] > 1 and (room := orders - len(found[2])) > 0:
+            found[2] += await self.engine.read(parts.DUE_LEFT, **due, many=room, but=list(but))
+            found[2].sort(key=lambda row: (row["rank"], row["id"]))
         return (
             [Request.of(row) for row in found[0]],
             [Order.of(row) for row in found[1]],
@@ -205,6 +230,10 @@ class Store:
     async def in_state(self, state: State) -> list[Order]:
         """Unfinished orders in a state: at start, what a crash left behind."""
         return await self._orders(sql.ORDERS_IN, state=state)
+
+    async def lapsed(self, before: int, many: int) -> list[Order]:
+        """Orders on their way whose lease ran out before a moment, the longest ago first."""
+        return await self._orders(parts.LAPSED, before=before, many=many)
 
     async def expired(self, now: int, many: int) -> list[Order]:
         """Orders that waited past their time."""

@@ -67,6 +67,8 @@ class Mailer:
         self._kick = asyncio.Event()
         self._stopping = False
         self._trouble_told_at = -HOUR
+        self.left_by: int | None = None
+        """The node that this process follows, where several share the store."""
         self.adopt(reports, delivery)
 
     def adopt(self, reports: Reports, delivery: Delivery) -> None:
@@ -99,6 +101,8 @@ class Mailer:
         """What the last process had under way is due now, not when its claim ends."""
         now, change = self._store.clock.now(), Change()
         for n in await self._store.claimed_notices(now):
+            if self._store.shared and model.maker(n.report_id or 0) != self.left_by:
+                continue  # another node has it under way
             change.update(schema.notice, n.id, n.version, due_at=now)
         if change:
             await self._store.write(change)

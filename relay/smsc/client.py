@@ -33,6 +33,10 @@ NO_RECORD = "3"  # what get.php says where there is nothing to tell
 T = TypeVar("T")
 
 
+class _Barred(Exception):  # noqa: N818
+    """No slot for the call any more: no byte of it has left."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """How the account logs in: by a key, or by login and password. Nothing prints them."""
@@ -88,7 +92,8 @@ class Client:
     """One account's calls to the provider. How many run at once is the caller's to say.
 
     `reachable` is None before the first call, then whether the last one got an answer that
-    could be read; `last_answer_at` is when one last did.
+    could be read; `last_answer_at` is when one last did. `may` is asked just before the bytes
+    of any call leave.
     """
 
     def __init__(
@@ -106,6 +111,7 @@ class Client:
         self.name = name
         self.reachable: bool | None = None
         self.last_answer_at: int | None = None
+        self.may: Callable[[], bool] = lambda: True
         self._credentials = credentials
         self._clock = clock or Clock()
         self._exchange = Exchange(url, connect=connect, read=read, trust=trust, resolver=resolver)
@@ -171,7 +177,15 @@ class Client:
     async def _send(
         self, body: Body, phones: Sequence[str], before: Callable[[], Awaitable[None]] | None
     ) -> Sent:
-        heard = self._heard(await self._exchange.post("send.php", body, before))
+        async def ready() -> None:
+            if before is not None:
+                await before()
+            self._permitted()
+
+        try:
+            heard = self._heard(await self._exchange.post("send.php", body, ready))
+        except _Barred:
+            return Sent(outcome=outcomes.barred())
         if isinstance(heard, Outcome):
             return Sent(outcome=heard)
         answer = self._understood(wire.read_send(heard.status, heard.body))
@@ -249,8 +263,20 @@ class Client:
 
     async def _ask(self, path: str, fields: wire.Fields) -> Answer | Outcome:
         """The answer to a question."""
-        heard = self._heard(await self._exchange.post(path, Encoded([*self._credentials.fields(), *fields])))
+        body = Encoded([*self._credentials.fields(), *fields])
+
+        async def ready() -> None:
+            self._permitted()
+
+        try:
+            heard = self._heard(await self._exchange.post(path, body, ready))
+        except _Barred:
+            return outcomes.about_question(outcomes.barred())
         return outcomes.about_question(heard) if isinstance(heard, Outcome) else heard
+
+    def _permitted(self) -> None:
+        if not self.may():
+            raise _Barred
 
     def _answered(self, answer: T | Refused | Unreadable) -> T | Outcome:
         understood = self._understood(answer)

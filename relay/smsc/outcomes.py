@@ -193,6 +193,11 @@ def no_connection(why: str = "") -> Outcome:
     return Outcome(kind=Kind.LATER, status=UNREACHED, reason=reason, rest=Rest.UNREACHABLE)
 
 
+def barred() -> Outcome:
+    """The call was not begun: other nodes have all the slots of the account."""
+    return Outcome(kind=Kind.LATER, status="4.4.1", reason="the call could not be begun")
+
+
 def broke_off(why: str = "") -> Outcome:
     """The connection broke, or fell silent, after bytes may have left."""
     reason = _because("the call to the provider broke off before its answer", why)

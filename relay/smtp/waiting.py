@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from relay import model, replies
@@ -107,6 +107,12 @@ class Waiting:
             if state in FINAL or state is State.SENT:
                 wait.open.discard(order.id)
             if not wait.open or state in (State.WAITING, State.HELD, State.MERGED):
+                wait.woken.set()
+
+    def look(self, orders: Iterable[int]) -> None:
+        """Another node has moved these orders: who waits for one reads it."""
+        for order in orders:
+            for wait in self._by_order.get(order, ()):
                 wait.woken.set()
 
     async def orders(self, wait: Wait, store: Store) -> list[Order]:

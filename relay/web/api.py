@@ -18,8 +18,10 @@ from relay import model, replies
 from relay.config import Config
 from relay.delivery import caps
 from relay.delivery.counting import Counting
+from relay.delivery.membership import Membership
 from relay.delivery.news import News, person
 from relay.delivery.settle import Settler
+from relay.delivery.worker import Worker
 from relay.message import channels, orders, routes
 from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
@@ -47,6 +49,8 @@ class Relay(Protocol):
     store: Store
     settler: Settler
     counts: Counting
+    workers: dict[str, Worker]
+    membership: Membership | None
     kick: Callable[[set[str]], None]
     queued: Callable[[set[str]], None]
 
@@ -232,8 +236,33 @@ class Api:
 
     async def _nodes(self, _request: web.Request) -> web.Response:
         """The nodes that share the queue: an SQLite store is one process's own."""
-        config = self._relay.config
-        return _answer([{"node": config.hostname, "store": "sqlite", "since": self._since}])
+        relay = self._relay
+        if relay.membership is None:
+            calls = sum(worker.in_flight for worker in relay.workers.values())
+            return _answer(
+                [{"node": relay.config.hostname, "store": "sqlite", "since": self._since, "calls": calls}]
+            )
+        try:
+            found = await relay.membership.all()
+        except Trouble as trouble:
+            return _wrong(f"the store can't tell: {trouble}", 503)
+        return _answer(
+            [
+                {
+                    "node": node.name,
+                    "number": node.id,
+                    "store": "postgresql",
+                    "part": node.part,
+                    "version": node.version,
+                    "since": node.started_at,
+                    "seen": node.seen_at,
+                    "lives": node.lives,
+                    "leads": node.leads,
+                    "calls": node.in_flight,
+                }
+                for node in found
+            ]
+        )
 
     def _resolved(self, to: str, channel: str) -> Resolved | Reply:
         config = self._relay.config

@@ -836,7 +836,7 @@ SORTED_FEW = {"NOTICES", "ORDERS_BY_REQUEST", "ORDERS_BY_MAIL", "ORDERS_MEMBERS"
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - SMALL_OR_WHOLE - ALL_OPEN - SORTED_FEW))
-async def test_the_first_of_many_are_found_in_their_order(name, engine, path):
+async def test_the_first_of_many_are_found_in_their_order(name, sqlite, path):
     """Nothing sorts a whole queue to hand out its first rows."""
     assert [] == [each for each in steps_of(name, path) if "FOR ORDER BY" in each]
 

@@ -17,6 +17,7 @@ Date: Fri, 20 Nov 2026 03:00:00 +0000
 """
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_mail_becomes_one_message_and_is_delivered(relay: Journey) -> None:
     """The text reaches the phone, once, and nobody is told of success by default."""

@@ -10,6 +10,7 @@ from harness import Journey, journey, settings
 from mortal import Mortal, Trap
 
 from relay.config import Cap
+from relay.delivery.permits import All
 
 PHONES = ("4567", "4568", "4569", "4570")
 
@@ -284,10 +285,10 @@ async def test_a_list_in_flight_when_the_relay_died_is_asked_about(tmp_path: Pat
     await world.begin()
     try:
         relay = world.relay
-        worker(relay)._most = 0
+        worker(relay)._permits = All(0)
         for number, fate in enumerate(PHONES):
             await relay.mail(bare(f"text {number}"), f"7999123{fate}@sms.example.com")
-        worker(relay)._most = 1
+        worker(relay)._permits = All(1)
         world.trap = Trap(where, 1)
         worker(relay).kick()
         await world.pass_time(300)

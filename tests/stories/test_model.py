@@ -34,6 +34,8 @@ from hypothesis.stateful import (
 from law import Taken, breaches, open_books
 from mortal import EXPIRE, GIVE_UP, ONCALL, WHERE, Mortal, Trap
 
+from relay.delivery.permits import All
+
 T = TypeVar("T")
 Recipients = list[tuple[str, frozenset[str]]]  # an address, and whom it stands for
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
@@ -152,17 +154,17 @@ class Relay(RuleBasedStateMachine):
 
         async def wait() -> None:
             slots = worker(self.world.relay)
-            slots._most = 0
+            slots._permits = All(0)
             for suffix in (*(f"{4600 + first + n}" for n in range(count)), *bad):
                 phone = f"7999123{suffix}"
                 await self.new([(f"{phone}@sms.example.com", frozenset({f"+{phone}"}))], "", "")
-            slots._most = free
+            slots._permits = All(free)
             self.world.sandbox.next_send_faults.extend(fates)
             if trap is not None and self.world.trap is None:
                 self.world.trap = Trap(*trap)
             slots.kick()
             await self.world.pass_time(0)
-            slots._most = 14
+            slots._permits = All(14)
 
         self.do(wait())
 

@@ -41,6 +41,7 @@ async def test_bad_recipients_are_refused_at_rcpt_and_the_good_ones_share_a_requ
     assert ["+79991234567,+79991234568"] == [params["phones"] for params in relay.sends()]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_later_failure_is_reported_for_that_recipient_alone(relay: Journey) -> None:
     """One of two phones can't be reached: one bounce, about it and nobody else."""
@@ -115,6 +116,7 @@ async def test_data_is_refused_only_when_nobody_can_be_served(relay: Journey) ->
     assert [] == relay.reports()
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_group_is_one_order_whose_members_have_their_own_fates(relay: Journey) -> None:
     """Members are learnt from the provider's answer; the group is final with the last of them."""

@@ -24,6 +24,7 @@ full
 BARE = "From: device@mon.example.com\nSubject: door open\n\ndoor 4\n"
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_mail_repeated_because_our_250_was_lost_is_taken_once(relay: Journey) -> None:
     """The same id is answered, nothing new is sent; other trace headers don't make it another mail."""
@@ -76,6 +77,7 @@ async def test_a_device_that_says_the_same_again_later_is_heard_again(relay: Jou
     assert ["delivered", "delivered"] == [order.state for order in await relay.orders()]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_the_same_text_within_the_window_is_merged_and_shares_the_outcome(relay: Journey) -> None:
     """The phone rings once; both mails are answered for, and a failure is told to both senders."""

@@ -46,6 +46,7 @@ def by_alarm(orders: list[Order], alarm: str) -> list[Order]:
     return [order for order in orders if order.alarm == alarm]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_is_over_a_burst_goes_as_a_digest(relay: Journey) -> None:
     """Ten go as they are; of the rest the phone is told in one message, a minute later."""
@@ -108,6 +109,7 @@ async def test_a_storm_of_hours_is_ten_and_a_digest_a_minute(tmp_path: Path) -> 
         assert {"delivered", "merged"} == {order.state for order in orders}
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_recoveries_go_out_ahead_and_whatever_the_burst(relay: Journey) -> None:
     """Fifteen recoveries after fifteen problems: all of them are told, and no problem after its end."""

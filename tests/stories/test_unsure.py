@@ -29,6 +29,7 @@ def to(fate: str) -> str:
     return f"7999123{fate}@sms.example.com"
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fate", ["0111", "0115", "0116", "0117"])
 async def test_accepted_but_the_answer_was_lost(relay: Journey, fate: str) -> None:
@@ -89,6 +90,7 @@ async def test_silence_is_unsure_and_ends_in_one_message(tmp_path: Path, fault: 
     assert [] == relay.reports()
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_late_acceptance_and_our_repeat_make_one_message(relay: Journey) -> None:
     """The provider takes the first call only after the break: its filter meets the repeat."""
@@ -100,6 +102,7 @@ async def test_late_acceptance_and_our_repeat_make_one_message(relay: Journey) -
     assert [] == relay.reports()
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_one_phone_of_an_accepted_request_that_is_unknown_goes_alone(relay: Journey) -> None:
     """Any status of any phone means accepted; after a minute the missing one has its own request."""
@@ -117,6 +120,7 @@ async def test_one_phone_of_an_accepted_request_that_is_unknown_goes_alone(relay
     assert 1 == len(relay.reports())
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_group_that_broke_off_is_looked_for_and_never_repeated(relay: Journey) -> None:
     """It can't be asked about by phone: the history tells."""

@@ -1,0 +1,127 @@
+"""Connections to PostgreSQL, and what their errors mean."""
+
+from __future__ import annotations
+
+import logging
+
+from relay.queue import joining
+from relay.queue.engine import Full, Stale, Trouble
+from relay.queue.joining import Connection, Url
+
+try:
+    import asyncpg
+except ModuleNotFoundError:  # the extra is not installed
+    asyncpg = None
+
+_log = logging.getLogger("relay.queue")
+
+_AGAIN = ("40001", "40P01", "55P03")  # serialization failure, deadlock, a lock that was not to be had
+_LOST = ("08", "57P", "25006", "25P03", "53300")  # no connection, a shutdown, a standby, too many clients
+
+
+class Line:
+    """One connection, made when it is needed and anew when it broke."""
+
+    def __init__(self, url: Url) -> None:
+        self._url = url
+        self._connection: Connection = None
+
+    async def ready(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await joining.connected(self._url)
+        return self._connection
+
+    def drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=2)
+            except Exception:  # noqa: BLE001 - it is let go of, whatever state it is in
+                connection.terminate()
+
+
+def count(status: str) -> int:
+    """How many rows a statement met, by what the server says of it: `UPDATE 3`."""
+    return int(status.rpartition(" ")[2])
+
+
+def _state(error: Exception) -> str:
+    return getattr(error, "sqlstate", None) or ""
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether there is no connection any more, or none that may write."""
+    if isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError):
+        return True
+    if isinstance(error, asyncpg.PostgresError):
+        return _state(error).startswith(_LOST)
+    return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+
+
+def passes(error: Exception) -> bool:
+    """Whether the same may well work a moment later."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True  # a newer program has just changed a table
+    return is_lost(error) or _state(error) in _AGAIN
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, without any value that was to be stored."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, asyncpg.PostgresError) and error.args and not _state(error).startswith("22"):
+        return str(error.args[0])
+    if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError) and error.args:
+        return str(error.args[0])
+    return type(error).__name__
+
+
+def translated(error: Exception) -> Exception:
+    """What an error of the driver or the server means to who asked."""
+    if isinstance(error, Trouble):
+        return error
+    if getattr(error, "constraint_name", "") == "phone_pkey":
+        return Stale("a phone was spoken to meanwhile")  # for the first time, by another worker
+    if _state(error) == "53100":
+        return Full("no room on the disk")
+    if isinstance(error, asyncpg.PostgresError) and not _state(error).startswith("22"):
+        return Trouble(reason(error))
+    if not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        _log.error("the store failed", exc_info=error)
+    return Trouble(f"{type(error).__name__} in the store")
+
+
+def shown(url: str) -> str:
+    """A database's URL as people may see it: without the password."""
+    return Url(url).shown
+
+
+async def tried(url: str) -> str:
+    """Connect to a database and let go of it, changing nothing; what it is. Raises Trouble."""
+    needed()
+    line = Line(Url(url))
+    try:
+        connection = await line.ready()
+        found = await joining.version(connection)
+        if not found:
+            await joining.check_creatable(connection)
+            return f"{shown(url)} (its tables are made at the first start)"
+        await joining.check_usable(connection)
+        return shown(url)
+    except Trouble:
+        raise
+    except Exception as error:
+        raise Trouble(reason(error)) from error
+    finally:
+        await line.close()
+
+
+def needed() -> None:
+    """Raises Trouble where the driver is not installed."""
+    if asyncpg is None:
+        raise Trouble("asyncpg is needed for PostgreSQL: install smsc-relay[postgres]")

@@ -1,0 +1,322 @@
+"""The PostgreSQL engine: lines that break, servers that go, other programs on the same tables."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from changes import account, asked, line, results, written
+from sqlalchemy import select
+
+from relay.queue import schema
+from relay.queue.engine import Change, Stale, TooOld, Trouble
+from relay.queue.lines import tried
+from relay.queue.postgres import Postgres
+
+
+class Cut:
+    """A server between engine and database that cuts the line at chosen words of the client's.
+
+    `at` is what it looks for, once; `before` says whether the database hears of it.
+    """
+
+    def __init__(self, folder: Path, target: str) -> None:
+        self.folder = folder
+        self.target = target
+        self.at = b""
+        self.before = False
+        self.cuts = 0
+        self.refuses = False
+        self.lines: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> str:
+        """Listen; the path of the folder that the engine is to be told of."""
+        self.server = await asyncio.start_unix_server(self._line, str(self.folder / ".s.PGSQL.5432"))
+        return str(self.folder)
+
+    async def stop(self) -> None:
+        """Cut all lines."""
+        self.server.close()
+        for each in list(self.lines):
+            each.close()
+        while self.lines:  # noqa: ASYNC110 - they end by themselves
+            await asyncio.sleep(0.001)
+
+    async def _line(self, reader, writer) -> None:
+        if self.refuses:
+            writer.close()
+            return
+        to_reader, to_writer = await asyncio.open_unix_connection(self.target)
+        self.lines |= {writer, to_writer}
+        back = asyncio.create_task(self._back(to_reader, writer))
+        try:
+            while octets := await reader.read(65536):
+                if self.at and self.at in octets:
+                    self.at = b""
+                    self.cuts += 1
+                    back.cancel()
+                    if not self.before:
+                        to_writer.write(octets)
+                        await to_writer.drain()
+                        await to_reader.readexactly(6)  # it is done, and nobody hears so
+                    return
+                to_writer.write(octets)
+                await to_writer.drain()
+        finally:
+            back.cancel()
+            writer.close()
+            to_writer.close()
+            self.lines -= {writer, to_writer}
+
+    async def _back(self, reader, writer) -> None:
+        with contextlib.suppress(ConnectionError):
+            while octets := await reader.read(65536):
+                writer.write(octets)
+                await writer.drain()
+        writer.close()
+
+
+@pytest_asyncio.fixture
+async def cut(tmp_path, database):
+    """A line to the database that can be cut."""
+    folder = database.partition("host=")[2].partition("&")[0]
+    made = Cut(tmp_path, f"{folder}/.s.PGSQL.5432")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest_asyncio.fixture
+async def engine(cut, database):
+    """An engine behind that line."""
+    name = database.partition("@/")[2].partition("?")[0]
+    engine = Postgres(f"postgresql://relay@/{name}?host={cut.folder}", patience=2.0, doubt=2.0)
+    await engine.open()
+    yield engine
+    await engine.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("before", [False, True], ids=["landed", "not landed"])
+async def test_commit_whose_answer_was_lost(engine, cut, before):
+    """A line that breaks at the commit: what landed is not written again, what did not is."""
+    await engine.write(account())
+    change = line(1, once=("key", 11, 1000))
+    change.update(schema.account, "main", 1, probes=1)
+    change.add("cap", 0, messages=1)
+    cut.at, cut.before = b"COMMIT", before
+    assert None is await engine.write(change)
+    assert 1 == cut.cuts
+    assert [1] == await written(engine)
+    (row,) = await engine.read(select(schema.account))
+    assert (2, 1) == (row["version"], row["probes"])
+    (spent,) = await engine.read(select(schema.spent))
+    assert 1 == spent["messages"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("words", [b"BEGIN", b"INSERT INTO story", b"SAVEPOINT"])
+async def test_line_breaks_before_the_commit(engine, cut, words):
+    """A line that breaks within a transaction: all of it is written over the next line, once."""
+    cut.at = words
+    again = [line(1)] if words == b"SAVEPOINT" else []
+    tasks = await asked(engine, line(1), *again, line(2))
+    assert [None, *([Trouble] if again else []), None] == await results(*tasks)
+    assert 1 == cut.cuts
+    assert [1, 2] == await written(engine)
+
+
+@pytest.mark.asyncio
+async def test_line_breaks_while_reading(engine, cut):
+    """A question is asked again over a new line."""
+    await engine.write(line(1))
+    cut.at = b"SELECT story"
+    assert [1] == await written(engine)
+    assert 1 == cut.cuts
+
+
+@pytest.mark.asyncio
+async def test_nobody_answers(engine, cut):
+    """Without a server a change and a question are Trouble after the patience; then all is well again."""
+    await engine.write(line(1))
+    cut.refuses, cut.at, cut.before = True, b"BEGIN", True
+    with pytest.raises(Trouble, match="can't be reached"):
+        await engine.write(line(2))
+    cut.refuses = False
+    await engine.write(line(3))
+    assert [1, 3] == await written(engine)
+
+
+@pytest.mark.asyncio
+async def test_nobody_can_say(engine, cut):
+    """A commit that may have landed, and nobody to ask: it is Trouble that says so, never a second write."""
+    cut.at = b"COMMIT"
+    task = asyncio.create_task(engine.write(line(1)))
+    while not cut.cuts:
+        cut.refuses = cut.at == b""
+        await asyncio.sleep(0)
+    cut.refuses = True
+    with pytest.raises(Trouble, match="not known"):
+        await task
+    cut.refuses = False
+    assert [1] == await written(engine)
+
+
+@pytest.mark.asyncio
+async def test_two_engines(engine, database):
+    """Of two programs that decide upon the same row one is right; the numbers of both differ."""
+    other = Postgres(database)
+    await other.open()
+    await engine.write(account())
+    changes = []
+    for number in (1, 2):
+        change = line(number)
+        change.update(schema.account, "main", 1, probes=number)
+        changes.append(change)
+    answers = await results(engine.write(changes[0]), other.write(changes[1]))
+    assert {None, Stale} == set(answers)
+    assert await written(engine) == await written(other) == [1 + answers.index(None)]
+    assert engine.node != other.node
+    await other.close()
+
+
+@pytest.mark.asyncio
+async def test_once_between_engines(engine, database):
+    """A mail that comes to two nodes at the same time is the first one's."""
+    other = Postgres(database)
+    await other.open()
+    for number in range(10):
+        keys = [line(2 * number + n, once=(str(number), 2 * number + n, 0)) for n in (0, 1)]
+        first, second = await asyncio.gather(engine.write(keys[0]), other.write(keys[1]))
+        assert {(None, 2 * number), (2 * number + 1, None)} & {(first, second)}
+    assert 10 == len(await written(engine))
+    await other.close()
+
+
+@pytest.mark.asyncio
+async def test_many_engines_at_once(database):
+    """Engines that change the same rows in any order wait for each other, and none for ever."""
+    engines = [Postgres(database) for _ in range(3)]
+    await asyncio.gather(*(each.open() for each in engines))
+    change = Change()
+    for name in "abcdef":
+        change.insert(schema.account, name=name)
+    await engines[0].write(change)
+
+    async def add(engine, names):
+        for _ in range(10):
+            while True:
+                rows = {row["name"]: row for row in await engine.read(select(schema.account))}
+                change = Change()
+                for name in names:
+                    change.update(
+                        schema.account, name, rows[name]["version"], probes=rows[name]["probes"] + 1
+                    )
+                change.add("cap", 0, messages=1)
+                with contextlib.suppress(Stale):
+                    await engine.write(change)
+                    break
+
+    await asyncio.gather(
+        *(add(each, names) for each, names in zip(engines, ("abcdef", "fedcba", "cafebd"), strict=True))
+    )
+    assert {30} == {row["probes"] for row in await engines[0].read(select(schema.account))}
+    (row,) = await engines[0].read(select(schema.spent))
+    assert 30 == row["messages"]
+    for each in engines:
+        await each.close()
+
+
+@pytest.mark.asyncio
+async def test_words(engine, database):
+    """What one engine tells another hears; what was missed while the line was down is said to be missed."""
+    heard, other = asyncio.Queue(), Postgres(database)
+    await other.open()
+    other.listen(heard.put_nowait)
+    assert "" == await heard.get()
+    await engine.tell("1 queued main")
+    assert "1 queued main" == await heard.get()
+    await other.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+    assert "" == await heard.get()
+    await engine.tell("again")
+    assert "again" == await heard.get()
+    await other.close()
+
+
+# -- the schema ---------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_several_start_at_once(postgres):
+    """Of several programs that find no tables one makes them, and all of them start."""
+    url = await asyncio.to_thread(postgres.empty)
+    engines = [Postgres(url) for _ in range(3)]
+    await asyncio.gather(*(each.open() for each in engines))
+    assert 3 == len({each.node for each in engines})
+    assert {"version": str(schema.VERSION), "oldest": str(schema.OLDEST)} == {
+        row["key"]: row["value"] for row in await engines[0].read(select(schema.meta))
+    }
+    for each in engines:
+        await each.close()
+
+
+@pytest.mark.asyncio
+async def test_newer_schema(engine, database):
+    """A database that only newer programs may use stops those that run, and lets no old one start."""
+    connection = await asyncpg.connect(database)
+    for oldest in (schema.VERSION, schema.VERSION + 1):
+        await connection.execute("UPDATE meta SET value = $1 WHERE key = 'version'", str(schema.VERSION + 8))
+        await connection.execute("UPDATE meta SET value = $1 WHERE key = 'oldest'", str(oldest))
+        other = Postgres(database)
+        if oldest == schema.VERSION:
+            await other.open()
+            await engine.check_usable()
+            await other.close()
+            continue
+        with pytest.raises(TooOld, match=rf"has schema {schema.VERSION + 8}.*use a newer smsc-relay"):
+            await other.open()
+        with pytest.raises(TooOld):
+            await engine.check_usable()
+    for key, value in (("version", schema.VERSION), ("oldest", schema.OLDEST)):
+        await connection.execute("UPDATE meta SET value = $1 WHERE key = $2", str(value), key)
+    await connection.close()
+
+
+@pytest.mark.asyncio
+async def test_nothing_there(tmp_path):
+    """A server that is not there is said by its URL, without the password."""
+    engine = Postgres(f"postgresql://relay:secret@/relay?host={tmp_path}")
+    with pytest.raises(Trouble, match="cannot open postgresql://relay@/relay") as caught:
+        await engine.open()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_behind_a_pooler(database):
+    """With `statement_cache_size=0` nothing of a session is relied upon beyond a transaction."""
+    engine = Postgres(f"{database}&statement_cache_size=0")
+    await engine.open()
+    await engine.write(line(1, once=("key", 11, 1000)))
+    assert 11 == await engine.write(line(2, once=("key", 12, 1000)))
+    assert [1] == await written(engine)
+    assert [[{"id": 1}]] == await engine.read_all((select(schema.story.c.id), {}))
+    left = await engine.rows("SELECT count(*) AS n FROM pg_prepared_statements WHERE name <> ''")
+    assert [{"n": 0}] == left
+    engine.listen(lambda _: None)
+    assert not engine.listening
+    await engine.close()
+
+
+@pytest.mark.asyncio
+async def test_tried(postgres, database):
+    """`check` connects, says whether tables are to be made, and makes none."""
+    empty = await asyncio.to_thread(postgres.empty)
+    assert "its tables are made at the first start" in await tried(empty)
+    assert "its tables are made at the first start" in await tried(empty)
+    assert "made" not in await tried(database)
+    with pytest.raises(Trouble, match="does not exist"):
+        await tried(database.replace("@/", "@/no"))

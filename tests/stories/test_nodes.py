@@ -1,0 +1,253 @@
+"""Several nodes on one PostgreSQL and one login: real processes, and the sandbox that counts calls.
+
+The leases of these processes are seconds (tests/hurried.py), so that one that is killed, or stands
+still, is soon missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiosmtplib
+import asyncpg
+import pytest
+from harness import PATIENCE, Process
+from postgres import MISSING, Server
+
+from relay.smsc.sandbox import Sandbox
+
+HURRIED = (str(Path(__file__).parent.parent / "hurried.py"),)
+pytestmark = pytest.mark.timeout(180)
+LONG = 60.0  # seconds that anything may take on a busy machine
+
+
+class Several:
+    """Nodes, their provider and their database."""
+
+    def __init__(self, folder: Path, store: str, latency: float) -> None:
+        self.folder = folder
+        self.store = store
+        self.sandbox = Sandbox(now=time.time, latency=latency)
+        self.nodes: list[Process] = []
+        self.url = ""
+        self.both = store  # as the nodes are told of it
+
+    async def start(self, count: int, **changes: object) -> None:
+        """Start so many nodes, and wait until all of them know of each other."""
+        self.url = self.url or await self.sandbox.start()
+        for _ in range(count):
+            folder = self.folder / f"node{len(self.nodes)}"
+            folder.mkdir()
+            poll = {"delivery": {"poll": ["1h"], "retry": ["1s"]}}
+            node = Process(folder, self.url, **({"store": self.both} | poll | changes))
+            node.program = HURRIED
+            self.nodes.append(node)
+        await asyncio.gather(*(node.start() for node in self.nodes[-count:]))
+        await self.until(f"SELECT count(*) = {len(self.nodes)} FROM node")
+        await self.until(f"SELECT count(DISTINCT node) = {len(self.nodes)} FROM slot WHERE node <> 0")
+
+    async def value(self, sql: str) -> object:
+        """What the database says."""
+        connection = await asyncpg.connect(self.store)
+        try:
+            return await connection.fetchval(sql)
+        finally:
+            await connection.close()
+
+    async def until(self, sql: str) -> None:
+        """Wait until the database says so."""
+        async with asyncio.timeout(LONG):
+            while not await self.value(sql):  # noqa: ASYNC110 - it is another process that moves
+                await asyncio.sleep(0.05)
+
+    async def settled(self) -> None:
+        """Wait until the provider has everything that can be sent."""
+        await self.until(
+            "SELECT NOT EXISTS (SELECT FROM orders WHERE state IN ('waiting', 'sending', 'unsure'))"
+        )
+
+    async def mail(self, node: Process, numbers: range) -> list[int]:
+        """Send a mail for each number over one connection; those that were answered 250."""
+        taken = []
+        client = aiosmtplib.SMTP(hostname="127.0.0.1", port=node.port, start_tls=False, timeout=PATIENCE)
+        async with client:
+            for number in numbers:
+                text = f"Subject: {number}\r\nMessage-ID: <{number}@x>\r\nDate: now\r\n\r\nalarm {number}\r\n"
+                with contextlib.suppress(aiosmtplib.SMTPResponseException):
+                    await client.sendmail("ops@mon.example.com", [f"{phone(number)}@sms.example.com"], text)
+                    taken.append(number)
+        return taken
+
+    async def insist(self, numbers: range) -> None:
+        """Send a mail for each number to the first node, again and again until it is answered 250."""
+
+        async def one(number: int) -> None:
+            async with asyncio.timeout(LONG):
+                while True:
+                    with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                        if await self.mail(self.nodes[0], range(number, number + 1)):
+                            return
+                    await asyncio.sleep(0.1)
+
+        row = list(numbers)
+        for start in range(0, len(row), 8):
+            await asyncio.gather(*map(one, row[start : start + 8]))
+
+    def delivered(self) -> Counter[str]:
+        """How many messages each phone was sent."""
+        return Counter(message.phone for message in self.sandbox.messages)
+
+    async def stop(self) -> None:
+        """End all of them."""
+        for node in self.nodes:
+            if node.process and node.process.returncode is None:
+                await node.kill()
+        await self.sandbox.stop()
+
+
+def phone(number: int) -> str:
+    """A phone of its own for each mail."""
+    return f"7999{number:03}4567"
+
+
+@contextlib.asynccontextmanager
+async def several(folder: Path, store: str, *, latency: float = 0.05) -> AsyncIterator[Several]:
+    """Nodes for as long as the block."""
+    made = Several(folder, store, latency)
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+@pytest.mark.asyncio
+async def test_three_nodes(tmp_path, database):
+    """Three nodes send what all of them took, each message once, and never more than 14 at once."""
+    async with several(tmp_path, database, latency=0.3) as nodes:
+        await nodes.start(3)
+        ranges = range(50), range(100, 150), range(200, 250)
+        sent = await asyncio.gather(*map(nodes.mail, nodes.nodes, ranges))
+        await nodes.settled()
+        assert [50, 50, 50] == [len(each) for each in sent]
+        assert {phone(number): 1 for each in ranges for number in each} == nodes.delivered()
+        assert 10 <= nodes.sandbox.max_in_flight <= 14
+        assert [] == [call for call in nodes.sandbox.calls if b"too many" in call.answer.lower()]
+
+
+@pytest.mark.asyncio
+async def test_one_is_killed(tmp_path, database):
+    """A node dies amid its calls: the others send what it had taken, ask about what it had begun."""
+    async with several(tmp_path, database, latency=0.2) as nodes:
+        await nodes.start(2)
+        first, second = nodes.nodes
+        taken, more = await asyncio.gather(nodes.mail(first, range(60)), nodes.mail(second, range(100, 160)))
+        async with asyncio.timeout(LONG):
+            await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) > 30)
+        await first.kill()
+        await nodes.settled()
+        assert {phone(number): 1 for number in [*taken, *more]} == nodes.delivered()
+        assert 60 == len(taken)
+        assert nodes.sandbox.max_in_flight <= 14
+        await nodes.until("SELECT count(DISTINCT node) = 1 AND min(node) <> 0 FROM slot")
+
+
+@pytest.mark.asyncio
+async def test_one_stands_still(tmp_path, database):
+    """A node stops past its leases, amid its calls, and goes on when others have taken these over."""
+    async with several(tmp_path, database, latency=0.2) as nodes:
+        await nodes.start(2)
+        first, second = nodes.nodes
+        taken, more = await asyncio.gather(nodes.mail(first, range(60)), nodes.mail(second, range(100, 160)))
+        async with asyncio.timeout(LONG):
+            await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) > 30)
+        first.signal(signal.SIGSTOP)
+        begun = await nodes.value("SELECT count(*) FROM orders WHERE state = 'sending'")
+        await nodes.settled()
+        late = await nodes.value("SELECT sum(attempts) FROM orders")
+        first.signal(signal.SIGCONT)
+        await nodes.until("SELECT count(DISTINCT node) = 2 FROM slot WHERE node <> 0")
+        again = await nodes.mail(first, range(200, 220))
+        await nodes.settled()
+        assert {phone(number): 1 for number in [*taken, *more, *again]} == nodes.delivered()
+        assert 20 == len(again)
+        assert begun
+        assert late + 20 == await nodes.value("SELECT sum(attempts) FROM orders")
+        assert nodes.sandbox.max_in_flight <= 14
+        assert "orders are taken over" in (second.folder / "log").read_text()
+
+
+@pytest.mark.asyncio
+async def test_the_other_node_answers(tmp_path, database):
+    """Who waits at one node for the outcome hears of it, though another makes the call."""
+    door = {"listeners": [{"address": "127.0.0.1:0", "answer": "outcome", "answer_timeout": "20s"}]}
+    async with several(tmp_path, database, latency=0.1) as nodes:
+        await nodes.start(2, **door)
+        begun = time.monotonic()
+        for first in range(0, 12, 2):  # of so many phones some are each node's
+            await asyncio.gather(
+                *map(nodes.mail, nodes.nodes, (range(first, first + 1), range(first + 1, first + 2)))
+            )
+        assert time.monotonic() - begun < 12  # nobody waited for a look, let alone to the end
+        assert {phone(number): 1 for number in range(12)} == nodes.delivered()
+        assert 2 == await nodes.value("SELECT count(DISTINCT (id >> 12) & 1023) FROM request")
+
+
+@pytest.mark.asyncio
+async def test_failover(tmp_path):
+    """The database's server dies and its standby takes over: what was answered is sent, once."""
+    if MISSING:
+        pytest.skip(MISSING)
+    server = await asyncio.to_thread(lambda: Server().make().start().with_template())
+    standby = await asyncio.to_thread(server.standby)
+    try:
+        name = "template"
+        hosts = f"host={server.folder},{standby.folder}&port={server.port},{standby.port}"
+        async with several(tmp_path, server.url(name), latency=0.05) as nodes:
+            nodes.both = f"postgresql://relay@/{name}?{hosts}"
+            await nodes.start(1)
+            clients = asyncio.create_task(nodes.insist(range(80)))
+            async with asyncio.timeout(LONG):
+                await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) > 20)
+            await asyncio.to_thread(server.stop)
+            await asyncio.sleep(0.5)  # in which the relay finds nobody to write to
+            await asyncio.to_thread(standby.promote)
+            nodes.store = standby.url(name)
+            await clients
+            await nodes.settled()
+            assert {phone(number): 1 for number in range(80)} == nodes.delivered()
+            assert nodes.nodes[0].process.returncode is None
+    finally:
+        await asyncio.to_thread(standby.remove)
+        await asyncio.to_thread(shutil.rmtree, server.folder)
+
+
+@pytest.mark.asyncio
+async def test_a_node_starts_again(tmp_path, database):
+    """A killed node that starts again asks at once about what it had begun, and has its slots at once."""
+    async with several(tmp_path, database, latency=0.3) as nodes:
+        await nodes.start(1)
+        (node,) = nodes.nodes
+        node.program = ("-m", "relay")  # with leases of its own length: nobody waits for their end here
+        await node.kill()
+        await node.start()
+        taken = await nodes.mail(node, range(30))
+        async with asyncio.timeout(LONG):
+            await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) > 3)
+        await node.kill()
+        await node.start()
+        await nodes.settled()
+        assert {phone(number): 1 for number in taken} == nodes.delivered()
+        shown = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "relay", "nodes", "-c", str(node.config), stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await shown.communicate()
+        assert 1 == said.decode().count("postgresql since")
+        assert b", leads, " in said

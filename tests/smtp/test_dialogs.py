@@ -1,12 +1,13 @@
 r"""Transcripts of `tests/dialogs` are replayed against a real socket.
 
     # a comment; the first one says what the dialog shows
-    L: protocol=lmtp errors=3    the listener's protocol, TLS, logins, limits
+    L: protocol=lmtp errors=3    the listener's protocol, profile, proxies, TLS, logins, limits
     C: text                      the client's line, CR LF added; lines in a row leave in one write
     C~ text\n\x00                octets, exactly these
     C< eof                       the client closes its half
     C< tls                       the client shakes hands
     S: 250 2.1.0*OK              the server's next line begins so, * is any text
+    S+ 250-DSN | 250 HELP        a whole reply of several lines, among them lines that begin so
     S< closed                    the server has closed
     H: mail <a@b> ret=full       what a hook heard, in this order
 
@@ -67,6 +68,10 @@ async def test_dialog(path, house, pki):
                 await client.encrypt(pki.client())
             case "C<":
                 client.writer.write_eof()
+            case "S+":
+                lines = (await client.hear()).split("\n")
+                for each in text.split(" | "):
+                    assert any(like(each).match(line) for line in lines), f"step {number}: {each} / {lines}"
             case "S:" | "S<":
                 async with asyncio.timeout(10):
                     line = (await client.reader.readline()).decode().rstrip("\r\n")

@@ -17,9 +17,9 @@ relay/queue/states.py,relay/report/dsn.py,relay/report/fields.py,relay/report/fo
 relay/report/inbox.py,relay/report/notices.py,relay/report/operator.py,relay/report/reasons.py,\
 relay/report/spoken.py,relay/report/steps.py,relay/report/words.py,relay/smsc/callbacks.py,relay/smsc/lists.py,\
 relay/smsc/multipart.py,relay/smsc/outcomes.py,relay/smsc/reading.py,relay/smsc/wire.py,relay/smtp/answers.py,\
-relay/smtp/auth.py,relay/smtp/dkim_body.py,relay/smtp/domains.py,relay/smtp/limits.py,relay/smtp/lockout.py,\
-relay/smtp/policy.py,relay/smtp/protocol.py,relay/smtp/results.py,relay/smtp/signatures.py,relay/smtp/spf.py,\
-relay/smtp/verdicts.py
+relay/smtp/auth.py,relay/smtp/dkim_body.py,relay/smtp/domains.py,relay/smtp/legacy.py,relay/smtp/limits.py,\
+relay/smtp/lines.py,relay/smtp/lockout.py,relay/smtp/policy.py,relay/smtp/protocol.py,relay/smtp/proxy.py,\
+relay/smtp/results.py,relay/smtp/signatures.py,relay/smtp/spf.py,relay/smtp/timing.py,relay/smtp/verdicts.py
 NOT_PURE = relay/message/reader*.py
 
 .PHONY: help demo test check lint types imports coverage soak mails bench lock clean

@@ -357,6 +357,7 @@ class App:
                 connections=listener.connections,
                 data_rate=self.config.limits.data_rate,
                 spool_dir=spool,
+                line_endings=listener.line_endings,
             )
             try:
                 bound = await server.listen(
@@ -366,7 +367,10 @@ class App:
                     self.registry,
                     hostname=self.config.hostname,
                     protocol=listener.protocol,
+                    profile=listener.profile,
+                    proxies=listener.proxy_protocol,
                     refused=handler.refused,
+                    now=self.clock.now,
                     encryption=self.contexts.encryption(listener),
                     logins=auth.logins(listener),
                 )

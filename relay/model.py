@@ -135,6 +135,11 @@ class Envelope:
     envid: str = ""  # still in xtext, as it came (RFC 3461 4.4)
     utf8: bool = False
     declared_size: int = 0
+    hold_until: int = 0  # 0: not held (RFC 4865)
+    deliver_by: int = 0  # 0: whenever (RFC 2852)
+    returned: bool = False  # what is later than that comes back; otherwise its sender is told
+    traced: bool = False  # the sender hears that it was passed on
+    priority: int | None = None  # -9 to 9 (RFC 6710); None where the client said nothing
     peer: str = ""
     helo: str = ""
     source: str = ""  # the entry of `senders` that let it in; "" while only DATA can tell

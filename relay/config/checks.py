@@ -42,8 +42,6 @@ def _warns(*pattern: str, so: str) -> NotBuilt:
 
 NOT_BUILT = (
     # -- these protect: without them the relay would be more open than its owner thinks
-    _refuses("listeners", EACH, "profile", write="write strict"),
-    _refuses("listeners", EACH, "proxy_protocol", write="remove it, and let clients connect directly"),
     _refuses("web", "users", write="remove it; the dashboard is not served without it"),
     # -- these do not
     _warns("workers", so="one process delivers"),
@@ -124,6 +122,11 @@ def _listeners(document: Document) -> None:
         if isinstance(listener, dict):
             _encryption(document, place, listener)
             _logins(document, place, listener)
+            if listener.get("profile") == "legacy":
+                _legacy(document, place, str(listener.get("address", "")))
+    for place, network in select(document.values, ("listeners", EACH, "proxy_protocol", EACH)):
+        if str(network).endswith("/0"):
+            document.fault(place, "anybody could claim any address; write the networks of your proxies")
     taken = any(auth != "none" for _place, auth in select(document.values, ("listeners", EACH, "auth")))
     for key in ("users", "users_file"):
         for place, users in select(document.values, ("senders", EACH, key)):
@@ -164,6 +167,19 @@ def _logins(document: Document, place: Location, listener: dict[str, object]) ->
             (*place, "auth"),
             "passwords would travel in clear; write tls: required, or auth_in_clear: [a private network]",
         )
+
+
+def _legacy(document: Document, place: Location, address: str) -> None:
+    """Whoever is lenient with old devices is so with attackers too."""
+    try:
+        host = "localhost" if address.startswith("unix:") else units.split(address)[0]
+    except ValueError:
+        return  # a fault of its own
+    where = (*place, "profile")
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        document.warn(where, "who is in no private network is refused; bind a private address")
+    elif re.search("[0-9:]$", host) and not units.private(host):
+        document.fault(where, "legacy is for private networks only; bind a private address, or write strict")
 
 
 def _credentials(document: Document) -> None:

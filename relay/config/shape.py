@@ -94,7 +94,13 @@ class Listener(Shape):
     profile: Literal["strict", "legacy"] = setting(
         "strict", help="legacy is lenient with old devices; for private networks only."
     )
-    proxy_protocol: tuple[Network, ...] = setting([], help="Networks whose PROXY header is believed.")
+    line_endings: Literal["strict", "normalise"] = setting(
+        "strict", help="A CR or LF that stands alone in a mail: refused (550 5.5.2), or made a line end."
+    )
+    proxy_protocol: tuple[Network, ...] = setting(
+        [],
+        help="Networks of proxies: what comes from there must begin with a PROXY header, and is believed.",
+    )
     max_size: Size = setting("40MB", help="The largest mail taken, told to clients as SIZE.")
     answer: Literal["queued", "outcome"] = setting(
         "queued", help="When to answer DATA: once the mail is on disk, or with the provider's outcome."

@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, StrictBool, StrictInt, ValidationInfo
 
+AnyNetwork = IPv4Network | IPv6Network
+
 _TIMES = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _TIME = re.compile(r"([0-9]{1,9}) ?(ms|s|m|h|d)")
 _LONGEST = 3650 * _TIMES["d"]
@@ -165,7 +167,7 @@ def domain(value: object) -> object:
     return value
 
 
-def network(value: object) -> IPv4Network | IPv6Network:
+def network(value: object) -> AnyNetwork:
     """A network or a single address."""
     if isinstance(value, (IPv4Network, IPv6Network)):
         return value
@@ -368,7 +370,7 @@ Listen = Annotated[str, BeforeValidator(listen), "address"]
 ListenOrNot = Annotated[str, BeforeValidator(listen_or_not), "address"]
 Nameserver = Annotated[str, BeforeValidator(nameserver), "address"]
 Domain = Annotated[str, BeforeValidator(domain), "domain"]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(network), "network"]
+Network = Annotated[AnyNetwork, BeforeValidator(network), "network"]
 FilePath = Annotated[Path, BeforeValidator(path), "path"]
 Store = Annotated[str, BeforeValidator(store), "URL"]
 Provider = Annotated[str, BeforeValidator(provider), "URL"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from relay import model, replies
 from relay.config import Account, Escalation, Route
@@ -19,6 +20,7 @@ from relay.message import (
     bodies,
     channels,
     countries,
+    deadlines,
     gateway,
     masks,
     params,
@@ -58,6 +60,9 @@ class Draft:
     quiet: str = ""  # the quiet hours that it keeps to while it waits here
     mask: str = ""  # equal where texts differ in numbers and times only
     topic: str = ""  # equal for a problem and its recovery
+    leaves_at: int = 0  # until when it waits here, 0 where it goes at once
+    waits: str = ""  # why it does
+    apart: bool = False  # no digest may carry it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +151,8 @@ def compose(
     `accounts` are those that a mail in the provider's own grammar may name by their credentials,
     `recognisers` know the mails of monitors, the first that fits counts. `zone` is this machine's.
     """
-    board = _Board(letter.from_ or envelope.sender or fallback_sender, now, zone)
+    sender = letter.from_ or envelope.sender or fallback_sender
+    board = _Board(sender, envelope, now, zone, deadlines.priority(envelope, letter.header("MT-Priority")))
     source = Source(letter, recognisers)
     secret = routes.by_command(resolved)
     for number, meant in enumerate(resolved):
@@ -171,8 +177,10 @@ def compose(
 class _Board:
     """What a mail becomes, recipient by recipient; a way of sending it is made once."""
 
-    def __init__(self, sender: str, now: int, zone: quiet.Zone) -> None:
+    def __init__(self, sender: str, envelope: Envelope, now: int, zone: quiet.Zone, priority: int) -> None:
         self._sender = sender
+        self._envelope = envelope
+        self._priority = priority
         self._now = now
         self._zone = zone
         self._ways: dict[object, _Way | Reply] = {}
@@ -203,13 +211,17 @@ class _Board:
         else:
             alarm = source.alarm if channels.CHANNELS[meant.channel].phone else Alarm.NONE
             topic = source.topic if alarm else ""
-            made = _drafts(number, way, meant, self._now, self._zone, label, alarm)
-            self.drafts += [replace(draft, topic=topic) for draft in made]
+            made = _drafts(number, way, meant, self._envelope, self._now, self._zone)
+            marks: dict[str, Any] = {"topic": topic, "alarm": alarm, "label": label}
+            made = [replace(draft, **marks, priority=draft.priority + self._priority) for draft in made]
+            self.drafts += made
             if channels.escalates(way.content.channel) and alarm is not Alarm.RECOVERY and not meant.gateway:
                 self.steps += _steps(number, meant.escalate, made)
 
     def _made(self, source: Source, meant: Resolved) -> _Way | Reply:
         made = ways.content(source, meant, self._sender)
+        if not isinstance(made, Reply):
+            made = deadlines.bounded(made, meant.route, self._envelope, self._now)
         if isinstance(made, Reply):
             return made
         self.contents.append(made)
@@ -308,12 +320,16 @@ def _file_digest(file: File, now: int) -> str:
 
 
 def _drafts(
-    number: int, way: _Way, meant: Resolved, now: int, zone: quiet.Zone, label: str, alarm: Alarm
+    number: int, way: _Way, meant: Resolved, envelope: Envelope, now: int, zone: quiet.Zone
 ) -> list[Draft]:
     given = way.content.params
     hours = quiet.kept(meant.route, way.content.channel, given)
-    start = params.due_from_time(given.get("time", ""), given.get("tz", ""), now) or now
-    start = quiet.until(hours, now, zone) or start
+    waits = deadlines.held(envelope, now)
+    leaves = max(now, envelope.hold_until)
+    start = params.due_from_time(given.get("time", ""), given.get("tz", ""), leaves) or leaves
+    if until := quiet.until(hours, leaves, zone):
+        leaves = start = until
+        waits = quiet.why(hours)
     return [
         Draft(
             recipient=number,
@@ -324,14 +340,15 @@ def _drafts(
             channel=way.content.channel,
             priority=meant.route.priority,
             start_at=start,
-            expire_at=start + meant.route.expire,
+            expire_at=deadlines.expiry(way.content, meant.route, envelope, start),
             quiet=hours,
             digest=way.digest,
             says=way.says,
-            label=label,
-            alarm=alarm,
             accounts=_choice(meant.route, target.to, way.content.channel),
             mask=way.mask,
+            leaves_at=leaves,
+            waits=waits,
+            apart=envelope.returned,
         )
         for target in meant.targets
     ]

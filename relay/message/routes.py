@@ -49,6 +49,13 @@ def find(given: str, routes: Sequence[Route]) -> Route | None:
     return next((route for route in routes if _pattern(route.match).match(plain)), None)
 
 
+def home(routes: Sequence[Route]) -> str:
+    """The domain of the only route to phones, "" where there are several or it has no single domain."""
+    found = [route.match for route in routes if channels.CHANNELS[route.channel].phone]
+    domain = found[0].removeprefix("*@") if len(found) == 1 else ""
+    return domain if re.fullmatch(r"[\w.-]+", domain) else ""
+
+
 def by_command(resolved: Sequence[Resolved | Reply]) -> bool:
     """Whether a mail to these holds a command in the provider's own grammar, and with it credentials."""
     return any(isinstance(each, Resolved) and each.gateway for each in resolved)

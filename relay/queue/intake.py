@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from relay import model
-from relay.message import quiet
 from relay.message.orders import Composed, Draft, Refusal, StepDraft
 from relay.model import WHOLE, Envelope, Letter, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
-from relay.queue.rows import Mail, Order, Recipient, StepState, StoredFile
+from relay.queue.rows import TRACE, Mail, Order, Recipient, StepState, StoredFile
 from relay.queue.states import State
 from relay.queue.store import as_json
 
@@ -32,12 +31,12 @@ class Intake:
     orders: list[Order] = field(default_factory=list)
     failed: list[tuple[Order, Outcome]] = field(default_factory=list)
 
-    def warn(self, after: Mapping[int, int | None]) -> None:
-        """Say when delay warnings are owed: so long after its time has come, by recipient."""
+    def warn(self, after: Mapping[int, int | None], by: int = 0) -> None:
+        """Say when delay warnings are owed, by recipient: so long after its time has come, or at `by`."""
         for table, values in self.change.inserts:
             if table is schema.orders and values["finished_at"] is None:
                 wait = after[values["recipient_id"]]
-                values["warn_at"] = None if wait is None else values["start_at"] + wait
+                values["warn_at"] = None if wait is None else by or values["start_at"] + wait
 
 
 def repeat_key(envelope: Envelope, letter: Letter) -> str:
@@ -68,7 +67,8 @@ def change_for(
     mail = _mail(envelope, letter, mail_id, now, size, full_id, secret=composed.secret)
     change.insert(schema.mail, **asdict(mail))
     intake = Intake(change=change, mail=mail)
-    _fill(intake, envelope.recipients, composed, ids=ids, now=now, files=files)
+    trace = [TRACE] if envelope.traced else []
+    _fill(intake, envelope.recipients, composed, ids=ids, now=now, files=files, trace=trace)
     return intake
 
 
@@ -99,12 +99,12 @@ def _fill(
     now: int,
     files: Mapping[int, StoredFile],
     first: int = 0,
+    trace: Sequence[str] = (),
 ) -> None:
     change, mail_id = intake.change, intake.mail.id
     for position, each in enumerate(recipients, start=first):
-        recipient = Recipient(
-            ids.new(now), 1, mail_id, position, each.address, each.orcpt, ",".join(sorted(each.notify))
-        )
+        notify = ",".join([*sorted(each.notify), *trace])
+        recipient = Recipient(ids.new(now), 1, mail_id, position, each.address, each.orcpt, notify)
         change.insert(schema.recipient, **asdict(recipient))
         intake.recipients.append(recipient)
     contents = [ids.new(now) for _ in composed.contents]
@@ -164,9 +164,8 @@ def _mail(
 
 
 def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, now: int) -> None:
-    waits = bool(draft.quiet) and draft.start_at > now
-    reason = quiet.why(draft.quiet) if waits else ""
-    said = {"kind": model.Kind.LATER.value, "status": "4.7.1", "reason": reason} if waits else {}
+    reason = draft.waits
+    said = {"kind": model.Kind.LATER.value, "status": "4.7.1", "reason": reason} if reason else {}
     values = schema.row(
         schema.orders,
         id=ids.new(now),
@@ -181,7 +180,7 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
         hidden=int(draft.hidden),
         state=State.WAITING.value,
         rank=rank(draft.priority, draft.alarm),
-        due_at=draft.start_at if waits else now,
+        due_at=max(now, draft.leaves_at),
         digest=draft.digest,
         says=draft.says,
         created_at=now,
@@ -195,10 +194,11 @@ def _add_order(intake: Intake, draft: Draft, content_id: int, ids: model.Ids, no
         **said,
         mask=draft.mask,
         topic=draft.topic,
+        digests=int(draft.apart),
     )
     intake.change.inserts.append((schema.orders, values))
     intake.orders.append(Order.of(values))
-    _story(intake, ids, now, values["id"], "queued", f"{_way(draft)}; {reason}" if waits else _way(draft))
+    _story(intake, ids, now, values["id"], "queued", f"{_way(draft)}; {reason}" if reason else _way(draft))
 
 
 def _add_step(intake: Intake, step: StepDraft, ids: model.Ids, now: int) -> None:

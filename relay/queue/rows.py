@@ -18,6 +18,10 @@ DIGEST = "digest"
 """The `alarm` of an order that the relay made of many: a digest of them."""
 
 
+TRACE = "trace"
+"""Among the values of NOTIFY: the sender hears when the message was passed on (RFC 2852)."""
+
+
 class RequestState(StrEnum):
     """Where a request stands."""
 
@@ -83,7 +87,12 @@ class Recipient:
     @property
     def wishes(self) -> frozenset[str]:
         """The NOTIFY values, none where the client left the choice to us."""
-        return frozenset(self.notify.split(",")) if self.notify else frozenset()
+        return frozenset(self.notify.split(",")) - {TRACE} if self.notify else frozenset()
+
+    @property
+    def traced(self) -> bool:
+        """Whether the sender hears that the message was passed on, whatever else it hears."""
+        return TRACE in self.notify.split(",")
 
 
 @dataclass(frozen=True, slots=True)

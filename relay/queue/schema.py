@@ -125,7 +125,8 @@ orders = Table(                   # one text to one phone by one channel
     _when("counted_at"),          # since when it counts as a message towards caps
     _later("mask"),               # equal where texts differ in numbers and times only
     _later("topic"),              # equal for a problem and its recovery, "" where it is neither
-    _count("digests"),            # how many digests that carried it ended before the provider had them
+    _count("digests"),            # how many digests that carried it ended before the provider had them;
+                                  # who must go alone begins with one
     _when("over_at"),             # since when it waits for a digest
     _when("answered_at"),         # when somebody took the alarm of which it tells
     Index("orders_mail", "mail_id"),

@@ -47,7 +47,7 @@ def owed(
 
     Whoever `asked` (HLR, ping) hears the answer, unless NOTIFY declines it.
     """
-    if not mail.sender or not mail.verified or mail.auto in (Auto.REPLIED, Auto.REPORT):
+    if not _answered(mail):
         return False
     wishes = recipient.wishes
     if asked and not wishes - {Notify.DELAY} and action is not Action.DELAYED:
@@ -59,9 +59,19 @@ def owed(
     return Notify.SUCCESS in wishes if wishes else reports.success != "never"
 
 
-def warn_after(mail: Mail, recipient: Recipient, reports: Reports) -> int | None:
-    """How long after the 250 a delay warning is owed; None where none is."""
-    if not owed(mail, recipient, reports, Action.DELAYED):
+def _answered(mail: Mail) -> bool:
+    """Whether its sender is one who gets reports."""
+    return bool(mail.sender and mail.verified and mail.auto not in (Auto.REPLIED, Auto.REPORT))
+
+
+def warn_after(mail: Mail, recipient: Recipient, reports: Reports, *, asked: bool = False) -> int | None:
+    """How long after the 250 a delay warning is owed; None where none is.
+
+    Whoever `asked` when to be told (RFC 2852) is, unless NOTIFY declines it.
+    """
+    if not owed(mail, recipient, reports, Action.DELAYED) and not (
+        asked and _answered(mail) and not recipient.wishes
+    ):
         return None
     return reports.delay or USUAL_DELAY
 
@@ -121,13 +131,16 @@ def _good_news(
     as_a_whole = is_group if asked else order.parent_id is not None
     if as_a_whole or before is state or outcome.passed_on:
         return []  # a group is told of as a whole, but each answer by itself
+    others = [each for each in siblings if each.id != order.id and each.parent_id is None]
+    others = [] if asked or not order.hidden else others  # whom the sender named is told of by itself
+    traced = recipient.traced and Notify.NEVER not in recipient.wishes and _answered(mail)
+    if traced and state is State.SENT and all(_went_well(each, Action.RELAYED) for each in others):
+        return [Fact(order=order, action=Action.RELAYED, outcome=outcome)]
     wanted = Action.DELIVERED if asked else success_at(reports)
     if wanted is Action.DELIVERED and state is State.SENT:
         return []
     if wanted is Action.RELAYED and state is State.DELIVERED and before is State.SENT:
         return []  # told when it was accepted
-    others = [each for each in siblings if each.id != order.id and each.parent_id is None]
-    others = [] if asked or not order.hidden else others  # whom the sender named is told of by itself
     if not all(_went_well(each, wanted) for each in others):
         return []
     # the next mail server has it, which is as much as will ever be known here

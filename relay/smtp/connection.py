@@ -14,12 +14,10 @@ its pin.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import math
 import re
-import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from aiosmtpd.smtp import SMTP
@@ -27,59 +25,35 @@ from aiosmtpd.smtp import SMTP
 from relay import metrics, replies
 from relay.model import Envelope
 from relay.replies import Reply, reply
-from relay.smtp import auth, tls
+from relay.smtp import auth, legacy, policy, sockets, tls
+from relay.smtp.door import Door, Verb
+from relay.smtp.incoming import Incoming
 from relay.smtp.limits import Rate
-from relay.smtp.registry import Registry
-from relay.smtp.session import Hooks, Limits, Session
+from relay.smtp.proxy import Source
+from relay.smtp.session import Session
 
 log = logging.getLogger("relay.smtp")
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd logs every line of every mail
 
 _READ_AHEAD = 16 * 1024  # the stream stops reading from the peer at twice this
+_TOGETHER = 16 * 1024  # octets of replies that wait for those behind them
 _LINGER = 5.0  # seconds that a closing connection gets to take our last words
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HTTP = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 _NONE: dict[str, Any] = {}
-_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "HELP", "NOOP", "QUIT", "STARTTLS"})  # RFC 3207 4
-_LAST = frozenset({221, 421})  # after these codes we close
+# RFC 3207 4; BDAT is refused there for want of a mail, and its octets are read past
+_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "HELP", "NOOP", "QUIT", "STARTTLS", "BDAT"})
+_LAST = frozenset({221, 421, 521})  # after these codes we close
 _FAULTS = frozenset({500, 501, 502, 503, 555})  # the client's own, not the mail's: counted
 _SESSION_OVER = reply(421, "4.4.2", "session too long, closing")
 _TOO_SLOW = reply(421, "4.4.2", "the mail comes too slowly, closing")
 _TOO_MANY_COMMANDS = reply(421, "4.7.0", "too many commands, closing")
 _NOT_HTTP = reply(421, "4.7.0", "this is a mail server, closing")
 _BROKEN = reply(421, "4.3.0", "trouble here, closing")
+_NOT_PRIVATE = reply(554, "5.7.1", "only private networks are served here")
 _LONG_LINE = reply(500, "5.5.2", "command line too long")
 _CONTROLS = reply(500, "5.5.2", "control characters in the command")
-
-
-Refused = Callable[[Session, Reply], None]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """What all sessions of one listener share."""
-
-    hooks: Hooks
-    limits: Limits
-    registry: Registry
-    hostname: str
-    protocol: str = "smtp"
-    address: str = ""
-    refused: Refused | None = None  # told of every reply that is a refusal
-    encryption: tls.Encryption | None = None
-    logins: auth.Logins | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verb:
-    """What a command does, and how it is written.
-
-    `obey` returns the reply, which counts where it is a fault of the client; or it answers by itself.
-    """
-
-    obey: Callable[[Any, str], Awaitable[Reply | None]]
-    syntax: str
 
 
 class Connection(SMTP):
@@ -109,7 +83,7 @@ class Connection(SMTP):
     _ehlo_hook_ver = None
     _enforce_call_limit = False
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, source: Source | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         asyncio.StreamReaderProtocol.__init__(
             self,
@@ -118,6 +92,7 @@ class Connection(SMTP):
             loop=self.loop,
         )
         self._door = door
+        self._source = source  # who is there, where a proxy said so
         self._limits = door.limits
         self.hostname = door.hostname
         self.data_size_limit = door.limits.max_size
@@ -128,6 +103,8 @@ class Connection(SMTP):
         self.session = self.envelope = None
         self._client = Session(peer="")
         self._mail: Envelope | None = None
+        self._incoming: Incoming | None = None  # what has come of that mail
+        self._unsent = bytearray()  # replies to the commands of a group that is still being read
         self._turned_away: Reply | None = None  # what is said instead of a greeting
         self._waiting = self._going = False
         self._slow_at = math.inf  # when the mail that is coming in has come too slowly
@@ -137,11 +114,10 @@ class Connection(SMTP):
     # -- the connection ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        name: Any = transport.get_extra_info("peername") or ("",)  # "" too where the peer has gone already
-        unix = transport.get_extra_info("socket").family == socket.AF_UNIX
+        peer, port = self._source or sockets.peer(transport)
         self._client = Session(
-            peer="unix" if unix else str(name[0]),
-            port=0 if unix or len(name) < 2 else int(name[1]),
+            peer=peer,
+            port=port,
             listener=self._door.address,
             protocol=self._door.protocol,
         )
@@ -190,8 +166,10 @@ class Connection(SMTP):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        if last is not None:
-            self._writer.write(self._wire([last]))
+        self._unsent += b"" if last is None else self._wire([last])
+        if self._unsent:
+            self._writer.write(bytes(self._unsent))
+            self._unsent.clear()
         transport.close()
         # close() waits until the peer has read everything; one that doesn't is cut.
         if self._timeout_handle is not None:
@@ -269,6 +247,8 @@ class Connection(SMTP):
         except Exception:
             log.exception("session with %s failed", self._client.peer)
             self._hang_up(_BROKEN)
+        finally:
+            self._forget_mail()
         self._hang_up()
 
     async def _converse(self) -> None:
@@ -279,6 +259,9 @@ class Connection(SMTP):
             await self._encrypt(encryption)
         if self._turned_away is not None:
             await self._quietly(self._turned_away)
+            return
+        if self._door.legacy and not policy.private(self._client.peer):
+            await self._say(_NOT_PRIVATE)
             return
         kind = "LMTP" if self._door.protocol == "lmtp" else "ESMTP"
         await self._send(f"220 {self.hostname} {kind} smsc-relay")
@@ -302,6 +285,8 @@ class Connection(SMTP):
         An end of LF alone is good enough for a command (not for a mail's lines).
         """
         self._reset_timeout()
+        if not self._more_is_here:
+            await self._flush_replies()
         self._waiting, whole = True, True
         while True:
             try:
@@ -318,6 +303,10 @@ class Connection(SMTP):
     async def _obey(self, line: bytes | None) -> Reply | None:
         if line is None:
             return _LONG_LINE
+        if self._door.legacy:
+            line = legacy.command(line)
+            if not line:
+                return None  # a device that says nothing expects no answer
         if _CONTROL.search(line):
             return _CONTROLS
         name, _, argument = line.partition(b" ")
@@ -363,9 +352,22 @@ class Connection(SMTP):
         await self._flush(line.encode("ascii", "replace") + b"\r\n")
 
     async def _flush(self, octets: bytes) -> None:
-        self._reset_timeout()  # a peer that does not read is as idle as one that does not write
-        self._writer.write(octets)
-        await self._writer.drain()
+        """Send a reply, together with those to the rest of a group that is already here (RFC 2920 3.2)."""
+        self._unsent += octets
+        if self._going or len(self._unsent) > _TOGETHER or not self._more_is_here:
+            await self._flush_replies()
+
+    @property
+    def _more_is_here(self) -> bool:
+        """Another whole command has come already."""
+        return b"\n" in self._reader._buffer  # type: ignore[attr-defined] # noqa: SLF001
+
+    async def _flush_replies(self) -> None:
+        if self._unsent:
+            self._reset_timeout()  # a peer that does not read is as idle as one that does not write
+            self._writer.write(bytes(self._unsent))
+            self._unsent.clear()
+            await self._writer.drain()
 
     def _wire(self, answers: Sequence[Reply]) -> bytes:
         encoding = "utf-8" if self._mail is not None and self._mail.utf8 else "ascii"  # RFC 6531 3.7.4
@@ -380,5 +382,11 @@ class Connection(SMTP):
             log.exception("%s for %s failed", what, self._client.peer)
             return replies.TROUBLE
 
-    def _set_post_data_state(self) -> None:
-        self._mail = None  # ours instead of aiosmtpd's envelope
+    def _forget_mail(self) -> None:
+        """Begin anew, as RSET does."""
+        self._mail = None
+        if self._incoming is not None:
+            self._incoming.drop()
+            self._incoming = None
+
+    _set_post_data_state = _forget_mail  # ours instead of aiosmtpd's envelope

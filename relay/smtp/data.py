@@ -1,8 +1,7 @@
 """The octets of a mail as they arrive: the end is found, the dots are undone, large mail is spooled.
 
-Only CR LF . CR LF ends a mail; every other mixture of CR, LF and dots is content (and a flaw
-of it), so that nobody can make this relay and another one see different ends (RFC 5321 4.1.1.4).
-Flawed or overlong mail is read to its end without being kept: the client hears why afterwards.
+Only CR LF . CR LF ends a mail; every other mixture of CR, LF and dots is content, so that nobody
+can make this relay and another one see different ends (RFC 5321 4.1.1.4).
 
 At most one block and `spool_over` octets of a mail are in memory; beyond them, or where all mails
 together have filled the `Room` for that, a file of mode 0600 holds it. Whoever takes the `Body`
@@ -102,8 +101,6 @@ class Dots:
         self._skip = 2  # that one is not content
         self.done = False
         self.rest = b""  # what came after the end: the next commands
-        self.bare = False  # a CR or LF that stood alone was seen
-        self.nul = False
 
     def feed(self, block: bytes) -> bytes:
         """The next piece of content; after the end `done` is set and `rest` holds what follows."""
@@ -119,9 +116,6 @@ class Dots:
 
     def _content(self, piece: bytes) -> bytes:
         # A piece never ends within a CR LF or before a dot: those are held until more is there.
-        pairs = piece.count(b"\r\n")
-        self.bare = self.bare or not pairs == piece.count(b"\r") == piece.count(b"\n")
-        self.nul = self.nul or b"\0" in piece
         content = piece.replace(b"\r\n.", b"\r\n")  # RFC 5321 4.5.2
         if self._skip and content:
             content, self._skip = content[self._skip :], 0

@@ -37,7 +37,7 @@ class Guard(Connection):
         return [*found, f"AUTH {auth.MECHANISMS}"] if self._may_log_in() else found
 
     def _greeting_first(self) -> Reply | None:
-        if self._client.helo:
+        if self._client.helo or self._door.legacy:
             return None
         return LHLO_FIRST if self._client.protocol == "lmtp" else HELO_FIRST
 
@@ -70,7 +70,9 @@ class Guard(Connection):
         if self._reader._buffer:  # type: ignore[attr-defined] # noqa: SLF001
             await self._say(_UNSAFE)
             return None
-        self._writer.write(self._wire([replies.START_TLS]))  # no waiting: what comes next is TLS
+        self._unsent += self._wire([replies.START_TLS])
+        self._writer.write(bytes(self._unsent))  # no waiting: what comes next is TLS
+        self._unsent.clear()
         await self._encrypt(encryption)
         client = self._client
         client.helo, client.esmtp, client.user, client.proof = "", False, "", ""  # RFC 3207 4.2

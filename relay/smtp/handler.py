@@ -29,7 +29,7 @@ from relay.delivery import caps
 from relay.delivery.caps import Want
 from relay.delivery.counting import Counting
 from relay.delivery.settle import Settler
-from relay.message import content, gateway, orders, routes
+from relay.message import content, deadlines, gateway, orders, routes
 from relay.message.channels import FORWARD
 from relay.message.reader import Reader, Unreadable
 from relay.message.recogniser import Recogniser
@@ -94,6 +94,14 @@ class Handler:
         hooks.patience = listener.answer_timeout if listener.answer == "outcome" else None
         return hooks
 
+    def most_recipients(self) -> int:
+        """How many recipients a mail may have, told at EHLO."""
+        return self._config().max_recipients
+
+    def home(self) -> str:
+        """The domain of a recipient without one: that of the only route to phones."""
+        return routes.home(self._config().routes)
+
     async def on_auth(self, session: Session, user: str, password: bytes) -> Reply:
         """Who the client is."""
         answer = await self._accounts.login(user, password, session.peer)
@@ -104,7 +112,10 @@ class Handler:
 
     async def on_mail(self, session: Session, envelope: Envelope) -> Reply | Envelope:
         """Who may send is decided here, before a recipient is looked at; or else at DATA."""
-        return await self._admitting.at_mail(session, envelope, logins=self.logins)
+        answer = await self._admitting.at_mail(session, envelope, logins=self.logins)
+        if isinstance(answer, Envelope) and answer.priority and not answer.verified:
+            return replace(answer, priority=min(answer.priority, 0))  # RFC 6710: no stranger jumps the queue
+        return answer
 
     async def on_rcpt(self, _session: Session, envelope: Envelope, recipient: Recipient) -> Reply:
         """Whether this address can be served, each on its own."""
@@ -115,6 +126,10 @@ class Handler:
         resolved = self._resolve(recipient)
         if isinstance(resolved, Reply):
             return resolved
+        if envelope.returned:
+            given = {**resolved.route.params, **resolved.given}
+            if late := deadlines.refusal(resolved.channel, resolved.route, given):
+                return late
         if self._by_command(envelope):
             return replies.CREDENTIALS  # not 452: it would be tried again alone, and the text sent
         return await self._capped(envelope, resolved) or replies.RECIPIENT_OK
@@ -292,7 +307,7 @@ class Handler:
         )
         wait = None if self.patience is None else self._waiting.expect(mail_id, now + self.patience)
         try:
-            self._owe(taken)
+            self._owe(taken, envelope)
             async with self._counts.alone(taken.orders):
                 await self._counts.hold_at_once(taken)
                 first = await self._store.write(taken.change)
@@ -315,14 +330,16 @@ class Handler:
         self._waiting.drop(wait)
         return self._waiting.expect(first, wait.until)
 
-    def _owe(self, taken: Intake) -> None:
+    def _owe(self, taken: Intake, envelope: Envelope) -> None:
         """Delay warnings and the reports of recipients that DATA found impossible."""
         reports = self._config().reports
         by_id = {recipient.id: recipient for recipient in taken.recipients}
+        by = 0 if envelope.returned else envelope.deliver_by
         after = {
-            recipient.id: notices.warn_after(taken.mail, recipient, reports) for recipient in taken.recipients
+            recipient.id: notices.warn_after(taken.mail, recipient, reports, asked=bool(by))
+            for recipient in taken.recipients
         }
-        taken.warn(after)
+        taken.warn(after, by)
         facts = self._settler.facts_for(taken.failed, taken.mail, list(by_id.values()))
         self._settler.write_facts(taken.change, facts)
 

@@ -20,11 +20,12 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from relay import replies
 from relay.config import Sender
+from relay.config.units import AnyNetwork
 from relay.message.content import SHOWN
 from relay.model import Letter, Result, Spf
 from relay.replies import Reply
@@ -40,7 +41,6 @@ class Admission:
     verified: bool
 
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _ADDRESS = re.compile(r""""[^"]*"@[^\s,;:<>()"]+|[^\s,;:<>()"\[\]]+@[^\s,;:<>()"]+""")
 
 _LONGEST = 5000  # characters of From: what is longer may have been cut
@@ -55,6 +55,15 @@ class Open:
 
 LOCAL = "unix"
 """The peer of a unix socket: it counts as this machine."""
+
+
+_PRIVATE = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
 
 
 def may(
@@ -131,6 +140,11 @@ def _is(entry: Sender, peer: str, certificates: frozenset[str], logins: frozense
     shown = entry.certificates is None or not certificates.isdisjoint(entry.certificates)
     logged_in = not takes_logins(entry) or entry.name in logins
     return shown and logged_in and _network_holds(entry, peer)
+
+
+def private(peer: str) -> bool:
+    """Whether a peer is in a private network: of this machine, RFC 1918, link-local or ULA."""
+    return inside(_PRIVATE, peer)
 
 
 def why_not(
@@ -260,20 +274,20 @@ def by_network(senders: Sequence[Sender], *, peer: str) -> bool:
 
 
 def _network_holds(entry: Sender, peer: str) -> bool:
-    if entry.networks is None:
-        return True
-    return inside(entry.networks, peer)
+    return entry.networks is None or inside(entry.networks, peer)
 
 
-def inside(networks: Sequence[Network], peer: str) -> bool:
-    """Whether the peer is in one of these networks."""
-    return any(address in network for address in _addresses(peer) for network in networks)
+def inside(networks: Iterable[AnyNetwork], peer: str) -> bool:
+    """Whether the peer is in one of these networks; one that has left already ("") is nowhere."""
+    return any(address in network for network in networks for address in _addresses(peer))
 
 
 def _addresses(peer: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     """The addresses that a peer counts as: a v4 one that came mapped into v6 is both."""
     if peer == LOCAL:
         return [ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")]
+    if not peer:
+        return []
     address = ipaddress.ip_address(peer.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return [address] if mapped is None else [address, mapped]

@@ -6,7 +6,8 @@ mean something (addresses, ENVID, ORCPT). Whatever is refused is refused with th
 would have been right.
 
 RFC 5321 4.1.2 (paths) and 4.5.3.1 (sizes), RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531
-(SMTPUTF8), RFC 3461 (RET, ENVID, NOTIFY, ORCPT), RFC 4954 5 (AUTH=). Of the sizes the 64
+(SMTPUTF8), RFC 3461 (RET, ENVID, NOTIFY, ORCPT), RFC 4954 5 (AUTH=); `timing` has those
+about time and rank. Of the sizes the 64
 octets of a local part are not enforced: they are what a server must take at least, and both
 rewritten senders (SRS, VERP) and numbers with several +options outgrow them.
 """
@@ -18,6 +19,7 @@ import re
 
 from relay.model import Envelope, Notify, Recipient
 from relay.replies import BAD_RECIPIENT, BAD_SENDER, TOO_LARGE, Reply, reply
+from relay.smtp import timing
 
 PATH_SIZE = 256  # octets with brackets, RFC 5321 4.5.3.1.3; keeps a domain below its 255, too
 
@@ -42,6 +44,7 @@ _MAIL: _Rules = {
     "RET": (re.compile("FULL|HDRS", re.IGNORECASE), "write RET=FULL or RET=HDRS"),
     "ENVID": (re.compile(f"{_XTEXT}{{1,100}}"), "ENVID takes 1 to 100 characters of xtext, + as +2B"),
     "AUTH": (re.compile(r".+"), "write AUTH=<> or AUTH=mailbox"),
+    **timing.RULES,
 }
 _RCPT: _Rules = {
     "NOTIFY": (
@@ -60,7 +63,7 @@ _LONG_SENDER = reply(501, "5.1.7", f"sender address too long, {PATH_SIZE} octets
 _LONG_RECIPIENT = reply(501, "5.1.3", f"recipient address too long, {PATH_SIZE} octets at most")
 
 
-def read_mail(argument: str, *, extended: bool, max_size: int) -> Envelope | Reply:
+def read_mail(argument: str, *, extended: bool, max_size: int, now: int) -> Envelope | Reply:
     """What stands after MAIL, as an envelope; or why not. The null sender is ""."""
     path = _path(argument, "FROM:", "MAIL")
     if isinstance(path, Reply):
@@ -75,12 +78,16 @@ def read_mail(argument: str, *, extended: bool, max_size: int) -> Envelope | Rep
     size = int(given.get("SIZE", "0"))
     if size > max_size:
         return TOO_LARGE  # RFC 1870 6.1: refused before a single octet travels
+    wishes = timing.read(given, now)
+    if isinstance(wishes, Reply):
+        return wishes
     return Envelope(
         sender=sender,
         ret=given.get("RET", "").lower(),
         envid=given.get("ENVID", ""),
         utf8=utf8,
         declared_size=size,
+        **wishes,
     )
 
 

@@ -13,17 +13,23 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from relay import replies
+from relay.config.units import AnyNetwork
 from relay.model import Envelope
 from relay.replies import Reply, reply
-from relay.smtp import data, protocol, sockets
+from relay.smtp import chunking, data, legacy, protocol, sockets, timing
 from relay.smtp.auth import Logins
-from relay.smtp.connection import Door, Refused, Verb
-from relay.smtp.data import Body, Dots, Spool
+from relay.smtp.chunking import Chunking
+from relay.smtp.data import Body, Dots
+from relay.smtp.door import Door, Refused, Verb, wall_clock
 from relay.smtp.guard import NESTED, NO_ARGUMENT, NOT_HERE, Guard
+from relay.smtp.incoming import Incoming
 from relay.smtp.limits import Rate
+from relay.smtp.proxied import Proxied
+from relay.smtp.proxy import Source
 from relay.smtp.registry import Registry
 from relay.smtp.session import Hooks, LaterAnswer, Limits, Session
 from relay.smtp.sockets import Listener
@@ -34,22 +40,22 @@ __all__ = ["Body", "Hooks", "Limits", "Listener", "Registry", "Session", "listen
 log = logging.getLogger("relay.smtp")
 
 _UNANNOUNCED = reply(421, "4.7.0", "the mail was sent without waiting for 354, closing")
-_NULS = reply(550, "5.6.0", "NUL in the mail, not allowed (RFC 5321 4.1.1.4)")
 _MAIL_FIRST = reply(503, "5.5.1", "say MAIL first")
+_LOWERED = reply(250, "2.3.6", "sender OK, but its priority is not raised")
 _NO_NAME = reply(501, "5.5.4", "say your host name after it")
 _NO_ADDRESS = reply(501, "5.5.4", "write VRFY address")
 
 
-class Conversation(Guard):
+class Conversation(Guard, Chunking):
     """One session: what each verb does."""
 
-    def __init__(self, door: Door) -> None:
-        super().__init__(door)
+    def __init__(self, door: Door, source: Source | None = None) -> None:
+        super().__init__(door, source)
         self.verbs = _LMTP if door.protocol == "lmtp" else _SMTP
 
     async def helo(self, argument: str) -> Reply | None:
         """HELO, RFC 5321 4.1.1.1."""
-        if not argument:
+        if not argument and not self._door.legacy:
             return _NO_NAME
         self._greeted(argument, esmtp=False)
         await self._send(f"250 {self.hostname}")
@@ -57,7 +63,7 @@ class Conversation(Guard):
 
     async def ehlo(self, argument: str) -> Reply | None:
         """EHLO, and LMTP's LHLO (RFC 2033 4.1)."""
-        if not argument:
+        if not argument and not self._door.legacy:
             return _NO_NAME
         self._greeted(argument, esmtp=True)
         await self._send("\r\n".join(self._offers()))
@@ -68,20 +74,27 @@ class Conversation(Guard):
         name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self._client.helo = "".join(c if c.isprintable() else "?" for c in name[:255])
         self._client.esmtp = esmtp
-        self._mail = None  # RFC 5321 4.1.4: as if RSET
+        self._forget_mail()  # RFC 5321 4.1.4: as if RSET
 
     def _offers(self) -> list[str]:
         names = [
             self.hostname,
             "PIPELINING",  # RFC 2920
             f"SIZE {self._limits.max_size}",  # RFC 1870
+            "CHUNKING",  # RFC 3030
             "8BITMIME",  # RFC 6152
             "SMTPUTF8",  # RFC 6531
             "DSN",  # RFC 3461
             "ENHANCEDSTATUSCODES",  # RFC 2034
+            f"LIMITS RCPTMAX={self._most_recipients}",  # RFC 9422
+            *timing.offers(self._door.now()),
         ]
         names += self._safety()
         return [*(f"250-{each}" for each in names), "250 HELP"]
+
+    @property
+    def _most_recipients(self) -> int:
+        return min(self._limits.max_recipients, self._door.hooks.most_recipients())
 
     async def mail(self, argument: str) -> Reply | None:
         """MAIL FROM, RFC 5321 4.1.1.2."""
@@ -90,7 +103,12 @@ class Conversation(Guard):
             return refusal
         if self._mail is not None:
             return NESTED
-        read = protocol.read_mail(argument, extended=self._client.esmtp, max_size=self._limits.max_size)
+        extended = self._client.esmtp or self._door.legacy
+        limit, now = self._limits.max_size, self._door.now()
+        read = protocol.read_mail(argument, extended=extended, max_size=limit, now=now)
+        if isinstance(read, Reply) and self._door.legacy:
+            argument = legacy.mended(argument, self.hostname)
+            read = protocol.read_mail(argument, extended=extended, max_size=limit, now=now)
         if isinstance(read, Reply):
             return read
         if limited := self._no_room(read.declared_size) or self._spend(Rate.MAILS):
@@ -99,7 +117,8 @@ class Conversation(Guard):
         envelope = dataclasses.replace(read, peer=self._client.peer, helo=self._client.helo)
         answer = await self._ask(self._door.hooks.on_mail(self._client, envelope), "MAIL")
         if isinstance(answer, Envelope):
-            envelope, answer = answer, replies.SENDER_OK
+            lowered = answer.priority != read.priority
+            envelope, answer = answer, _LOWERED if lowered else replies.SENDER_OK
         if answer.good:
             self._mail = envelope
         await self._say(answer)
@@ -120,10 +139,17 @@ class Conversation(Guard):
         envelope = self._mail
         if envelope is None:
             return _MAIL_FIRST
-        recipient = protocol.read_rcpt(argument, extended=self._client.esmtp, utf8=envelope.utf8)
+        if self._incoming is not None:
+            return chunking.BEGUN
+        lenient = self._door.legacy
+        extended, utf8 = self._client.esmtp or lenient, envelope.utf8 or lenient
+        recipient = protocol.read_rcpt(argument, extended=extended, utf8=utf8)
+        if isinstance(recipient, Reply) and lenient:
+            argument = legacy.mended(argument, self._door.hooks.home())
+            recipient = protocol.read_rcpt(argument, extended=extended, utf8=utf8)
         if isinstance(recipient, Reply):
             return recipient
-        if len(envelope.recipients) >= self._limits.max_recipients:
+        if len(envelope.recipients) >= self._most_recipients:
             return replies.TOO_MANY_RECIPIENTS
         answer: Reply = await self._ask(self._door.hooks.on_rcpt(self._client, envelope, recipient), "RCPT")
         if answer.good:
@@ -141,54 +167,54 @@ class Conversation(Guard):
             await self._say(_UNANNOUNCED if early else refusal)
             return None
         await self._say(replies.GO_AHEAD)
-        limits, room = self._limits, self._door.registry.room
-        spool = Spool(limits.spool_dir, over=limits.spool_over, limit=limits.max_size, room=room)
+        await self._flush_replies()
+        self._incoming = Incoming(self._limits, self._door.registry.room)
+        await self._read_data(self._incoming)
+        await self._end_mail(self._incoming)
+        return None
+
+    async def _end_mail(self, incoming: Incoming) -> None:
+        envelope = self._mail
+        assert envelope is not None  # noqa: S101 - judged by _mail_refusal
         later: LaterAnswer | None = None
-        try:
-            flaw = await self._read_data(spool)
-            envelope, self._mail = self._mail, None  # RFC 5321 4.1.1.4: whatever comes of it
-            assert envelope is not None  # noqa: S101 - judged by _data_refusal
-            if flaw is not None:
-                answers = [flaw] * self._answers_due(envelope)
-            else:
-                self._deadline = math.inf
-                answers, later = await self._door.registry.take(self._take(envelope, spool.take()))
-        finally:
-            spool.drop()
+        if incoming.flaw is not None:
+            answers = [incoming.flaw] * self._answers_due(envelope)
+            self._forget_mail()
+        else:
+            self._deadline = math.inf
+            body = incoming.take()
+            self._forget_mail()  # RFC 5321 4.1.1.4: whatever comes of it
+            answers, later = await self._door.registry.take(self._take(envelope, body))
         await self._say(*answers)
+        await self._flush_replies()  # it is out before anybody counts on its having been heard
         if later is not None and not self._half_closed:
             await self._door.registry.take(later.heard())
-        return None
 
     def _data_refusal(self, argument: str) -> Reply | None:
         if argument:
             return NO_ARGUMENT
+        return chunking.BEGUN if self._incoming else self._mail_refusal()
+
+    def _mail_refusal(self) -> Reply | None:
         if self._mail is None:
             return _MAIL_FIRST
         return None if self._mail.recipients else replies.NO_VALID_RECIPIENTS
 
-    async def _read_data(self, spool: Spool) -> Reply | None:
-        """Read to the end of the mail; what is wrong with it, if anything."""
-        dots, begun, come = Dots(), self.loop.time(), 0
+    async def _read_data(self, incoming: Incoming) -> None:
+        """Read to the end of the mail."""
+        dots = legacy.LooseDots() if self._door.legacy else Dots()
+        begun, come = self.loop.time(), 0
         while not dots.done:
             self._pace(begun, come)
             block = await self._reader.read(data.BLOCK)
             if not block:
                 raise ConnectionResetError
             come += len(block)
-            spool.write(dots.feed(block))
+            incoming.write(dots.feed(block))
             del block  # or it is held for as long as the client takes for the next
-            if dots.bare or dots.nul:
-                spool.drop()
         self._slow_at = math.inf
         self._reader._buffer[:0] = dots.rest  # type: ignore[attr-defined] # noqa: SLF001
-        if spool.too_large:
-            return replies.TOO_LARGE
-        if dots.nul:
-            return _NULS
-        if dots.bare:
-            return replies.BARE_LINE_ENDS
-        return replies.STORE_FULL if spool.failed else None
+        incoming.finish()
 
     async def _take(self, envelope: Envelope, body: Body) -> tuple[list[Reply], LaterAnswer | None]:
         """Hand the mail over; runs as a task of its own, which no client can cancel."""
@@ -217,7 +243,7 @@ class Conversation(Guard):
         """RSET, RFC 5321 4.1.1.5."""
         if argument:
             return NO_ARGUMENT
-        self._mail = None
+        self._forget_mail()
         return replies.OK
 
     async def noop(self, _argument: str) -> Reply | None:
@@ -254,13 +280,15 @@ def _each(answer: Reply | Sequence[Reply], due: int) -> list[Reply]:
 _BOTH = {
     "MAIL": Verb(
         Conversation.mail,
-        "MAIL FROM:<user@domain> [SIZE=octets] [BODY=7BIT|8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=id]",
+        "MAIL FROM:<user@domain> [SIZE=octets] [BODY=7BIT|8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=id]"
+        " [BY=seconds;R|N[T]] [HOLDFOR=seconds|HOLDUNTIL=date-time] [MT-PRIORITY=-9..9]",
     ),
     "RCPT": Verb(
         Conversation.rcpt,
         "RCPT TO:<user@domain> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=rfc822;address]",
     ),
     "DATA": Verb(Conversation.data, "DATA"),
+    "BDAT": Verb(Conversation.bdat, "BDAT octets [LAST]"),
     "RSET": Verb(Conversation.rset, "RSET"),
     "NOOP": Verb(Conversation.noop, "NOOP [anything]"),
     "QUIT": Verb(Conversation.quit, "QUIT"),
@@ -282,25 +310,38 @@ async def listen(
     *,
     hostname: str,
     protocol: str = "smtp",
+    profile: str = "strict",
+    proxies: tuple[AnyNetwork, ...] = (),
     refused: Refused | None = None,
+    now: Callable[[], int] = wall_clock,
     encryption: Encryption | None = None,
     logins: Logins | None = None,
 ) -> Listener:
     """Take sessions at `host:port`, `[v6]:port` (port 0: any free one) or `unix:/path`.
 
+    From `proxies` every connection has to begin with a PROXY header.
+
     Raises OSError where that can't be, ValueError for what is no such address.
     """
+    if profile == "legacy":
+        limits = dataclasses.replace(limits, line_endings="legacy")
     door = Door(
         hooks=hooks,
         limits=limits,
         registry=registry,
         hostname=hostname,
         protocol=protocol,
+        legacy=profile == "legacy",
         refused=refused,
+        now=now,
         encryption=encryption,
         logins=logins,
     )
-    listener = await sockets.bind(address, lambda: Conversation(door))
+
+    def begin(source: Source | None = None) -> Conversation:
+        return Conversation(door, source)
+
+    listener = await sockets.bind(address, partial(Proxied, begin, proxies) if proxies else begin)
     door = dataclasses.replace(door, address=listener.address)
     await listener.start()
     return listener

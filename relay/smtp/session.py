@@ -12,6 +12,7 @@ from typing import Protocol
 from relay.model import Envelope, Recipient
 from relay.replies import Reply
 from relay.smtp.data import Body
+from relay.smtp.lines import Manner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Limits:
     data_rate: int = 1024  # octets of a mail in a second, on average, once `idle` has passed
     spool_over: int = 256 * 1024  # larger mail goes to a file
     spool_dir: str = ""  # where those files are; "" is the system's own place
+    line_endings: Manner = "strict"  # what becomes of a CR or LF that stands alone in a mail
     command_line: int = 2048  # RFC 5321's 512 with all that the offered extensions add
 
 
@@ -61,6 +63,14 @@ class LaterAnswer(Protocol):
 
 class Hooks(Protocol):
     """What is asked at each step of a mail. A hook that raises is answered `451 4.3.0`."""
+
+    def most_recipients(self) -> int:
+        """How many recipients a mail may have, told at EHLO (RFC 9422)."""
+        ...
+
+    def home(self) -> str:
+        """The domain of a recipient without one, on a listener for old devices; "" where none is meant."""
+        ...
 
     async def on_auth(self, session: Session, user: str, password: bytes) -> Reply:
         """Judge a login; where it is right, `user` and `proof` of the session are filled in."""

@@ -47,6 +47,14 @@ def connections(most: int, descriptors: int | None = None) -> int:
     return max(1, min(most, (descriptors - _RESERVED) // 2))
 
 
+def peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
+    """The address and port at the other end; "unix", or "" where the peer has gone already."""
+    if transport.get_extra_info("socket").family == socket.AF_UNIX:
+        return "unix", 0
+    name = transport.get_extra_info("peername") or ("", 0)
+    return str(name[0]), int(name[1])
+
+
 class Listener:
     """A bound address. Closing it stops the listening; its sessions are the registry's to end."""
 
@@ -68,7 +76,7 @@ class Listener:
             _unlink(Path(self.address.removeprefix("unix:")), self._inode)
 
 
-async def bind(address: str, factory: Callable[[], asyncio.Protocol]) -> Listener:
+async def bind(address: str, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
     """Bind the address without taking connections yet."""
     loop = asyncio.get_running_loop()
     if address.startswith("unix:"):
@@ -116,7 +124,7 @@ def handed(environment: MutableMapping[str, str]) -> dict[str, list[int]]:
     return found
 
 
-async def _passed_on(name: str, factory: Callable[[], asyncio.Protocol]) -> Listener:
+async def _passed_on(name: str, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
     """All sockets of one name: a unit may listen on several addresses."""
     found = passed().get(name)
     if not found:

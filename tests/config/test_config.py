@@ -444,6 +444,18 @@ def test_secrets_are_not_printed(load):
             LEAST + "aliases: {oncall: {to: ['+79991234567'], escalate: [{after: 5m, channel: call}]}}",
             [],
         ),
+        (
+            LEAST + "listeners: [{address: '0.0.0.0:2525', profile: legacy}]",
+            [
+                "listeners[0].profile: who is in no private network is refused; bind a private address",
+            ],
+        ),
+        (
+            LEAST
+            + "listeners: [{address: 'unix:in', profile: legacy}, {address: 'host:2525', profile: legacy},"
+            " {address: '[::1]:2526', profile: legacy}]",
+            [],
+        ),
     ],
 )
 def test_what_may_not_be_meant_is_warned_of(load, text, said):

@@ -434,6 +434,23 @@ def test_other_dots_are_dots() -> None:
     assert [A] == targets("79991234567@sms\u3002example\uff0ecom")
 
 
+@pytest.mark.parametrize(
+    ("found", "home"),
+    [
+        ([], ""),
+        ([route("*", "mail")], ""),
+        ([route(), route("*", "mail")], "sms.example.com"),
+        ([route(), route("*@call.example.com", "call")], ""),
+        ([route("*")], ""),
+        ([route("7*@sms.example.com")], ""),
+        ([route("*@*.example.com")], ""),
+    ],
+)
+def test_the_home_of_a_number_without_a_domain(found, home):
+    """Only where there is one route to phones, and it has one domain."""
+    assert home == routes.home(found)
+
+
 # -- escalation --------------------------------------------------------------------------------
 
 

@@ -30,7 +30,8 @@ from relay.smtp.tls import Encryption
 class Recorder:
     """Hooks that write down what they hear; the local part says how they answer.
 
-    `refuse` 550, `later` 451, `leave` 421, `crash` raises; at DATA any recipient `lost` raises,
+    `refuse` 550, `later` 451, `leave` 421, `crash` raises, `nobody` has no
+    priority; at DATA any recipient `lost` raises,
     `unwanted` 554, `uneven` answers a wrong number of times, `held` waits for `release`, and
     LMTP's `full` 452 for itself alone. Alice's password is `secret`; `crash` raises there, too.
     """
@@ -45,6 +46,12 @@ class Recorder:
         self.release = asyncio.Event()
         self.taken = asyncio.Event()
 
+    def most_recipients(self) -> int:
+        return 2000
+
+    def home(self) -> str:
+        return "phones.example"
+
     async def on_auth(self, session: Session, user: str, password: bytes) -> Reply:
         if user == "crash":
             raise RuntimeError("secret=hunter2")
@@ -58,7 +65,10 @@ class Recorder:
         self.heard.append(told("mail", envelope))
         self.sessions.append(session)
         answer = self._answer(envelope.sender, replies.SENDER_OK)
-        return replace(envelope, source="test", verified=True) if answer.good else answer
+        if not answer.good:
+            return answer
+        priority = 0 if envelope.sender.startswith("nobody@") else envelope.priority
+        return replace(envelope, source="test", verified=True, priority=priority)
 
     async def on_rcpt(self, _session: Session, _envelope: Envelope, recipient: Recipient) -> Reply:
         self.heard.append(told("rcpt", recipient))
@@ -220,7 +230,10 @@ async def house(tmp_path, ours) -> AsyncIterator[Opener]:
             address: str = "127.0.0.1:0",
             *,
             protocol: str = "smtp",
+            profile: str = "strict",
+            proxies: str = "",
             hooks: Hooks | None = None,
+            now: int = 1_800_000_000_000,
             tls: str = "none",
             handshake: float = 10.0,
             auth: str = "none",
@@ -249,6 +262,9 @@ async def house(tmp_path, ours) -> AsyncIterator[Opener]:
                 registry,
                 hostname="relay.example",
                 protocol=protocol,
+                profile=profile,
+                now=lambda: now,
+                proxies=tuple(ip_network(each) for each in proxies.split(",") if each),
                 encryption=encryption,
                 logins=logins,
             )

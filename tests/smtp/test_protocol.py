@@ -10,6 +10,8 @@ from relay.model import Envelope, Notify, Recipient
 from relay.replies import Reply
 from relay.smtp import protocol
 
+NOW = 1_800_000_000_000
+
 ATOM = st.text("abcXYZ019+-_/=!#$%&'*?^`{|}~ёЖ漢", min_size=1, max_size=12)
 LOCAL = st.lists(ATOM, min_size=1, max_size=3).map(".".join) | st.text("ab @()<>,;:.[]ё", max_size=20).map(
     '"{}"'.format
@@ -21,7 +23,7 @@ ADDRESS = st.tuples(LOCAL, DOMAIN).map("@".join)
 
 def mail(argument: str) -> Envelope | Reply:
     """The envelope of a MAIL line after EHLO."""
-    return protocol.read_mail(argument, extended=True, max_size=1000)
+    return protocol.read_mail(argument, extended=True, max_size=1000, now=NOW)
 
 
 def rcpt(argument: str, *, utf8: bool = True) -> Recipient | Reply:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from relay import replies
 from relay.smtp import connection
-from relay.smtp.connection import Door
+from relay.smtp.door import Door
 from relay.smtp.server import Conversation, Limits, Registry
 
 pytestmark = pytest.mark.asyncio
@@ -119,6 +119,16 @@ async def test_any_body_in_any_writes_arrives(house, lines, cuts):
     assert await client.hear() == "250 2.0.0 queued as mail1"
     assert door.hooks.bodies == [body]
     await door.close()
+
+
+@pytest.mark.parametrize(("octets", "said"), [(2**20, "250 2.0.0"), (2**20 + 1, "550 5.6.0")])
+async def test_lines_are_bounded(house, octets, said):
+    """A mebibyte of line is taken, one octet more is not; the session goes on."""
+    door = await house()
+    client = await door.client()
+    await client.begin()
+    assert (await client.ask(b"x" * (octets - 1) + b"\r\n.\r\n"))[:9] == said
+    assert await client.ask("NOOP") == str(replies.OK)
 
 
 async def test_an_endless_line_takes_no_memory(house, spool):
@@ -367,6 +377,23 @@ async def test_unix_peers_are_not_one_address(house, tmp_path):
     door = await house(f"unix:{tmp_path}/in", rules={"trusted": {"connections": 1}})
     for _ in range(2):
         assert (await (await door.client()).hear())[:4] == "220 "
+
+
+async def test_what_a_session_may_say_is_no_other_session_s_business(house):
+    """A hundred EHLOs make no longer command fit, here or elsewhere; nor does a new connection take any."""
+    door = await house(command_line=600)
+    one, other = await door.client(), await door.client()
+    await one.hear()
+    await other.hear()
+    await other.ask("EHLO c")
+    longest = "NOOP " + "x" * 595
+    for client in (one, other):
+        for _ in range(100):
+            await one.ask("EHLO c")
+        third = await door.client()
+        await third.hear()
+        assert await client.ask(longest) == str(replies.OK)
+        assert await client.ask(longest + "x") == "500 5.5.2 command line too long"
 
 
 # -- draining -----------------------------------------------------------------------------

@@ -279,6 +279,29 @@ async def test_lmtp_hears_the_fate_of_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_lmtp_hears_the_fate_of_each_after_the_last_chunk(tmp_path: Path) -> None:
+    """The same by BDAT: one answer to each chunk, then one for each recipient."""
+    async with answering(tmp_path, protocol="lmtp") as relay:
+        client = await Client.at(relay)
+        await client.heard()
+        lines = ("LHLO c", f"MAIL FROM:<{SENDER}>", *(f"RCPT TO:<{each}>" for each in (WRONG, GOOD, DENIED)))
+        for line in lines:
+            await client.say(line)
+        octets = MAIL.replace("\n", "\r\n").encode()
+        client.writer.write(b"BDAT 9\r\n%b" % octets[:9])
+        chunk = await client.heard()
+        client.writer.write(b"BDAT %d LAST\r\n%b" % (len(octets) - 9, octets[9:]))
+        heard = [await client.heard() for _ in range(3)]
+        await client.say("QUIT")
+        client.close()
+        await relay.pass_time(120)
+
+        assert "250 2.0.0 9 octets received" == chunk
+        assert ["550 5.1.3", "250 2.0.0", "550 5.7.1"] == [each[:9] for each in heard]
+        assert [] == relay.reports()
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("whole", [True, False])
 async def test_a_client_that_leaves_is_told_by_report(tmp_path: Path, whole: bool) -> None:
     """Hung up, or silent for good: nobody can know that the refusal was read."""

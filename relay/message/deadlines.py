@@ -1,0 +1,89 @@
+"""When a message goes, and by when it must have arrived: what the mail's client asked for. Pure.
+
+A mail that is to be held (FUTURERELEASE, RFC 4865) waits in our own queue: nobody has to be asked
+to give it back, and `expire` and delay warnings count from its release.
+
+A mail that must arrive by a moment or come back (DELIVERBY with R, RFC 2852 section 4) shares out what
+time there is: a part of it in our queue, where the order expires, and the rest as `valid` at the provider,
+exact to the minute. So whatever becomes of it, no phone hears it later than that. Where the provider
+has no such limit for the channel, or decides itself when to send, the promise can't be given and the
+recipient is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from relay.config import Route
+from relay.message import channels, quiet
+from relay.model import HOUR, MINUTE, SECOND, Content, Envelope
+from relay.replies import Reply, reply
+
+SHORTEST = 2 * MINUTE
+"""The shortest time in which a message may have to arrive: a minute here, one at the provider."""
+
+_MOST_VALID = 24 * HOUR
+_TOO_LATE = reply(550, "5.4.7", "the message can't go out in time for BY=…;R")
+
+
+def refusal(channel: str, route: Route, params: Mapping[str, str]) -> Reply | None:
+    """Why nothing can be promised of when such a message arrives."""
+    if "valid" not in channels.CHANNELS[channel].params or channel == "mms":  # the vendor's page: SMS
+        return reply(550, "5.3.3", f"BY=…;R can't be promised on the channel {channel}")
+    if {"time", "period"} & params.keys():
+        return reply(550, "5.3.3", "BY=…;R can't be promised of what the provider sends later")
+    if quiet.kept(route, channel, params) or quiet.time(route, channel, params):
+        return reply(550, "5.3.3", "BY=…;R can't be promised where there are quiet hours")
+    return None
+
+
+def bounded(content: Content, route: Route, envelope: Envelope, now: int) -> Content | Reply:
+    """The content with no more `valid` than leaves time for our queue; or why that can't be."""
+    if not envelope.returned:
+        return content
+    why = refusal(content.channel, route, content.params)
+    if why is not None:
+        return why
+    left = envelope.deliver_by - max(now, envelope.hold_until)
+    if left < SHORTEST:
+        return _TOO_LATE
+    wanted = min(left * 3 // 4, left - MINUTE, _MOST_VALID, _length(content.params.get("valid", "24")))
+    minutes = max(1, wanted // MINUTE)
+    return replace(content, params={**content.params, "valid": f"{minutes // 60:02}:{minutes % 60:02}"})
+
+
+def expiry(content: Content, route: Route, envelope: Envelope, start: int) -> int:
+    """When an order that goes at `start` is given up where it still waits."""
+    usual = start + route.expire
+    if not envelope.returned:
+        return usual
+    return min(usual, envelope.deliver_by - _length(content.params["valid"]))
+
+
+def _length(valid: str) -> int:
+    """The milliseconds of hours, or of hh:mm."""
+    hours, _, minutes = valid.partition(":")
+    return int(hours) * HOUR + int(minutes or "0") * MINUTE
+
+
+def priority(envelope: Envelope, said: str) -> int:
+    """How far the mail goes ahead of others of its route (RFC 6710), -9 to 9.
+
+    `said` is its MT-Priority field (RFC 6758), which counts where the client said nothing itself and
+    the sender is one that we know.
+    """
+    if envelope.priority is not None:
+        return envelope.priority
+    number = said.partition("(")[0].strip()
+    known = envelope.verified and number.removeprefix("-") in {*"0123456789"}
+    return int(number) if known else 0
+
+
+def held(envelope: Envelope, now: int) -> str:
+    """Why an order waits although its route does not want it to; "" where it does not."""
+    if envelope.hold_until <= now:
+        return ""
+    moment = datetime.fromtimestamp(envelope.hold_until // SECOND, UTC)
+    return f"its client asked to hold the mail until {moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,74 @@
+"""Whatever time there is, our queue and the provider together never take more of it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.config import Quiet, Route
+from relay.message import deadlines
+from relay.message.deadlines import SHORTEST
+from relay.model import DAY, HOUR, MINUTE, SECOND, Content, Envelope
+from relay.replies import Reply
+
+NOW = 1_800_000_000_000
+ROUTE = Route.model_validate({"match": "*", "channel": "sms"})
+
+
+def envelope(left, hold=0):
+    """What must arrive within so many milliseconds, held for some of them."""
+    until = NOW + hold if hold else 0
+    return Envelope(sender="a@b", deliver_by=NOW + left, returned=True, hold_until=until)
+
+
+def milliseconds(valid):
+    """Those of hh:mm."""
+    return int(valid[:2]) * HOUR + int(valid[3:]) * MINUTE
+
+
+@given(
+    st.integers(0, 40 * DAY // SECOND),
+    st.integers(0, 30 * DAY // SECOND),
+    st.sampled_from(["", "1", "24", "00:01", "09:30", "3"]),
+)
+def test_no_phone_hears_it_late(left, hold, valid):
+    """The last moment in our queue and `valid` end by the deadline, and each has a minute at least."""
+    asked = envelope(left * SECOND, hold * SECOND)
+    start = max(NOW, asked.hold_until)
+    content = Content(channel="sms", text="x", params={"valid": valid} if valid else {})
+    found = deadlines.bounded(content, ROUTE, asked, NOW)
+    if asked.deliver_by - start < SHORTEST:
+        assert isinstance(found, Reply)
+        return
+    assert not isinstance(found, Reply)
+    takes = milliseconds(found.params["valid"])
+    expires = deadlines.expiry(found, ROUTE, asked, start)
+    assert MINUTE <= takes <= DAY
+    assert start + MINUTE // 2 <= expires <= start + ROUTE.expire
+    assert expires + takes <= asked.deliver_by
+
+
+def test_nobody_who_did_not_ask_is_changed():
+    """No `valid`, the usual expiry, no priority, no hold."""
+    content, plain = Content(channel="call", text="x"), Envelope(sender="a@b", deliver_by=NOW + 1)
+    assert deadlines.bounded(content, ROUTE, plain, NOW) is content
+    assert deadlines.expiry(content, ROUTE, plain, NOW) == NOW + ROUTE.expire
+    assert (deadlines.priority(plain, "9"), deadlines.held(plain, NOW)) == (0, "")
+
+
+def test_where_nothing_can_be_promised():
+    """By the channel, by what says when, by the route's quiet hours; each with its reason."""
+    quiet = ROUTE.model_copy(update={"quiet": Quiet(hours="22-7")})
+    held = ROUTE.model_copy(update={"quiet": Quiet(hours="22-7", by="hold")})
+    said = [
+        deadlines.refusal("call", ROUTE, {}),
+        deadlines.refusal("mms", ROUTE, {}),
+        deadlines.refusal("sms", ROUTE, {"time": "9-21"}),
+        deadlines.refusal("sms", ROUTE, {"period": "2"}),
+        deadlines.refusal("sms", quiet, {}),
+        deadlines.refusal("sms", held, {}),
+    ]
+    assert ["call", "mms", "later", "later", "quiet", "quiet"] == [
+        next(word for word in ("quiet", "later", "call", "mms") if word in each.text) for each in said
+    ]
+    assert deadlines.refusal("sms", ROUTE, {"valid": "3"}) is None

@@ -15,7 +15,7 @@ from relay.config import Delivery, Keep
 from relay.delivery import passing
 from relay.delivery.news import News, news_of, person
 from relay.delivery.settle import Settler
-from relay.model import HOUR, SECOND, Kind, Outcome
+from relay.model import DAY, HOUR, SECOND, Kind, Outcome
 from relay.queue import housekeeping, schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Order
@@ -62,7 +62,8 @@ class Chores:
         self._store = store
         self._keep = keep
         self._give_up_after = delivery.give_up
-        self._wiped = 0  # up to this mail texts are gone
+        self._wiped = 0  # up to this mail texts are gone, but for those that were still open
+        self._begun_at = 0  # when the purge last began at the oldest mail, for their sake
         self._settler = settler
         self._kick = kick
         self._others = others
@@ -136,6 +137,8 @@ class Chores:
         while await housekeeping.forget(self._store, now - max(self._keep.history, self._keep.texts)):
             pass
         await housekeeping.wipe_incoming(self._store, now - self._keep.texts)
+        if now - self._begun_at >= DAY:
+            self._wiped, self._begun_at = 0, now
         while last := await housekeeping.wipe(self._store, now - self._keep.texts, self._wiped):
             self._wiped = last
 

@@ -47,7 +47,7 @@ async def wipe(store: Store, before: int, above: int) -> int:
 
     One bounded step, from the mail after `above` on; 0 where none is left.
     """
-    rows = await store.engine.read(sql.OLD_MAILS, before=before, above=above)
+    rows = await store.engine.read(sql.NOT_WIPED, before=before, above=above)
     ids = [row["id"] for row in rows]
     if ids:
         files = await store.engine.read(sql.FILES_OF, ids=ids)

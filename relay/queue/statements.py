@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, cast, delete, exists, func, select, update
+from sqlalchemy import BigInteger, bindparam, cast, delete, exists, func, or_, select, update
 from sqlalchemy.sql.elements import BindParameter
 
 from relay.queue import schema
@@ -275,6 +275,15 @@ OLD_MAILS = (
     )
     .order_by(schema.mail.c.id)
     .limit(STEP)
+)
+_m = schema.mail.c
+NOT_WIPED = OLD_MAILS.where(
+    or_(
+        _m.head != b"",
+        _m.subject != "",
+        _m.full_id.is_not(None),
+        exists().where(_c.mail_id == _m.id, or_(_c.text != "", _c.params != "{}")),
+    )
 )
 FILES_OF = select(schema.file.c.id).where(schema.file.c.mail_id.in_(_ids))
 WIPE_CONTENTS = (  # notes quote what was cut

@@ -53,6 +53,24 @@ async def test_texts_are_forgotten_first_and_all_the_rest_later(tmp_path: Path) 
 
 
 @pytest.mark.asyncio
+async def test_what_ends_long_after_its_neighbours_is_forgotten_too(tmp_path: Path) -> None:
+    """A held mail that goes when later ones have long been forgotten keeps its text no longer than they."""
+    config = settings(tmp_path, keep={"texts": DAY, "history": 30 * DAY})
+    async with journey(tmp_path, config=config) as relay:
+        await relay.mail(MAIL, TO, options=["HOLDFOR=432000"])
+        await relay.mail(MAIL.replace("secret", "other"), TO)
+        await relay.pass_time(3 * DAY / 1000)
+        held, other = await relay.orders()
+        contents = await relay.app.store.contents([held.content_id, other.content_id])
+        before = [bool(contents[order.content_id].text) for order in (held, other)]
+        await relay.pass_time(5 * DAY / 1000)
+        contents = await relay.app.store.contents([held.content_id, other.content_id])
+
+    assert [True, False] == before
+    assert ["", ""] == [each.text for each in contents.values()]
+
+
+@pytest.mark.asyncio
 async def test_what_is_not_finished_is_kept(tmp_path: Path) -> None:
     """An order whose fate is open keeps its text, however old."""
     config = settings(tmp_path, keep={"texts": DAY, "history": DAY}, delivery={"give_up": 30 * DAY})

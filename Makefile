@@ -22,7 +22,7 @@ relay/smtp/lines.py,relay/smtp/lockout.py,relay/smtp/policy.py,relay/smtp/protoc
 relay/smtp/results.py,relay/smtp/signatures.py,relay/smtp/spf.py,relay/smtp/timing.py,relay/smtp/verdicts.py
 NOT_PURE = relay/message/reader*.py
 
-.PHONY: help demo test check lint types imports coverage soak mails bench lock clean
+.PHONY: help demo test check lint types imports coverage interop soak mails bench lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ coverage: $(VENV)/.test ## the tests, with branch coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)' --omit='$(NOT_PURE)'
+
+interop: $(VENV)/.test ## swaks, msmtp, curl, nodemailer, Postfix and HAProxy send to the relay; as root it installs them
+	tools/interop $(BIN)/python
 
 soak: $(VENV)/.test ## kill the relay 1,000 times, walk it 1,000 times (SEED=n chooses which), two weeks of storms, long fuzzing
 	KILLS=1000 KILLS_SEED=$(SEED) $(BIN)/python -m pytest tests/stories/test_kills.py

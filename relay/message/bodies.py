@@ -73,6 +73,14 @@ class Walk:
 
     def read(self, root: parts.Part) -> Body:
         """The mail's text, cid images replaced by marks; its files are in `files` then."""
+        return self._plainly(root) if parts.is_plain(root) else self._walked(root)
+
+    def _plainly(self, root: parts.Part) -> Body:
+        """What `_walked` says of a mail that is one plain text."""
+        body = joined.joined([self._unwrapped(self.texts.read(root))])
+        return Body(plain=body.mark) if body.mark else body
+
+    def _walked(self, root: parts.Part) -> Body:
         self.lead = _lead(root, self.hint)
         body = self._whole(root, 0)
         if self.encrypted and not body.plain.strip() and not body.html:

@@ -54,12 +54,14 @@ class _Mail:
         self._letter = letter
         self._body = body
         self._lines: dict[str, list[str]] = {}
+        self._headers: dict[str, list[str]] | None = None
 
     def lines(self, place: str) -> list[str]:
-        if place not in self._lines:
+        found = self._lines.get(place)
+        if found is None:
             values = _lines(self._body) if place == "body" else self._values(place)
-            self._lines[place] = [line for each in values for line in [_plain(each)] if line]
-        return self._lines[place]
+            found = self._lines[place] = [line for line in map(_plain, values) if line]
+        return found
 
     def only(self, body: list[str]) -> _Mail:
         """The mail with these lines of its body alone."""
@@ -79,8 +81,11 @@ class _Mail:
             return [letter.from_, letter.header("From")]
         if place == "to":
             return [letter.to]
-        name = place.removeprefix("header.")
-        return [value for key, value in letter.headers if key.lower() == name][:MOST_LINES]
+        if self._headers is None:
+            self._headers = {}
+            for key, value in letter.headers:
+                self._headers.setdefault(key.lower(), []).append(value)
+        return self._headers.get(place.removeprefix("header."), [])[:MOST_LINES]
 
 
 def _lines(body: str) -> list[str]:
@@ -89,6 +94,8 @@ def _lines(body: str) -> list[str]:
 
 def _plain(line: str) -> str:
     """One printable line without places of files: those belong to the whole text alone."""
+    if text.is_plain(line):
+        return " ".join(line[:LONGEST_LINE].split())
     return text.one_line(re.sub(model.MARK, " ", text.printable(line[:LONGEST_LINE])), LONGEST_LINE)
 
 
@@ -113,10 +120,22 @@ def _alarm(mail: _Mail, recogniser: Recogniser) -> Alarm:
 
 
 def _hold(conditions: Conditions, mail: _Mail) -> bool:
-    return any(all(_holds(each, mail) for each in group) for group in conditions)
+    for group in conditions:
+        for each in group:
+            if not _holds(each, mail):
+                break
+        else:
+            return True
+    return False
 
 
 def _holds(pattern: Pattern, mail: _Mail) -> bool:
+    if pattern.after is None and pattern.until is None:  # as nearly all are: the lines as they stand
+        search = pattern.regex.search
+        for line in mail.lines(pattern.place):
+            if search(line):
+                return not pattern.absent
+        return pattern.absent
     return any(True for _ in _found(pattern, mail)) is not pattern.absent
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import re
+from functools import lru_cache
 
 from relay import model
 from relay.message import bodies, charset_labels, charsets, headers, html, origin, parts
@@ -18,6 +19,7 @@ from relay.message import bodies, charset_labels, charsets, headers, html, origi
 _HEAD = 64 * 1024  # octets of the header block that are kept for reports
 SHOWN = 200  # fields that a letter keeps, each of at most this many characters:
 _VALUE = 10_000
+_WORDS = re.compile(rb"\S")
 _BLANK = re.compile(rb"[\0 \t\r\n]{0,4000}[\0\n]")
 _FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]{0,9}:")
 _USUAL = re.compile(
@@ -47,9 +49,13 @@ _OF_MAIL_TOO = ("x-", "content-", "list-", "resent-", "arc-", "dkim-")
 
 def read(raw: bytes, charset: str = "") -> model.Letter:
     """Read a mail, whatever it is; `charset` is the likely one where it names none."""
-    raw = _parted(_begun(raw))
+    raw = _begun(raw)
+    ends = headers.block_end(raw, 0, len(raw))
+    parted = _parted(raw, *ends)
+    if parted is not raw:
+        raw, ends = parted, headers.block_end(parted, 0, len(parted))
     budget = parts.Budget()
-    root = parts.parse(raw, budget)
+    root = parts.parse(raw, budget, ends=ends)
     hint = _hint(root) or charset
     walk = bodies.Walk(budget, hint)
     body = walk.read(root)
@@ -62,16 +68,18 @@ def read(raw: bytes, charset: str = "") -> model.Letter:
         message_id=_bare(headers.first(fields, "message-id")),
         date=_bare(headers.first(fields, "date")),
         headers=tuple(
-            (_title(name), headers.decode(value[: 4 * _VALUE], hint)[:_VALUE])
-            for name, value in fields[:SHOWN]
+            [
+                (_title(name), headers.decode(value[: 4 * _VALUE], hint)[:_VALUE])
+                for name, value in fields[:SHOWN]
+            ]
         ),
-        head=_head(raw),
+        head=_head(raw, ends[0]),
         plain=body.plain.strip("\n"),
         html=body.html,
         readable=html.readable(body.plain.strip("\n"), body.html) if body.html else "",
         files=tuple(walk.files),
         auto=origin.auto(fields, _kind(root), subject),
-        received=sum(1 for name, _ in fields if name == "received"),
+        received=[name for name, _ in fields].count("received"),
         digest=origin.digest(fields, root.body),
         notes=tuple(budget.notes),
     )
@@ -105,14 +113,15 @@ def _begun(raw: bytes) -> bytes:
     return raw
 
 
-def _parted(raw: bytes) -> bytes:
+def _parted(raw: bytes, end: int, body: int) -> bytes:
     """The mail with what a device sends without a header below an empty line, where it is the text.
 
     "Alarm: pump 3" looks like a field: it is none where nothing is below and no field is one of a mail.
     """
-    end, body = headers.block_end(raw, 0, len(raw))
+    if _WORDS.search(raw, body):
+        return raw
     names = [name for name, _ in headers.fields(raw[:end]) if name not in _TRACE]
-    if not names or raw[body:].strip():
+    if not names:
         return raw
     if any(name in _OF_MAIL or name.startswith(_OF_MAIL_TOO) for name in names):
         return raw
@@ -142,14 +151,14 @@ def _bare(value: bytes) -> str:
     return headers.line(charsets.clean(value.decode("ascii", "replace")))[:998]
 
 
+@lru_cache(maxsize=512)
 def _title(name: str) -> str:
     """A field's name as people write it."""
     return "-".join(word[:1].upper() + word[1:] for word in name.split("-"))
 
 
-def _head(raw: bytes) -> bytes:
+def _head(raw: bytes, end: int) -> bytes:
     """The header block as it came, cut at a line end, with line ends of one kind."""
-    end, _ = headers.block_end(raw, 0, len(raw))
     block = raw[: min(end, _HEAD)]
     if end > _HEAD:
         block = block[: block.rfind(b"\n") + 1]

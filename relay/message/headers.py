@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from relay.message import charsets, transfer
@@ -24,12 +25,27 @@ _NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
+_PLAIN_BLOCK = re.compile(
+    rb"(?:[!-9;-~]{1,200}+[ \t]{0,9}+:[^\n]*+\n(?:[ \t]{1,9}+[^\s][^\n]*+\n)*+)++(?=\r?\n)"
+)
+"""A header block as nearly all mails have it, in one look: fields, folded or not, above an empty line."""
+_PLAIN_SIZE = 64 * 1024
+
+
 def block_end(raw: bytes, start: int, end: int) -> tuple[int, int]:
     """Where the header block at `start` ends and where the body begins.
 
     The first line that is neither a field nor a folded one begins the body, even without a
     blank line: a device's text is worth more than its form.
     """
+    plain = _PLAIN_BLOCK.match(raw, start, min(end, start + _PLAIN_SIZE))
+    if plain:
+        at = plain.end()
+        return at, at + (1 if raw[at] == 0x0A else 2)
+    return _by_line(raw, start, end)
+
+
+def _by_line(raw: bytes, start: int, end: int) -> tuple[int, int]:
     at, lines = start, 0
     while at < end:
         lines += 1
@@ -56,19 +72,27 @@ def fields(block: bytes) -> tuple[Field, ...]:
     """The fields of a header block, each value unfolded to one line."""
     found: list[tuple[str, list[bytes]]] = []
     for each in block.split(b"\n", _LINES)[:_LINES]:
-        if each[:1] in (b" ", b"\t"):
+        if each.startswith((b" ", b"\t")):
             if found and len(found[-1][1]) < FIELDS:
                 found[-1][1].append(each[:VALUE].strip())
         elif (named := _NAME.match(each)) and len(found) < FIELDS:
-            found.append(
-                (named[1].decode("ascii").lower(), [each[named.end() : named.end() + VALUE].strip()])
-            )
-    return tuple((name, b" ".join(lines)[:VALUE].strip()) for name, lines in found)
+            found.append((_named(named[1]), [each[named.end() : named.end() + VALUE].strip()]))
+    return tuple(
+        [(name, b" ".join(lines)[:VALUE].strip() if len(lines) > 1 else lines[0]) for name, lines in found]
+    )
+
+
+@lru_cache(maxsize=512)
+def _named(name: bytes) -> str:
+    return name.decode("ascii").lower()
 
 
 def first(all_fields: tuple[Field, ...], name: str) -> bytes:
     """The raw value of the first field of this name, b"" where there is none."""
-    return next((value for key, value in all_fields if key == name), b"")
+    for key, value in all_fields:
+        if key == name:
+            return value
+    return b""
 
 
 def line(text: str) -> str:
@@ -85,7 +109,7 @@ def decode(value: bytes, hint: str = "") -> str:
     Words that adjoin are joined before their characters are decoded, since mailers cut
     them inside a character.
     """
-    if value.isascii() and b"=?" not in value and (plain := value.decode("ascii")).isprintable():
+    if b"=?" not in value and value.isascii() and (plain := value.decode("ascii")).isprintable():
         return plain.strip()
     pieces: list[tuple[str, bytes]] = []  # the charset of an encoded word or "", octets
     for kind, charset, octets in _words(value):
@@ -165,6 +189,8 @@ _LONGEST_PARAMETER = 2048  # octets: no file name is longer, and each is decoded
 
 def parameters(value: bytes) -> tuple[str, dict[str, bytes]]:
     """A value such as Content-Type's: its first word in lower case, and its raw parameters."""
+    if not value:
+        return "", {}
     head, *rest = _semicolons(value)
     if b"=" in head:  # the first semicolon was forgotten
         head, *forgotten = head.split(None, 1)
@@ -180,6 +206,8 @@ def parameters(value: bytes) -> tuple[str, dict[str, bytes]]:
 
 def _semicolons(value: bytes) -> list[bytes]:
     """The value cut at semicolons outside quotes."""
+    if b'"' not in value:
+        return value.split(b";")
     pieces, start, quoted, skip = [], 0, False, False
     for at, octet in enumerate(value):
         if skip:
@@ -223,6 +251,8 @@ def _extended(value: bytes, hint: str) -> str:
 
 def _continued(found: Mapping[str, bytes], name: str, hint: str) -> str:
     """The pieces name*0, name*1*, …; the first encoded one bears the charset."""
+    if not found:
+        return ""
     octets, label, encoded = [], "", False
     for number in range(100):
         if f"{name}*{number}*" in found:
@@ -248,6 +278,8 @@ _NAME_LENGTH = 100
 
 def file_name(text: str) -> str:
     """A file name without a path or anything that harms, its alphabet and its ending kept."""
+    if not text:
+        return ""
     text = line(charsets.clean(text)).replace("\\", "/").rpartition("/")[2]
     text = "".join(c for c in text if c.isprintable())
     text = _RESERVED.sub("_", " ".join(text.split())).strip(" .'")

@@ -25,11 +25,11 @@ _NUMBERS = re.compile(
     r"|[0-9]{1,40}(?:[.,:/\-][0-9]{1,40}){0,9}",  # numbers, times, dates, IPv4
     re.IGNORECASE,
 )
-_DIGIT = re.compile("[0-9]")
 _CALENDAR = (
     "jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun"
     " янв фев мар апр мая май июн июл авг сен окт ноя дек пн вт ср чт пт сб вс"
 )
+_DIGIT = re.compile("[0-9]")
 _DAYS = frozenset(_CALENDAR.split())
 _LEFT, _RIGHT = r"(?<![\w.-])", r"(?![\w-]|\.\w)"
 _STATES = re.compile(
@@ -63,7 +63,9 @@ _WORDS = re.compile(r"\w+(?:[.:/\-]\w+){0,20}")
 def mask(text: str) -> str:
     """A digest that texts share which differ in numbers, times, dates, ids and addresses only."""
     pieces = text[:_CHARS].casefold().split()
-    bare = " ".join([_NUMBERS.sub("0", piece) if _DIGIT.search(piece) else piece for piece in pieces])
+    bare = " ".join([
+        piece if piece.isalpha() or not _DIGIT.search(piece) else _NUMBERS.sub("0", piece) for piece in pieces
+    ])  # fmt: skip
     words = " ".join([word for word in _plain_words(bare) if word not in _DAYS])
     return model.stable_digest(words.encode("utf-8", "replace"))[:16]
 

@@ -43,7 +43,9 @@ def neutralise(text: str, *, html: bool = False) -> str:
     With `html` the text is markup: only braces around words that the provider uses are
     touched, since a style sheet is full of others.
     """
-    text = printable(text.translate(_LIGATURES) if _LIGATURE.search(text) else text)
+    if not text.isascii() and _LIGATURE.search(text):
+        text = text.translate(_LIGATURES)
+    text = printable(text)
     folded = _folded(text)
     for needed, find in _MARKUP if html else _PLAINTEXT:
         if _holds(folded, needed):
@@ -81,7 +83,7 @@ _LOOKALIKE = re.compile(
 
 def _folded(text: str) -> str:
     """The text for matching: as long as it was, so that places are the same."""
-    return text.translate(_PLAIN) if _LOOKALIKE.search(text) else text
+    return text.translate(_PLAIN) if not text.isascii() and _LOOKALIKE.search(text) else text
 
 
 def _edited(text: str, edits: Iterator[_Edit]) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from relay import model, replies
 from relay.config import Account, Escalation, Route
@@ -135,6 +134,16 @@ class _Way:
     mask: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What the mail means, over and above its text."""
+
+    alarm: Alarm
+    label: str
+    topic: str
+    priority: int  # which the mail asks for, on top of the route's
+
+
 def compose(
     letter: Letter,
     envelope: Envelope,
@@ -211,9 +220,8 @@ class _Board:
         else:
             alarm = source.alarm if channels.CHANNELS[meant.channel].phone else Alarm.NONE
             topic = source.topic if alarm else ""
-            made = _drafts(number, way, meant, self._envelope, self._now, self._zone)
-            marks: dict[str, Any] = {"topic": topic, "alarm": alarm, "label": label}
-            made = [replace(draft, **marks, priority=draft.priority + self._priority) for draft in made]
+            marks = _Marks(alarm=alarm, label=label, topic=topic, priority=self._priority)
+            made = _drafts(number, way, meant, self._envelope, self._now, self._zone, marks)
             self.drafts += made
             if channels.escalates(way.content.channel) and alarm is not Alarm.RECOVERY and not meant.gateway:
                 self.steps += _steps(number, meant.escalate, made)
@@ -320,7 +328,13 @@ def _file_digest(file: File, now: int) -> str:
 
 
 def _drafts(
-    number: int, way: _Way, meant: Resolved, envelope: Envelope, now: int, zone: quiet.Zone
+    number: int,
+    way: _Way,
+    meant: Resolved,
+    envelope: Envelope,
+    now: int,
+    zone: quiet.Zone,
+    marks: _Marks,
 ) -> list[Draft]:
     given = way.content.params
     hours = quiet.kept(meant.route, way.content.channel, given)
@@ -338,7 +352,7 @@ def _drafts(
             hidden=target.hidden,
             account="" if way.content.channel == channels.FORWARD else meant.route.account,
             channel=way.content.channel,
-            priority=meant.route.priority,
+            priority=meant.route.priority + marks.priority,
             start_at=start,
             expire_at=deadlines.expiry(way.content, meant.route, envelope, start),
             quiet=hours,
@@ -349,6 +363,9 @@ def _drafts(
             leaves_at=leaves,
             waits=waits,
             apart=envelope.returned,
+            label=marks.label,
+            alarm=marks.alarm,
+            topic=marks.topic,
         )
         for target in meant.targets
     ]

@@ -60,13 +60,22 @@ class Budget:
             self.notes.append(sentence)
 
 
-def parse(raw: bytes, budget: Budget, *, depth: int = 0) -> Part:
-    """The mail's own part, with all parts below it."""
-    return _part(raw, 0, len(raw), "text/plain", budget, depth, 0)
+def parse(raw: bytes, budget: Budget, *, depth: int = 0, ends: tuple[int, int] | None = None) -> Part:
+    """The mail's own part, with all parts below it; `ends` are those of its header, where they are known."""
+    return _part(raw, 0, len(raw), "text/plain", budget, depth, 0, ends)
 
 
-def _part(raw: bytes, start: int, end: int, default: str, budget: Budget, depth: int, undone: int) -> Part:
-    head_end, body = headers.block_end(raw, start, end)
+def _part(
+    raw: bytes,
+    start: int,
+    end: int,
+    default: str,
+    budget: Budget,
+    depth: int,
+    undone: int,
+    ends: tuple[int, int] | None = None,
+) -> Part:
+    head_end, body = ends or headers.block_end(raw, start, end)
     fields = headers.fields(raw[start:head_end])
     kind, params = headers.parameters(headers.first(fields, "content-type"))
     placed, placed_params = headers.parameters(headers.first(fields, "content-disposition"))
@@ -188,6 +197,14 @@ def _before(raw: bytes, begin: int, at: int) -> int:
 
 
 # -- what a part says of itself --------------------------------------------------------------
+
+_PLAIN = frozenset(("charset", "format", "delsp"))
+
+
+def is_plain(root: Part) -> bool:
+    """The whole mail is one plain text, as nearly every monitor's is: nothing else is to be looked for."""
+    bare = root.disposition != "attachment" and not root.disposition_params
+    return bare and root.type == "text/plain" and root.params.keys() <= _PLAIN
 
 
 def leaves(part: Part) -> Iterator[Part]:

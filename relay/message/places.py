@@ -72,6 +72,8 @@ def everywhere(text: str, numbers: Sequence[int]) -> str:
 
 def numbered(text: str, files: Sequence[int]) -> str:
     """The marks as `<file n>`, counted from 1; what a cut left of one goes."""
+    if "\ufdd0" not in text and "\ufdd1" not in text:
+        return text
     names = {number: f"<file {position}>" for position, number in enumerate(files, start=1)}
     text = _MARK.sub(lambda match: names.get(int(match[1]), " "), text)
     return _HALF.sub(" ", text)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from jinja2 import StrictUndefined, Template, TemplateError, meta
+from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 NAMES = ("subject", "body", "from", "to", "message_id", "date", "header")
@@ -32,8 +32,34 @@ def _compiled(source: str) -> Template:
     return _environment.from_string(source)
 
 
+@lru_cache(maxsize=1024)
+def _pieces(source: str) -> tuple[tuple[bool, str], ...] | None:
+    """The template as words and bare names by turns, None where it is more than that.
+
+    Such a one needs no program to be filled, and the defaults are such.
+    """
+    try:
+        body = _environment.parse(source).body
+    except (TemplateError, RecursionError):
+        return None
+    found: list[tuple[bool, str]] = []
+    for node in (
+        inner for each in body for inner in (each.nodes if isinstance(each, nodes.Output) else [each])
+    ):
+        if isinstance(node, nodes.TemplateData):
+            found.append((False, node.data))
+        elif isinstance(node, nodes.Name) and node.name in NAMES and node.name != "header":
+            found.append((True, node.name))
+        else:
+            return None
+    return tuple(found)
+
+
 def fill(source: str, names: Mapping[str, str], header: Callable[[str], str]) -> str:
     """The template's text; raises TemplateFault."""
+    pieces = _pieces(source)
+    if pieces is not None:
+        return "".join([names[piece] if named else piece for named, piece in pieces])
     try:
         return _compiled(source).render({**names, "header": header})
     except _FAULTS as error:

@@ -44,9 +44,14 @@ def _unclean() -> re.Pattern[str]:
 _UNCLEAN = _unclean()
 
 
+def is_plain(text: str) -> bool:
+    """Nothing but what ASCII can print, and ends of lines: most texts, and known in no time."""
+    return text.isascii() and text.replace("\n", "").isprintable()
+
+
 def printable(text: str) -> str:
     """The text without what has no place in one; its spaces and lines stay as they are."""
-    if not _UNCLEAN.search(text):
+    if is_plain(text) or not _UNCLEAN.search(text):
         return text
     if "\x1b" in text:
         text = _TERMINAL.sub("", text)
@@ -59,6 +64,8 @@ def printable(text: str) -> str:
 
 def clean(text: str) -> str:
     """The printable text without spaces at line ends or more than one empty line at a time."""
+    if is_plain(text) and " \n" not in text and "\n\n\n" not in text:
+        return text.strip()
     lines = (line.rstrip() for line in printable(text).split("\n"))
     return _GAPS.sub("\n\n", "\n".join(lines)).strip()
 
@@ -85,6 +92,8 @@ def split_comment(body: str) -> tuple[str, str]:
 
     A mark before which nothing stands is none: the alarm would be all comment.
     """
+    if "~~~" not in body:
+        return body, ""
     marks = deque(_COMMENT_LINE.finditer(body), maxlen=1)
     if not marks or not body[: marks[0].start()].strip():
         return body, ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from functools import lru_cache
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_ALPHABET = bytes(set(range(256)) - set(_ALPHABET))
@@ -18,11 +19,21 @@ _SPELT = {  # as some write them
     **dict.fromkeys(("uuencode", "uuencoded", "xuuencode", "xuuencoded", "uue", "xuue"), "x-uuencode"),
 }  # fmt: skip
 _SOFT = re.compile(rb"=[ \t]+(?=\r?\n)")
+_SHORT = 40  # characters of a label that is worth remembering
 _LABEL = re.compile(r"[\s;,(\"']*([^\s;,(\"']{0,40})")
 
 
 def label(value: str) -> str:
     """The encoding that a Content-Transfer-Encoding header names, "" where it is none at all."""
+    return _usual(value) if len(value) <= _SHORT else _label(value)
+
+
+@lru_cache(maxsize=256)
+def _usual(value: str) -> str:
+    return _label(value)
+
+
+def _label(value: str) -> str:
     found = _LABEL.match(value.lower())
     name = found[1] if found else ""
     bare = "".join(each for each in name if each not in "-_.'")

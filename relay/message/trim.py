@@ -2,9 +2,8 @@
 
 What a person or a device wrote comes before all else, so the rules lean to keeping: a
 forwarded mail stays (it is the message), a dash line is a signature only where little
-follows, lines with ``>`` go only where they are clearly quotes, and a text is never turned
-into nothing. Headers and attributions are known in English, Russian and the larger European
-languages. Lines are looked at one by one, long ones not at all: the time is linear.
+follows, lines with ``>`` go only where they are clearly quotes (`quotes`), and a text is never turned
+into nothing. Lines are looked at one by one, long ones not at all: the time is linear.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from relay.message import quotes
 from relay.message.alarms import alarm_of
+from relay.message.quotes import LONG
 from relay.model import Alarm
-
-_LONG = 300  # a line longer than this is text, whatever it begins with
-
 
 _MOST = 20_000  # characters that are looked at: of what is behind them no phone gets any
 _PASSED_ON = re.compile(
@@ -35,7 +33,7 @@ def trim(text: str, subject: str = "", *, reply: bool = False) -> tuple[str, tup
     cut: list[str] = []
     kept: Sequence[str] = lines
     if not _PASSED_ON.match(subject):
-        kept = _without_quotes(lines, reply=reply)
+        kept = quotes.without_quotes(lines, reply=reply)
         cut += ["a quoted mail"] if kept != lines else []
         tail = tail if kept and kept[-1] is lines[-1] else ""
     for what, without in _CUTS[: 1 if tail else None]:
@@ -62,143 +60,6 @@ def _tells_of_trouble(before: Sequence[str], after: Sequence[str]) -> bool:
     rest = next(iter(after), "") or "\0"  # what stood behind a banner on its line is not gone
     gone = [line for line in before if line not in kept and not line.endswith(rest)][:_NOTICE]
     return any(alarm_of(line, "") is Alarm.PROBLEM for line in gone if not _LEGAL.search(line))
-
-
-# -- quoted mail ---------------------------------------------------------------------------
-
-_WROTE = re.compile(
-    r"\b(?:wrote|schrieb|a écrit|escribió|ha scritto|escreveu|schreef|skrev|kirjoitti|pisze"
-    r"|napisał(?:\(a\)|a)?|napsal(?:\(a\)|a)?|пишет|писал(?:\(а\)|а)?|написал(?:\(а\)|а)?|пише|написав|напісаў)(?!\w)",
-    re.IGNORECASE,
-)
-_LEAD = re.compile(r"(?:on|am|le|el|il|em|op|den|dne|w dniu|dnia)\s", re.IGNORECASE)
-_SENDER = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}>?\s?:\Z")
-_CLOCK = re.compile(r"\b[0-9]{1,2}:[0-9]{2}\b")
-_REPLY = re.compile(
-    r"-{2,20} ?(?:original message|исходное сообщение|первоначальное сообщение|ursprüngliche nachricht"
-    r"|message d.origine|mensaje original|messaggio originale|mensagem original|oorspronkelijk bericht"
-    r"|oryginalna wiadomość|původní zpráva) ?-{2,20}\Z",
-    re.IGNORECASE,
-)
-_FORWARD = re.compile(
-    r"(?:-{2,20} ?)?(?:begin )?(?:forwarded message|пересылаемое сообщение|пересланное сообщение"
-    r"|перенаправленное сообщение|переслане повідомлення"
-    r"|начало переадресованного сообщения|weitergeleitete nachricht|message transféré|mensaje reenviado"
-    r"|messaggio inoltrato|mensagem encaminhada|doorgestuurd bericht) ?(?:-{2,20}|:)\Z",
-    re.IGNORECASE,
-)
-_HEADER = re.compile(
-    r"\*{0,2}(?:(?P<sender>from|от|от кого|von|de|da|van|od)|(?P<when>sent|date|отправлено|дата|gesendet"
-    r"|datum|envoyé|enviado|inviato|data|verzonden|wysłano)|(?P<about>subject|тема|betreff|objet|asunto|oggetto"
-    r"|assunto|onderwerp|temat)"
-    r"|(?P<to>to|cc|bcc|reply-to|importance|attachments|кому|копия|важность|вложения|an|kopie|à|cc|para|a|aan|do|dw))\s?:\*{0,2}\s{0,4}\S",
-    re.IGNORECASE,
-)
-_FIELD = re.compile(r"\*{0,2}[^\W\d][\w -]{0,30}\s?:\*{0,2}\s")
-_BLOCK = 3  # lines of ">" that are taken for a quote without an attribution
-
-
-def _without_quotes(lines: Sequence[str], *, reply: bool) -> list[str]:
-    """What the author wrote. A mail that is nothing but a quote, or forwards one, stays."""
-    kept: list[str] = []
-    written = False
-    at = 0
-    while at < len(lines):
-        line = lines[at].strip()
-        if _FORWARD.match(line):
-            return kept + list(lines[at:])
-        if written and _begins_old_mail(lines, at):
-            return kept
-        skipped = _quote(lines, at, reply=reply)
-        if skipped > at:
-            at = skipped
-            continue
-        if written and _attributes(line) and _surely(line):
-            return kept
-        kept.append(lines[at])
-        written = written or bool(line.strip("_-=* "))
-        written = written and not _REPLY.match(line)  # a divider with nothing above it divides nothing
-        at += 1
-    return kept
-
-
-def _begins_old_mail(lines: Sequence[str], at: int) -> bool:
-    """A divider, or the header of the mail that is answered, as Outlook puts it.
-
-    A form on a web page looks alike: its From has no address and nobody that it goes to, or it has
-    fields that no mail has.
-    """
-    line = lines[at].strip()
-    if _REPLY.match(line):
-        return True
-    first = _HEADER.match(line) if len(line) <= _LONG else None
-    if not first or not first["sender"] or (at and lines[at - 1].strip("_-=* \t")):
-        return False
-    found: set[str | None] = set()
-    for each in lines[at : at + 9]:
-        match = _HEADER.match(each.strip()[:_LONG])
-        if match:
-            found.add(match.lastgroup)
-        elif not each.strip() or not _FIELD.match(each.strip()[:_LONG]):
-            break
-        else:
-            return False
-    return {"when", "about"} <= found and ("@" in line or "to" in found)
-
-
-def _attributes(line: str) -> bool:
-    """Says who wrote what follows, and when."""
-    if not line.endswith(":") or len(line) > _LONG:
-        return False
-    return bool(_WROTE.search(line[-150:]) or (_SENDER.search(line) and _CLOCK.search(line)))
-
-
-def _surely(line: str) -> bool:
-    """No machine writes so: what follows is a quote even without its ">"."""
-    named = _SENDER.search(line) is not None
-    if not _CLOCK.search(line):
-        return False
-    return (named and "<" in line) or (bool(_LEAD.match(line)) and (named or bool(_WROTE.search(line))))
-
-
-def _quote(lines: Sequence[str], at: int, *, reply: bool) -> int:
-    """The line after the quote that begins at `at`, with its attribution; `at` where none does."""
-    if _cited(lines[at]):
-        end = _quoted(lines, at) if reply else at
-        return end if sum(map(_cited, lines[at:end])) >= _BLOCK else at
-    start = at + _attribution(lines, at)
-    if start == at:
-        return at  # before the lines below are looked at: at each line that would be quadratic
-    while start < min(at + 4, len(lines)) and not lines[start].strip():
-        start += 1
-    end = _quoted(lines, start)
-    return end if end > start else at
-
-
-def _attribution(lines: Sequence[str], at: int) -> int:
-    """How many lines the attribution at `at` has: none, one, or two where it was wrapped."""
-    line = lines[at].strip()
-    if _attributes(line):
-        return 1
-    after = lines[at + 1].strip()[:_LONG] if at + 1 < len(lines) else ""
-    wrapped = (
-        len(line) <= _LONG and _CLOCK.search(line) and not _CLOCK.search(after) and not _LEAD.match(after)
-    )
-    return 2 if wrapped and _attributes(f"{line} {after}") else 0
-
-
-def _quoted(lines: Sequence[str], at: int) -> int:
-    """The line after those that begin with ">", single empty ones between them included."""
-    while at < len(lines):
-        gap = not lines[at].strip() and _cited(*lines[at + 1 : at + 2])
-        if not gap and not _cited(lines[at]):
-            break
-        at += 1
-    return at
-
-
-def _cited(line: str = "") -> bool:
-    return line.lstrip().startswith(">")
 
 
 # -- disclaimers ---------------------------------------------------------------------------
@@ -247,11 +108,11 @@ _ADVICE = re.compile(
 def _without_disclaimers(lines: Sequence[str]) -> list[str]:
     """The lines without legal notices, and without the banner that mail systems put on top."""
     first = next((n for n, line in enumerate(lines) if line.strip()), 0)
-    if lines and len(lines[first]) <= _LONG and _BANNER.match(lines[first]):
+    if lines and len(lines[first]) <= LONG and _BANNER.match(lines[first]):
         _, marked, rest = lines[first].partition("]")
         rest = rest.strip() if marked and not _BANNER.match(rest) else ""
         below = first + 1
-        while below < len(lines) and below < first + 4 and _ADVICE.search(lines[below][:_LONG]):
+        while below < len(lines) and below < first + 4 and _ADVICE.search(lines[below][:LONG]):
             below += 1
         lines = [*([rest] if rest else []), *lines[below:]]
     kept: list[str] = []
@@ -309,9 +170,16 @@ def _without_signature(lines: Sequence[str]) -> list[str]:
 
 def _signatures(lines: Sequence[str], end: int) -> Iterator[int]:
     for at in range(max(0, end - _WINDOW), end):
-        after = [each.strip() for each in lines[at + 1 : end] if each.strip()]
-        if _signs(lines[at].rstrip("\r"), after):
-            yield at
+        line = lines[at].rstrip("\r")
+        if _may_sign(line.lstrip()):
+            after = [each.strip() for each in lines[at + 1 : end] if each.strip()]
+            if _signs(line, after):
+                yield at
+
+
+def _may_sign(line: str) -> bool:
+    """Whether the line begins as those do that `_signs` looks at with what follows them."""
+    return line.startswith("--") or bool(_GREETING.match(line) or _DEVICE.match(line))
 
 
 def _signs(line: str, after: Sequence[str]) -> bool:
@@ -325,7 +193,7 @@ def _signs(line: str, after: Sequence[str]) -> bool:
     line = line.strip()
     if line == "--":
         return 1 <= len(after) <= 5 and after[0].translate(_POINTS).isalpha()
-    if _GREETING.fullmatch(_NAMED.sub("", line[:_LONG]).rstrip(",.! ")):
+    if _GREETING.fullmatch(_NAMED.sub("", line[:LONG]).rstrip(",.! ")):
         return (
             len(after) <= 8 and all(len(each) <= 80 for each in after) and (not after or _is_name(after[0]))
         )

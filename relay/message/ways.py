@@ -139,7 +139,7 @@ def _from_headers(letter: Letter, meant: Resolved, notes: list[str]) -> Sequence
     fixed = meant.named or not channels.CHANNELS[meant.route.channel].phone
     found: list[tuple[str, str]] = []
     for header, value in letter.headers:
-        match = _HEADER.fullmatch(header)
+        match = _HEADER.fullmatch(header) if header[:2] in ("X-", "x-") else None
         if match is None:
             continue
         name, word = match[1].lower(), value.strip()

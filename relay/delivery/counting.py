@@ -139,6 +139,8 @@ class Counting:
 
     async def hold_at_once(self, taken: Intake) -> None:
         """Orders that come with this mail: those over a cap are held, all others count."""
+        if not self._caps:
+            return
         found = await self.over([caps.want(order) for order in taken.orders])
         now = self._store.clock.now()
         rows = {values["id"]: values for table, values in taken.change.inserts if table is schema.orders}

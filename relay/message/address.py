@@ -206,7 +206,8 @@ def _e164(text: str, region: str) -> str:
         readings = [_read(text, region.upper()), _read(f"+{text}", None)]
     else:
         readings = [_read(f"+{text}", None)]
-    for good in (phonenumbers.is_valid_number, _possible):
+    judges = (phonenumbers.is_valid_number, _possible)
+    for good in judges if len(readings) > 1 else reversed(judges):  # of one reading either will do
         for reading in readings:
             if reading is not None and good(reading):
                 return str(phonenumbers.format_number(reading, PhoneNumberFormat.E164))

@@ -14,7 +14,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from relay import replies
 from relay.config import Alias, Escalation, Route
@@ -92,6 +92,16 @@ def names(given: str, routes: Sequence[Route], aliases: Mapping[str, Alias]) -> 
     except address.AddressError:
         return True
     return recipient.casefold() in {name.casefold() for name in aliases}
+
+
+class Book:
+    """What addresses mean under one configuration. The last ones asked for are remembered.
+
+    A mail's address is asked for at RCPT and at DATA, and phones on duty come again.
+    """
+
+    def __init__(self, routes: Sequence[Route], aliases: Mapping[str, Alias]) -> None:
+        self.resolve = lru_cache(maxsize=2048)(partial(resolve, routes=routes, aliases=aliases))
 
 
 def _mailbox(given: str, route: Route) -> Resolved | Reply:

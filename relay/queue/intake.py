@@ -14,7 +14,7 @@ from relay.message.orders import Composed, Draft, Refusal, StepDraft
 from relay.model import WHOLE, Envelope, Letter, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
-from relay.queue.rows import TRACE, Mail, Order, Recipient, StepState, StoredFile
+from relay.queue.rows import TRACE, Mail, Order, Recipient, StepState, StoredFile, columns
 from relay.queue.states import State
 from relay.queue.store import as_json
 
@@ -65,7 +65,7 @@ def change_for(
     key = repeat_key(envelope, letter)
     change.once = (key, mail_id, now) if key else None
     mail = _mail(envelope, letter, mail_id, now, size, full_id, secret=composed.secret)
-    change.insert(schema.mail, **asdict(mail))
+    change.insert(schema.mail, **columns(mail))
     intake = Intake(change=change, mail=mail)
     trace = [TRACE] if envelope.traced else []
     _fill(intake, envelope.recipients, composed, ids=ids, now=now, files=files, trace=trace)
@@ -105,7 +105,7 @@ def _fill(
     for position, each in enumerate(recipients, start=first):
         notify = ",".join([*sorted(each.notify), *trace])
         recipient = Recipient(ids.new(now), 1, mail_id, position, each.address, each.orcpt, notify)
-        change.insert(schema.recipient, **asdict(recipient))
+        change.insert(schema.recipient, **columns(recipient))
         intake.recipients.append(recipient)
     contents = [ids.new(now) for _ in composed.contents]
     for content_id, content in zip(contents, composed.contents, strict=True):

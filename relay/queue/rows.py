@@ -95,6 +95,11 @@ class Recipient:
         return TRACE in self.notify.split(",")
 
 
+def columns(row: Mail | Recipient) -> dict[str, Any]:
+    """The columns of a row by their names."""
+    return {name: getattr(row, name) for name in row.__slots__}
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """What orders of one mail share: text, parameters, files."""

@@ -306,9 +306,9 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 def row(table: Table, **values: Any) -> dict[str, Any]:
     """A whole row: what is not given has the column's default."""
-    full = dict(_DEFAULTS[table.name])
-    for name in values:
-        if name not in full:
-            raise KeyError(f"{table.name} has no column {name}")
-    full.update(values)
+    defaults = _DEFAULTS[table.name]
+    full = {**defaults, **values}
+    if len(full) != len(defaults):
+        unknown = ", ".join(full.keys() - defaults.keys())
+        raise KeyError(f"{table.name} has no column {unknown}")
     return full

@@ -21,10 +21,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy import Table, bindparam, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -38,6 +40,8 @@ _log = logging.getLogger("relay.queue")
 BATCH = 500
 """Changes in one transaction: bounds what a replay costs."""
 
+_ROWS = (32, 8, 4, 2, 1)  # of one statement; a few numbers, so that each is compiled once
+
 AMOUNTS = ("messages", "parts", "cost")
 
 _DIALECT = sqlite.dialect(paramstyle="named")
@@ -47,14 +51,28 @@ class _Compiled:
     """Statements as SQLite text, each compiled once."""
 
     def __init__(self) -> None:
-        self._inserts: dict[str, str] = {}
+        self._inserts: dict[tuple[str, int], str] = {}
         self._updates: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._added = ""
+        self._values: dict[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]] = {}
         self._others: dict[tuple[Any, ...], tuple[ClauseElement, str, Mapping[str, Any]]] = {}
 
-    def insert(self, table: Table) -> str:
-        if table.name not in self._inserts:
-            self._inserts[table.name] = str(insert(table).compile(dialect=_DIALECT))
-        return self._inserts[table.name]
+    def insert(self, table: Table, rows: int) -> str:
+        """One statement for so many rows, whose values stand in it by their places."""
+        found = self._inserts.get((table.name, rows))
+        if found is None:
+            names = ", ".join(column.name for column in table.columns)
+            row = f"({', '.join('?' * len(table.columns))})"
+            found = f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - ours
+            self._inserts[table.name, rows] = found
+        return found
+
+    def values(self, table: Table) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+        """What takes the values out of a row, in the order of the table's columns."""
+        found = self._values.get(table.name)
+        if found is None:
+            found = self._values[table.name] = itemgetter(*(column.name for column in table.columns))
+        return found
 
     def update(self, table: Table, columns: tuple[str, ...]) -> str:
         found = self._updates.get((table.name, columns))
@@ -70,12 +88,12 @@ class _Compiled:
         return found
 
     def added(self) -> str:
-        if "+" not in self._inserts:
+        if not self._added:
             fresh = sqlite.insert(schema.spent)
             columns = {name: schema.spent.c[name] + fresh.excluded[name] for name in AMOUNTS}
             added = fresh.on_conflict_do_update(index_elements=["cap", "at"], set_=columns)
-            self._inserts["+"] = str(added.compile(dialect=_DIALECT))
-        return self._inserts["+"]
+            self._added = str(added.compile(dialect=_DIALECT))
+        return self._added
 
     def other(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         """The text and the parameters of a statement; lists in it are written out.
@@ -136,6 +154,7 @@ class SQLite:
             os.close(self._lock)
             raise
         self._compiled = _Compiled()
+        self._most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
@@ -189,15 +208,15 @@ class SQLite:
     def _serve(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:
             if job.queries:
-                _answer(job, *self._try(self._select_all, job))
+                _answer([(job, *self._try(self._select_all, job))])
             elif job.statement is not None and not job.writes:
-                _answer(job, *self._try(self._select, job))
+                _answer([(job, *self._try(self._select, job))])
         changes = [job for job in jobs if job.change is not None]
         if changes:
             self._commit(changes)
         for job in jobs:
             if job.writes:
-                _answer(job, *self._try(self._delete, job))
+                _answer([(job, *self._try(self._delete, job))])
 
     def _try(self, do: Callable[[_Job], Any], job: _Job) -> tuple[Any, Exception | None]:
         try:
@@ -241,8 +260,7 @@ class SQLite:
             self._rollback()
             answers = self._replayed(jobs)
         self.transactions += 1
-        for job, value, error in answers:
-            _answer(job, value, error)
+        _answer(answers)
 
     def _replayed(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Any, Exception | None]]:
         self.replays += 1
@@ -284,44 +302,57 @@ class SQLite:
             if once is None:
                 continue
             key, mail_id, now = once
-            sql = "SELECT mail_id FROM repeat WHERE key = ?"
-            found = self._connection.execute(sql, (key,)).fetchone()
-            if found is not None:
-                earlier[job] = found[0]
-                continue
-            self._connection.execute(
-                "INSERT INTO repeat (key, mail_id, at) VALUES (?, ?, ?)", (key, mail_id, now)
-            )
+            sql = "INSERT INTO repeat (key, mail_id, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+            if self._connection.execute(sql, (key, mail_id, now)).rowcount == 0:
+                sql = "SELECT mail_id FROM repeat WHERE key = ?"
+                earlier[job] = self._connection.execute(sql, (key,)).fetchone()[0]
         return earlier
 
     def _together(self, changes: Iterable[Change]) -> None:
-        rows: dict[str, list[dict[str, Any]]] = {}
+        rows: dict[Table, list[dict[str, Any]]] = {}
+        sums: list[dict[str, Any]] = []
         updates: dict[str, list[dict[str, Any]]] = {}
         for change in changes:
             for table, values in change.inserts:
-                rows.setdefault(self._compiled.insert(table), []).append(values)
+                rows.setdefault(table, []).append(values)
             for table, columns, parameters in change.updates:
                 updates.setdefault(self._compiled.update(table, columns), []).append(parameters)
-            for (cap, at), amounts in change.sums.items():
-                rows.setdefault(self._compiled.added(), []).append({"cap": cap, "at": at, **amounts})
-        for sql, many in rows.items():
-            self._connection.executemany(sql, many)
+            sums += ({"cap": cap, "at": at, **amounts} for (cap, at), amounts in change.sums.items())
+        for table, added in rows.items():
+            self._insert(table, added)
+        if sums:
+            self._connection.executemany(self._compiled.added(), sums)
         for sql, many in updates.items():
             if self._connection.executemany(sql, many).rowcount != len(many):
                 raise Stale("a row changed meanwhile")
 
+    def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows in as few statements as will do: each of them hands the interpreter to the loop and back."""
+        values = self._compiled.values(table)
+        at = 0
+        room = max(1, self._most // len(table.columns))
+        for size in _ROWS:
+            while size <= room and len(rows) - at >= size:
+                several = chain.from_iterable(map(values, rows[at : at + size]))
+                self._connection.execute(self._compiled.insert(table, size), tuple(several))
+                at += size
 
-def _answer(job: _Job, value: Any, error: Exception | None) -> None:
-    def tell() -> None:
-        if job.future.done():
-            return
-        if error is not None:
-            job.future.set_exception(error)
-        else:
-            job.future.set_result(value)
 
-    with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-        job.loop.call_soon_threadsafe(tell)
+def _answer(answers: Sequence[tuple[_Job, Any, Exception | None]]) -> None:
+    """Tell those who asked; the loop is woken once for all of them."""
+
+    def tell(those: Sequence[tuple[_Job, Any, Exception | None]]) -> None:
+        for job, value, error in those:
+            if job.future.done():
+                continue
+            if error is not None:
+                job.future.set_exception(error)
+            else:
+                job.future.set_result(value)
+
+    for loop in dict.fromkeys(job.loop for job, _, _ in answers):
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+            loop.call_soon_threadsafe(tell, [each for each in answers if each[0].loop is loop])
 
 
 def _translated(error: Exception) -> Exception:

@@ -415,6 +415,9 @@ def tell(change: Change, store: Store, order: int, event: str, detail: str = "")
     change.insert(schema.story, id=store.ids.new(at), order_id=order, at=at, event=event, detail=detail)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not for each value
+
+
 def as_json(value: Any) -> str:
     """JSON as it is kept in a column."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)

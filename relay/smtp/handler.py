@@ -22,6 +22,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from email.utils import parseaddr
+from functools import lru_cache
 
 from relay import metrics, model, replies
 from relay.config import Config, Listener
@@ -85,6 +86,8 @@ class Handler:
         self._waiting = waiting
         self._accounts = accounts
         self.logins = False  # the listener takes them
+        self._read = config()
+        self._book = routes.Book(self._read.routes, self._read.aliases)
         self.patience: int | None = None  # milliseconds that DATA waits for the outcome
 
     def answering(self, listener: Listener) -> Handler:
@@ -220,7 +223,9 @@ class Handler:
 
     def _resolve(self, recipient: Recipient) -> Resolved | Reply:
         config = self._config()
-        return routes.resolve(recipient.address, config.routes, config.aliases)
+        if config is not self._read:  # it was re-read
+            self._read, self._book = config, routes.Book(config.routes, config.aliases)
+        return self._book.resolve(recipient.address)
 
     def _foreign(self, envelope: Envelope, letter: Letter) -> str:
         """An author in the header as whom this client may not write, "" where there is none."""
@@ -246,7 +251,7 @@ class Handler:
             envelope,
             self._meant(envelope),
             now=now,
-            fallback_sender=parseaddr(self._config().reports.from_)[1],
+            fallback_sender=_address(self._config().reports.from_),
             accounts=self._config().accounts,
             recognisers=self._recognisers(),
             zone=self._store.clock.zone,
@@ -373,6 +378,11 @@ class Handler:
         self._queued({order.account for order in taken.orders})
         if taken.failed:
             self._notice_due()
+
+
+@lru_cache(maxsize=8)
+def _address(written: str) -> str:
+    return parseaddr(written)[1]
 
 
 def _worst(found: Sequence[Reply]) -> Reply:

@@ -505,3 +505,18 @@ def test_steps_on_mail_do_nothing():
     assert [("routes", 0, "escalate"), ("routes", 1, "escalate")] == [
         place for place, _ in routes.doubts(ways)
     ]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["79991234567@sms.example.com", "oncall@sms.example.com", "x@sms.example.com", "a@b.c", "a"]
+        )
+    )
+)
+def test_a_book_says_what_resolve_says(asked):
+    """What is remembered of an address is what would be found anew; nobody else's."""
+    given_, aliases = [route()], {"oncall": alias("+79991234567")}
+    book = routes.Book(given_, aliases)
+    for address in asked:
+        assert routes.resolve(address, given_, aliases) == book.resolve(address)

@@ -597,3 +597,41 @@ async def look_after_kill(path, acked):
     assert "ok" == engine._connection.execute("PRAGMA integrity_check").fetchone()[0]
     await engine.write(line(-1))
     await engine.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("most", [32766, 999, 46])
+async def test_rows_of_one_table_go_together(engine, most):
+    """However many rows a batch has, and however few values a statement may take, each is there as it was."""
+    engine._most = most
+    for many in (1, 2, 3, 7, 33, 75):
+        change = Change()
+        for each in range(many):
+            change.insert(
+                schema.orders, id=many * 1000 + each, mail_id=many, target=f"+{each}", state="waiting"
+            )
+        await engine.write(change)
+        found = await engine.read(
+            select(schema.orders).where(schema.orders.c.mail_id == bindparam("mail")), mail=many
+        )
+        assert [values for _, values in change.inserts] == sorted(found, key=lambda row: row["id"])
+
+
+@pytest.mark.asyncio
+async def test_all_of_a_batch_are_answered_at_one_waking(engine):
+    """The loop is woken once for a batch, however many wait for it."""
+    loop = asyncio.get_running_loop()
+    woken: list[object] = []
+    wake = loop.call_soon_threadsafe
+
+    def counted(*arguments: object) -> object:
+        woken.append(arguments)
+        return wake(*arguments)
+
+    loop.call_soon_threadsafe = counted
+    async with one_batch(engine):
+        tasks = await asked(engine, *(line(number) for number in range(50)))
+        woken.clear()
+    await asyncio.gather(*tasks)
+    del loop.call_soon_threadsafe
+    assert len(woken) <= 3  # the batch, the one before it, and the thread that let it go

@@ -143,7 +143,9 @@ class App:
     async def serve(self, stop: asyncio.Event, ready: Callable[[App], None]) -> None:
         """Run until `stop` is set; raises what a loop raised."""
         async with self.running(), asyncio.TaskGroup() as group:
-            _log.info("ready", extra={"smtp": [listener.address for listener in self.listeners]})
+            loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]  # uvloop or asyncio
+            addresses = [listener.address for listener in self.listeners]
+            _log.info("ready", extra={"smtp": addresses, "loop": loop})
             ready(self)
             waiting = group.create_task(stop.wait())
             watching = group.create_task(self._watch())

@@ -21,7 +21,7 @@ import pytest_asyncio
 from changes import ACCOUNT, FORGET, REPEATS, STORY, account, asked, line, results, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import column, delete, select, table
+from sqlalchemy import bindparam, column, delete, select, table
 
 from relay.queue import schema
 from relay.queue.engine import Change, Full, InUse, Stale, Trouble

@@ -44,7 +44,11 @@ def recognise(letter: model.Letter, body: str, recognisers: Sequence[Recogniser]
     `body` is its readable text, before anything is trimmed.
     """
     mail = _Mail(letter, body)
-    return next((found for each in recognisers if (found := _condensed(mail, each))), None)
+    subject = "".join(mail.lines("subject"))
+    for each in recognisers:
+        if (each.gate is None or each.gate.search(subject)) and (found := _condensed(mail, each)):
+            return found
+    return None
 
 
 class _Mail:

@@ -80,6 +80,7 @@ class Recogniser:
     problem: Conditions | None
     lines: Mapping[Alarm, Line]
     each: Each | None = None
+    gate: re.Pattern[str] | None = None  # found in the subject of every mail that it knows
 
 
 def parse(name: str, source: str, *, file: str = "") -> Recogniser:
@@ -100,6 +101,23 @@ def parse(name: str, source: str, *, file: str = "") -> Recogniser:
     if page.faults():
         raise RecogniserFault("\n".join(page.faults()))
     return found
+
+
+def _gate(when: Conditions) -> re.Pattern[str] | None:
+    """One pattern of what each of the groups asks of the subject; None where one of them asks nothing.
+
+    Only plain patterns are joined: flags and groups of one would mean something else in another.
+    """
+    asked = [
+        next((each.regex.pattern for each in group if each.place == "subject" and _joins(each)), "")
+        for group in when
+    ]
+    return re.compile("|".join(f"(?:{source})" for source in asked)) if asked and all(asked) else None
+
+
+def _joins(pattern: Pattern) -> bool:
+    bare = pattern.regex.flags == re.UNICODE and not pattern.regex.groups
+    return bare and not pattern.absent
 
 
 class _Form:
@@ -129,6 +147,7 @@ class _Form:
             recovery=self.conditions("recovery"),
             problem=self.conditions("problem") if "problem" in values else None,
             lines=self.lines(fields | {MORE} if each else fields),
+            gate=_gate(when),
         )
 
     def text(self, location: Location, value: object) -> str:

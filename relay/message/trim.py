@@ -154,6 +154,7 @@ _DEVICE = re.compile(
     r"|gesendet von mein|von meinem|envoyé de(?:puis)? mon|enviado desde mi|inviato da|verzonden vanaf)\b",
     re.IGNORECASE,
 )
+_SIGNER = re.compile(f"--|(?:{_GREETING.pattern})|(?:{_DEVICE.pattern})", re.IGNORECASE)
 _FOUND = re.compile(r"[!:]\s|found|threat|infected|trojan|обнаруж|угроз|заражен", re.IGNORECASE)
 """Footers of virus scanners that found nothing don't say so."""
 _POINTS = {ord(sign): None for sign in " .,!"}
@@ -179,7 +180,7 @@ def _signatures(lines: Sequence[str], end: int) -> Iterator[int]:
 
 def _may_sign(line: str) -> bool:
     """Whether the line begins as those do that `_signs` looks at with what follows them."""
-    return line.startswith("--") or bool(_GREETING.match(line) or _DEVICE.match(line))
+    return _SIGNER.match(line) is not None
 
 
 def _signs(line: str, after: Sequence[str]) -> bool:

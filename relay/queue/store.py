@@ -420,4 +420,6 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # 
 
 def as_json(value: Any) -> str:
     """JSON as it is kept in a column."""
+    if not value and isinstance(value, list | dict):
+        return "{}" if isinstance(value, dict) else "[]"
     return _encode(value)

@@ -55,6 +55,11 @@ def postfix(folder: Path) -> Iterator[str]:
         subprocess.run([*command, "stop"], capture_output=True, check=False, timeout=20)
 
 
+def master(folder: Path) -> int:
+    """The process whose children are all of that Postfix."""
+    return int((folder / "postfix" / "spool" / "pid" / "master.pid").read_text())
+
+
 def _write(place: Path) -> int:
     etc = place / "etc"
     for each in (etc, place / "spool", place / "data"):

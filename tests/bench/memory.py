@@ -22,19 +22,10 @@ _STEP = 0.02
 ROUTES = (("sms", "79100005000@sms.example.com"), ("mail", "boss@mail.example.com"))
 
 
-def family(pid: int) -> list[int]:
-    """A process and its children."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
 def megabytes(pid: int) -> float:
     """What a process and its children hold, shared pages counted once."""
     total = 0
-    for each in family(pid):
+    for each in stage.family(pid):
         with contextlib.suppress(OSError, IndexError):
             text = Path(f"/proc/{each}/smaps_rollup").read_text()
             total += int(text.split("\nPss:")[1].split()[0])

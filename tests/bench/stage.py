@@ -172,6 +172,25 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of the processor, so far: by a process, its children, and those that have ended and were awaited."""
+    ticks = 0
+    for each in family(pid):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, words[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def fsync_ms(folder: Path, times: int = 200) -> float:
     """What it costs to append 4 KiB and have them on disk: the median, in milliseconds."""
     path, costs = folder / "fsync", []

@@ -289,3 +289,56 @@ def test_the_worker_answers_line_by_line(tmp_path):
     first, second = (json.loads(answers.read(int.from_bytes(answers.read(4), "big"))) for _ in range(2))
     assert ("Тест", [prefix + "0", ""]) == (first["subject"], [file["path"] for file in first["files"]])
     assert {"error": "FileNotFoundError"} == second
+
+
+LINE = b"host1 is down, disk 95 % full\r\n"
+HEAD = b"Subject: x\r\nMessage-ID: <1@x>\r\nDate: now\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "quick"),
+    [
+        (b"", True),
+        (b"Content-Type: text/plain; charset=utf-8\r\n", True),
+        (b"Content-Type: text/plain; charset=koi8-r; format=flowed\r\n", True),
+        (b"Content-Type: text/html\r\n", False),
+        (b"Content-Type: text/plain; charset=utf-7\r\n", False),
+        (b"Content-Type: text/plain; name=a.txt\r\n", False),
+        (b"Content-Transfer-Encoding: base64\r\n", False),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n", False),
+        (b"Content-Disposition: attachment\r\n", False),
+    ],
+)
+@pytest.mark.asyncio
+async def test_large_plain_text_is_read_here(make, head, quick):
+    """A plain text that is no HTML in disguise needs no process, as its header tells."""
+    raw = HEAD + head + b"\r\n" + LINE * 3000
+    one = make()
+    letter = await one.read(data=raw, size=len(raw))
+    assert (quick, not quick) == (content.is_quick(raw), bool(one._idle))
+    assert replace(content.read(raw), files=()) == replace(letter, files=())
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"<html>",
+        b" \r\n\r\n<!doctype html>",
+        b"\xef\xbb\xbf<html>",
+        b"Content-Type: text/html\r\n\r\n<b>",
+        b"",
+        b" \r\n",
+    ],
+)
+def test_what_may_be_html_is_not_quick(begin):
+    """A body that begins as HTML does, below a charset's mark or a header that slipped; an empty one."""
+    assert not content.is_quick(HEAD + b"\r\n" + begin + (LINE if begin.strip() else b""))
+
+
+@pytest.mark.asyncio
+async def test_very_large_plain_text_goes_to_the_process(make):
+    """However plain, what is larger than eight times the usual measure is not read here."""
+    raw = HEAD + b"\r\n" + LINE * 10_000
+    one = make()
+    letter = await one.read(data=raw, size=len(raw))
+    assert (content.read(raw), 1) == (letter, len(one._idle))

@@ -105,7 +105,7 @@ class Dots:
     def feed(self, block: bytes) -> bytes:
         """The next piece of content; after the end `done` is set and `rest` holds what follows."""
         block = self._held + block
-        end = block.find(_END)
+        end = block.find(_END) if b"." in block else -1  # a file in base64 holds none
         if end >= 0:
             self.done, self.rest = True, block[end + len(_END) :]
             end += 2  # the last line keeps its line end

@@ -22,6 +22,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from relay import replies
 from relay.config import Sender
@@ -282,6 +283,7 @@ def inside(networks: Iterable[AnyNetwork], peer: str) -> bool:
     return any(address in network for network in networks for address in _addresses(peer))
 
 
+@lru_cache(maxsize=1024)  # a session asks at each mail, and clients come again
 def _addresses(peer: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     """The addresses that a peer counts as: a v4 one that came mapped into v6 is both."""
     if peer == LOCAL:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 from relay.model import Envelope, Notify, Recipient
 from relay.replies import BAD_RECIPIENT, BAD_SENDER, TOO_LARGE, Reply, reply
@@ -142,6 +143,7 @@ def _may_stand(address: str, domain: str, route: str, *, sending: bool) -> bool:
     return address.isprintable() and _domain(domain) and all(h[:1] == "@" and _domain(h[1:]) for h in hops)
 
 
+@lru_cache(maxsize=1024)
 def _domain(domain: str) -> bool:
     if domain[:1] == "[" and domain[-1:] == "]":
         return _literal(domain[1:-1])

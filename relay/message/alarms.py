@@ -9,6 +9,7 @@ words ("up", "down", "ok") are states only where they stand like one: "follow up
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from relay.model import Alarm
 
@@ -149,15 +150,16 @@ def alarm_of(subject: str, body: str) -> Alarm:
     A line of trouble counts more than one that says that all is well, and one that tells what
     was before not at all.
     """
-    if said := _judged(subject):
+    if said := _judged(subject[:_LONGEST]):
         return said
     lines = [line for line in body[:_MOST].split("\n") if line.strip()][:_LINES]
-    found = {_judged(line) for line in lines if not _BEFORE.match(line)}
+    found = {_judged(line[:_LONGEST]) for line in lines if not _BEFORE.match(line)}
     return next((alarm for alarm in (Alarm.PROBLEM, Alarm.RECOVERY) if alarm in found), Alarm.NONE)
 
 
+@lru_cache(maxsize=256)  # in a storm the same lines come again and again
 def _judged(line: str) -> Alarm:
-    line = " ".join(line[:_LONGEST].split())
+    line = " ".join(line.split())
     line, denied = _NEVER.subn(" not ok ", line)
     line = " ".join(_WAS.sub(" ", _NOTHING.sub(" ", line)).split())
     begins = _BEGINS.match(line)

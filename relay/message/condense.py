@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from relay import model
 from relay.message import text
@@ -58,7 +59,6 @@ class _Mail:
         self._letter = letter
         self._body = body
         self._lines: dict[str, list[str]] = {}
-        self._headers: dict[str, list[str]] | None = None
 
     def lines(self, place: str) -> list[str]:
         found = self._lines.get(place)
@@ -85,11 +85,15 @@ class _Mail:
             return [letter.from_, letter.header("From")]
         if place == "to":
             return [letter.to]
-        if self._headers is None:
-            self._headers = {}
-            for key, value in letter.headers:
-                self._headers.setdefault(key.lower(), []).append(value)
         return self._headers.get(place.removeprefix("header."), [])[:MOST_LINES]
+
+    @cached_property
+    def _headers(self) -> dict[str, list[str]]:
+        """The values of each header, by its name in small letters."""
+        found: dict[str, list[str]] = {}
+        for key, value in self._letter.headers:
+            found.setdefault(key.lower(), []).append(value)
+        return found
 
 
 def _lines(body: str) -> list[str]:
@@ -134,13 +138,11 @@ def _hold(conditions: Conditions, mail: _Mail) -> bool:
 
 
 def _holds(pattern: Pattern, mail: _Mail) -> bool:
-    if pattern.after is None and pattern.until is None:  # as nearly all are: the lines as they stand
-        search = pattern.regex.search
-        for line in mail.lines(pattern.place):
-            if search(line):
-                return not pattern.absent
-        return pattern.absent
-    return any(True for _ in _found(pattern, mail)) is not pattern.absent
+    search = pattern.regex.search
+    for line in mail.lines(pattern.place):  # a condition has no `after` and no `until`
+        if search(line):
+            return not pattern.absent
+    return pattern.absent
 
 
 def _found(pattern: Pattern, mail: _Mail) -> Iterator[re.Match[str]]:

@@ -342,3 +342,9 @@ async def test_very_large_plain_text_goes_to_the_process(make):
     one = make()
     letter = await one.read(data=raw, size=len(raw))
     assert (content.read(raw), 1) == (letter, len(one._idle))
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b"\xef\xbb\xbf"])
+def test_what_begins_oddly_is_not_quick(before):
+    """Empty lines or a mark before the first field: what the mail is shows only once they are gone."""
+    assert not content.is_quick(before + HEAD + b"\r\n" + LINE)

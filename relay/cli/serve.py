@@ -11,12 +11,13 @@ from collections.abc import Callable
 import click
 
 from relay import log
-from relay.app import PARTS, App, CannotStart
+from relay.app import PARTS, App
 from relay.cli.check import doubts
 from relay.cli.common import FAILED, WRONG, complaints, config_option, configuration, fail, say
 from relay.cli.notify import READY, STOPPING, notify, reloading
 from relay.config import Config, ConfigError, Loaded, load
 from relay.queue.engine import Trouble
+from relay.rooms import CannotStart
 from relay.smtp import sockets
 
 try:

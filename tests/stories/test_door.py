@@ -18,7 +18,7 @@ from relay.queue.engine import Trouble
 async def test_a_mail_that_can_t_be_read_now_may_come_again(relay: Journey) -> None:
     """451, nothing is stored, and small mail goes on."""
     await relay.app.reader.close()
-    large = await relay.mail(bare("x" * 50_000), to("4567"))
+    large = await relay.mail(bare("x" * 300_000), to("4567"))
     small = await relay.mail(bare(), to("4567"))
 
     assert "451 4.3.0 the mail could not be read now" == large[-1][:40]

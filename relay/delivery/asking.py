@@ -306,7 +306,7 @@ class Asking:
 
         async def add(change: Change) -> None:
             for phone in await members.unmet(self._store, order, found):
-                members.bear(change, self._store, order, phone, self._settler.first_poll(order.account))
+                members.bear(change, self._store, order, phone, self._settler.terms.first_poll(order.account))
 
         await self._settler.surely([self._poll_later(order)], add)
         return None

@@ -84,7 +84,7 @@ def worker(
         standing=standing,
         inbox=inbox,
         settings=inbox.settings,
-        heard=lambda name: settler.heard(name),  # noqa: PLW0108 - who hears is made after this
+        heard=lambda name: settler.terms.heard(name),  # noqa: PLW0108 - who hears is made after this
     )
     return Worker(
         name=account,
@@ -137,7 +137,7 @@ def hearing(
             await workers[account].standing.heed(outcome)
 
     made = Hearing(store=store, settler=settler, rest=rest, kick=kick)
-    settler.heard = made.heard_at
+    settler.terms.heard = made.heard_at
     return made
 
 

@@ -164,7 +164,7 @@ class Chores:
                 change.update(schema.orders, order.id, order.version, warn_at=None)
                 if order.state in (State.WAITING, State.HELD, State.SENDING, State.UNSURE, State.MERGED):
                     facts.append(Fact(order=order, action=Action.DELAYED, outcome=_why_late(order)))
-            self._settler.write_facts(change, facts)
+            self._settler.terms.owe(change, facts)
             try:
                 await self._store.write(change)
             except Stale:

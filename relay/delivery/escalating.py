@@ -239,7 +239,7 @@ class Escalating:
         reports = self._config().reports
         made.warn({each.id: notices.warn_after(mail, each, reports) for each in made.recipients})
         facts = self._settler.facts_for(made.failed, mail, made.recipients)
-        self._settler.write_facts(made.change, facts)
+        self._settler.terms.owe(made.change, facts)
 
     def _meant(
         self, step: Step, judged: Judged, recipient: Recipient, known: Sequence[Order]

@@ -128,7 +128,7 @@ class Hearing:
             return None
         target, change = shown_phone(phone), Change()
         if await members.unmet(self._store, group, [target]):
-            members.bear(change, self._store, group, target, self._settler.first_poll(group.account))
+            members.bear(change, self._store, group, target, self._settler.terms.first_poll(group.account))
             change.update(schema.orders, group.id, group.version)
             await self._store.write(change)
         return _about(await self._store.members([group.id]), phone)

@@ -225,7 +225,7 @@ class Sending:
                 continue
             for phone in await members.unmet(self._store, group, sent.members):
                 told = sent.each.get(phone, sent.outcome)
-                first_poll = self._settler.first_poll(group.account)
+                first_poll = self._settler.terms.first_poll(group.account)
                 born.append((members.bear(change, self._store, group, phone, first_poll, told), told))
 
     def close(self, request: Request, change: Change) -> None:

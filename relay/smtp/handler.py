@@ -346,7 +346,7 @@ class Handler:
         }
         taken.warn(after, by)
         facts = self._settler.facts_for(taken.failed, taken.mail, list(by_id.values()))
-        self._settler.write_facts(taken.change, facts)
+        self._settler.terms.owe(taken.change, facts)
 
     async def _whole(self, mail_id: int, body: Body) -> StoredFile:
         """The mail itself, for a report with RET=FULL (RFC 3461 section 4.3), or to be forwarded."""

@@ -143,8 +143,8 @@ async def test_a_restart_knows_that_callbacks_arrive(tmp_path: Path) -> None:
         await call(relay, "0" * 13, 1)
     async with journey(tmp_path, config=told(tmp_path)) as again:
         assert START == again.app.hearing.heard_at("main")
-        assert 2 * MINUTE == again.app.settler.first_poll("main")
-        assert 10 * SECOND == again.app.settler.first_poll("other")
+        assert 2 * MINUTE == again.app.settler.terms.first_poll("main")
+        assert 10 * SECOND == again.app.settler.terms.first_poll("other")
 
 
 # -- before the answer --------------------------------------------------------------------

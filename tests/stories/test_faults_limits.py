@@ -107,7 +107,7 @@ async def test_a_due_order_is_not_held_up_by_a_silent_question(tmp_path: Path, c
 async def test_no_connection_keeps_request_and_id_whatever_the_jitter(relay: Journey) -> None:
     """Three phones, no connection once: the second try is the same request under the same id."""
     chances = iter([0.0, 0.5, 0.9] * 100)
-    worker(relay)._sending._chance = relay.app.settler._chance = lambda: next(chances)
+    worker(relay)._sending._chance = relay.app.settler.terms.chance = lambda: next(chances)
     line = Line(relay, broken={1})
     await relay.mail(bare(), [to("4567"), to("4568"), to("4569")])
     await relay.pass_time(60)

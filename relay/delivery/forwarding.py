@@ -9,12 +9,11 @@ What can go wrong. No connection: the smarthost is left alone for the first step
 what waits for it keeps waiting. A slow smarthost keeps its own connections busy and nobody
 else's. A connection that breaks after the last octet, or a process that dies: the mail goes once
 more, for no server can be asked what it took (RFC 1047). Rows that changed meanwhile, and a store
-that fails, are met as by the accounts' workers.
+that fails, are met in `rounds`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
@@ -24,11 +23,12 @@ from relay.config import Config, Route
 from relay.delivery import leases, nexthop, passing, plan
 from relay.delivery.news import News, anew, news_of
 from relay.delivery.nexthop import Handed, Parcel
+from relay.delivery.rounds import Rounds
 from relay.delivery.settle import Settler
 from relay.message import routes
 from relay.message.channels import FORWARD
-from relay.model import SECOND, Kind, Outcome
-from relay.queue.engine import Change, Stale, Trouble
+from relay.model import Kind, Outcome
+from relay.queue.engine import Change, Trouble
 from relay.queue.rows import Order
 from relay.queue.states import Event
 from relay.queue.store import Store
@@ -61,22 +61,18 @@ def smarthost_for(address: str, among: Sequence[Route]) -> Smarthost | None:
     return smarthost.of(route.smtp)
 
 
-class Forwarder:
-    """Forwards for all routes."""
+class Forwarder(Rounds[Smarthost | None]):
+    """Forwards for all routes; its calls, the transactions, are marked by their smarthosts."""
 
     def __init__(
         self, config: Config, *, store: Store, settler: Settler, chance: Callable[[], float]
     ) -> None:
+        super().__init__(store)
         self._config = config
-        self._store = store
         self._settler = settler
         self._chance = chance
         self._ways = ways(config)
-        self._kick = asyncio.Event()
-        self._stopping = False
-        self._tasks: dict[asyncio.Task[None], Smarthost | None] = {}
         self._alone: dict[Smarthost, int] = {}  # until when it is left alone
-        self._failure: BaseException | None = None
 
     def adopt(self, config: Config) -> None:
         """Go on by a re-read configuration."""
@@ -84,49 +80,12 @@ class Forwarder:
         self._alone.clear()
         self._kick.set()
 
-    def kick(self) -> None:
-        """There is something new to do."""
-        self._kick.set()
-
-    def stop(self) -> None:
-        """Start nothing more; `run` returns when the transactions under way have ended."""
-        self._stopping = True
-        self._kick.set()
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._tasks)
-
     def host(self, address: str) -> str:
         """The host that an address is forwarded to now, "" for none."""
         found = smarthost_for(address, self._config.routes)
         return found.host if found else ""
 
-    async def run(self) -> None:
-        """Work until stopped; raises what a transaction raised."""
-        try:
-            while not self._stopping:
-                until = await self._round_surely()
-                await self._store.clock.wait(self._kick, until)
-                if self._failure is not None:
-                    raise self._failure
-            if self._tasks:
-                await asyncio.wait(self._tasks)
-        finally:
-            for task in self._tasks:
-                task.cancel()
-
     # -- a round --------------------------------------------------------------------------
-
-    async def _round_surely(self) -> int | None:
-        try:
-            return await self.round()
-        except Stale:
-            self._kick.set()
-            return None
-        except Trouble as trouble:
-            _log.error("the queue can't be read or claimed from", extra={"why": str(trouble)})
-            return self._store.clock.now() + SECOND
 
     async def round(self) -> int | None:
         """Start every transaction that may start now; when to look again at the latest."""
@@ -154,7 +113,7 @@ class Forwarder:
             return
         await self._store.write(change)
         for where, orders in claimed:
-            self._begin(where, orders)
+            self._begin(self._forward(where, orders), where)
 
     def _parcels(self, due: Sequence[Order]) -> Iterator[tuple[Smarthost | None, list[Order]]]:
         """The orders of a mail that go the same way, as many such as the smarthosts may take now."""
@@ -173,18 +132,6 @@ class Forwarder:
         """How many more transactions may begin with this smarthost now."""
         taken = list(self._tasks.values()).count(where)
         return 0 if where in self._alone else max(0, AT_ONCE - taken)
-
-    def _begin(self, where: Smarthost | None, orders: Sequence[Order]) -> None:
-        task = asyncio.create_task(self._forward(where, orders))
-        self._tasks[task] = where
-
-        def ended(task: asyncio.Task[None]) -> None:
-            self._tasks.pop(task, None)
-            if not task.cancelled() and task.exception() is not None:
-                self._failure = task.exception()
-            self._kick.set()
-
-        task.add_done_callback(ended)
 
     # -- a transaction --------------------------------------------------------------------
 

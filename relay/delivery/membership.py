@@ -174,14 +174,13 @@ class Membership:
 
     async def _share_refusals(self) -> None:
         for account, worker in self._workers.items():
-            if worker.refused:
-                told, worker.refused = worker.refused, type(worker.refused)()
+            if told := worker.refusals.untold():
                 await self._nodes.refused(account, told)
         found: dict[str, list[tuple[int, str]]] = {}
         for row in await self._nodes.refusals():
             found.setdefault(row["account"], []).extend([(row["at"], row["sender"])] * row["n"])
         for account, worker in self._workers.items():
-            worker.refused_elsewhere(found.get(account, []))
+            worker.refusals.hear(found.get(account, []))
 
     async def _take_over(self) -> None:
         """What nodes left on its way that died, or stand still, is asked about."""

@@ -5,8 +5,7 @@ judge it by the storm rules; merge what was heard, make digests; plan the calls;
 lease; start the calls, each on a slot of its own; sleep until a call ends, something new is
 put into the queue, or the next thing falls due.
 
-What can go wrong. A row that changed between reading and claiming: the round is read again.
-A store that can't be written: nothing is claimed, the round is tried a second later. A call
+What can go wrong is met in `rounds`. A store that can't be written: nothing is claimed. A call
 that raises is a fault of ours: the worker stops, and with it the process, rather than go on
 half alive; the next start finds the rows and asks.
 """
@@ -14,8 +13,6 @@ half alive; the next start finds the rows and asks.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -29,15 +26,15 @@ from relay.delivery.gate import Gate
 from relay.delivery.judging import Judging
 from relay.delivery.permits import Permits
 from relay.delivery.plan import Plan, Resting, Slots
+from relay.delivery.refusals import Refusals
+from relay.delivery.rounds import Rounds
 from relay.delivery.sending import Sending
 from relay.delivery.standing import Standing
 from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
-from relay.queue.engine import Stale, Trouble
 from relay.queue.rows import Content, Order, Request
 from relay.queue.store import Store
 from relay.smsc.wire import Balance
 
-_log = logging.getLogger("relay.delivery")
 Result = TypeVar("Result")
 
 DUE = 400
@@ -50,8 +47,8 @@ FEW = 4
 """Orders read at first, beside two for each free slot: a call that ends need not read the whole queue."""
 
 
-class Worker:
-    """Delivers one account's orders."""
+class Worker(Rounds[bool]):
+    """Delivers one account's orders; its calls are marked by whether they are questions."""
 
     def __init__(
         self,
@@ -66,9 +63,9 @@ class Worker:
         gate: Gate,
         fetching: Fetching,
     ) -> None:
+        super().__init__(store)
         self.name = name
         self._permits = permits
-        self._store = store
         self._judging = judging
         self._sending = sending
         self._asking = asking
@@ -76,17 +73,10 @@ class Worker:
         self.standing = standing
         self._gate = gate
         self._fetching = fetching
-        self._kick = asyncio.Event()
-        self._stopping = False
-        self._tasks: dict[asyncio.Task[None], bool] = {}  # the call, and whether it is a question
         self._taken: set[asyncio.Task[None]] = set()  # those that the provider has answered: it took them
         self._busy: set[int] = set()  # orders and requests whose call is under way
         self._longest = 0  # orders in the last round's longest list: there is likely to be another
-        self._refusals: deque[tuple[int, str]] = deque(maxlen=4096)
-        self.refused: Counter[str] = Counter()
-        """Refusals by sender that other nodes have not heard of."""
-        self._elsewhere: list[tuple[int, str]] = []
-        self._failure: BaseException | None = None
+        self.refusals = Refusals()
         self._heard: Callable[[Balance], None] | None = None  # who wants to know the balance
 
     def adopt(self, delivery: Delivery, storm_rules: Storm, language: str) -> None:
@@ -96,27 +86,10 @@ class Worker:
         self._sending.adopt(delivery)
         self._asking.adopt(delivery)
 
-    def kick(self) -> None:
-        """There is something new to do."""
-        self._kick.set()
-
-    def refused_elsewhere(self, refusals: Sequence[tuple[int, str]]) -> None:
-        """What other nodes were refused in the last minute: when, and whose orders."""
-        self._elsewhere = list(refusals)
-
     def look_at_balance(self, heard: Callable[[Balance], None]) -> None:
         """Ask for the balance when a slot for questions is free; not at rest, when it is asked anyway."""
         self._heard = heard
         self.kick()
-
-    def stop(self) -> None:
-        """Start nothing more; `run` returns when the calls under way have ended."""
-        self._stopping = True
-        self._kick.set()
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._tasks)
 
     @property
     def asking(self) -> int:
@@ -131,29 +104,9 @@ class Worker:
     async def run(self) -> None:
         """Work until stopped; raises what a call raised."""
         await self.standing.load()
-        try:
-            while not self._stopping:
-                until = await self._round_surely()
-                await self._store.clock.wait(self._kick, until)
-                if self._failure is not None:
-                    raise self._failure
-            if self._tasks:
-                await asyncio.wait(self._tasks)
-        finally:
-            for task in self._tasks:
-                task.cancel()
+        await super().run()
 
     # -- a round --------------------------------------------------------------------------
-
-    async def _round_surely(self) -> int | None:
-        try:
-            return await self.round()
-        except Stale:
-            self._kick.set()
-            return None
-        except Trouble as trouble:
-            _log.error("the queue can't be read or claimed from", extra={"why": str(trouble)})
-            return self._store.clock.now() + SECOND
 
     async def round(self) -> int | None:
         """Start every call that may start now; when to look again at the latest."""
@@ -171,13 +124,13 @@ class Worker:
         if self._heard is not None and self._slots().free_questions:
             heard, self._heard = self._heard, None
             if self.resting.why is Rest.NONE:
-                self._begin(self._balance(heard), question=True)
+                self._call(self._balance(heard), question=True)
 
     def _look_for_answers(self) -> None:
         due = self._fetching.due_at()
         if due is not None and due <= self._store.clock.now() and self._may_ask():
             self._fetching.begin()
-            self._begin(self._fetch(), question=True)
+            self._call(self._fetch(), question=True)
 
     def _may_ask(self) -> bool:
         """Whether a question that has time may go now: others have none, so one slot stays for them."""
@@ -198,7 +151,7 @@ class Worker:
             return Plan()
         many = min(DUE, FEW + max(2, self._longest) * slots.free)
         while True:
-            refusals = self._all_refusals()
+            refusals = self.refusals.all()
             slowed = plan.slowed(refusals, now)
             requests, polls, due = await self._store.everything_due(
                 self.name,
@@ -247,7 +200,7 @@ class Worker:
         if made.probe:
             self.standing.probing = True
             if await self.standing.may_probe(now):
-                self._begin(self._probe(), question=True)
+                self._call(self._probe(), question=True)
             else:
                 self.standing.probing = False
         for request in made.defer:
@@ -255,7 +208,7 @@ class Worker:
         for request in made.asks:
             if plan.wants_mass(request) and not await self.standing.remember(mass_at=now):
                 continue  # another node asks its mass question in this minute
-            self._begin(self._ask(request), question=True, busy=(request.id,))
+            self._call(self._ask(request), question=True, busy=(request.id,))
         for request in made.repeats:
             await self._repeat(request, now)
         if made.sends:
@@ -263,7 +216,7 @@ class Worker:
         for orders in made.polls:
             if len(orders) > 1 and not await self.standing.remember(mass_at=now):
                 continue
-            self._begin(self._poll(orders), question=True, busy=[order.id for order in orders])
+            self._call(self._poll(orders), question=True, busy=[order.id for order in orders])
 
     async def _next(self, now: int) -> int | None:
         """When something will fall due; None where only a call that ends will tell."""
@@ -276,13 +229,9 @@ class Worker:
         if not resting.silent:
             moments.append(await self._question_at(now))
             moments.append(self._fetching.due_at() if self._may_ask() else None)
-        if plan.slowed(refusals := self._all_refusals(), now):
+        if plan.slowed(refusals := self.refusals.all(), now):
             moments.append(refusals[0][0] + MINUTE)
         return min((moment for moment in moments if moment is not None), default=None)
-
-    def _all_refusals(self) -> Sequence[tuple[int, str]]:
-        """What was refused lately, oldest first, by whichever node it was sent."""
-        return sorted([*self._refusals, *self._elsewhere]) if self._elsewhere else self._refusals
 
     async def _question_at(self, now: int) -> int | None:
         """When the next question may be asked; one that is overdue waits for room, or for its minute."""
@@ -304,36 +253,27 @@ class Worker:
         )
         for request, orders in claimed:
             known = {key: contents[key] for key, _phones in request.lines if key in contents}
-            self._begin(self._send(request, orders, known), busy=_keys(request, orders))
+            self._call(self._send(request, orders, known), busy=_keys(request, orders))
 
     async def _repeat(self, request: Request, now: int) -> None:
         claimed = await self._claims.repeat(request, self._judging.rules, now)
         if claimed is not None:
             again, orders = claimed
-            self._begin(self._send(again, orders, {}), busy=_keys(request, orders))
+            self._call(self._send(again, orders, {}), busy=_keys(request, orders))
 
     # -- calls ----------------------------------------------------------------------------
 
-    def _begin(
+    def _call(
         self, call: Coroutine[Any, Any, None], *, question: bool = False, busy: Sequence[int] = ()
     ) -> None:
         """Start a call on a slot; its orders and request are nobody else's meanwhile."""
-        task = asyncio.create_task(call)
-        self._tasks[task] = question
         self._busy.update(busy)
 
         def ended(task: asyncio.Task[None]) -> None:
-            self._tasks.pop(task, None)
             self._taken.discard(task)
             self._busy.difference_update(busy)
-            error = None if task.cancelled() else task.exception()
-            if isinstance(error, Trouble):  # what was to be asked about stands in rows, and is asked again
-                _log.error("a call could not be followed up", extra={"why": str(error)})
-            elif error is not None:
-                self._failure = error
-            self._kick.set()
 
-        task.add_done_callback(ended)
+        self._begin(call, question, ended)
 
     async def _send(self, request: Request, orders: Sequence[Order], known: Mapping[int, Content]) -> None:
         task = asyncio.current_task()
@@ -345,11 +285,7 @@ class Worker:
                 self._kick.set()
 
         outcome = await self._timed("send", self._sending.send(request, orders, known, taken))
-        if outcome.kind is Kind.REFUSED and outcome.code in ("1", "5", "6", "7", "8"):
-            now = self._store.clock.now()
-            senders = {order.sender for order in orders}
-            self._refusals.extend((now, sender) for sender in senders)
-            self.refused.update(senders)
+        self.refusals.heed(outcome, (order.sender for order in orders), self._store.clock.now())
         if outcome.kind is Kind.ACCEPTED:
             self._fetching.sent()
         await self.standing.heed(outcome)

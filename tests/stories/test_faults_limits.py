@@ -21,7 +21,7 @@ async def test_one_bad_number_among_thirty_delays_nobody_for_a_minute(relay: Jou
 @pytest.mark.asyncio
 async def test_a_slowed_sender_with_a_backlog_does_not_starve_others(relay: Journey) -> None:
     """Its orders, more than a round reads, do not hide those of others."""
-    worker(relay)._refusals.extend((relay.clock.now(), SENDER) for _ in range(21))
+    worker(relay).refusals.hear([(relay.clock.now(), SENDER)] * 21)
     for n in range(410):
         await relay.mail(bare(f"text {n}"), to(f"{4000 + n}"))
     await relay.mail(bare("other"), to("9999"), sender="other@mon.example.com")

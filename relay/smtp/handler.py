@@ -1,7 +1,7 @@
 """What is answered at each step of a mail: sender, recipients, data.
 
 RCPT  address -> route -> 250, or the reply that says why not
-DATA  read -> composed -> one transaction -> 250 2.0.0 queued as ID, or what `waiting` tells
+DATA  read -> composed -> taken -> 250 2.0.0 queued as ID, or what `waiting` tells
 
 DATA is refused only where no recipient at all can be served; otherwise the 250 stands and
 those that can't be served are reported. A mail that repeats one that we took (RFC 1047) is
@@ -14,7 +14,6 @@ raises is answered `451 4.3.0` by the server, and the log has the details.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import copy
 import logging
@@ -35,21 +34,18 @@ from relay.message.channels import FORWARD
 from relay.message.reader import Reader, Unreadable
 from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
-from relay.model import Envelope, File, Letter, Recipient
+from relay.model import Envelope, Letter, Recipient
 from relay.queue import intake
 from relay.queue.engine import Full, Trouble
-from relay.queue.intake import Intake
-from relay.queue.rows import StoredFile
 from relay.queue.store import Store
 from relay.replies import Reply
-from relay.report import notices
-from relay.smtp import accounts as logins
-from relay.smtp import data, policy, results
+from relay.smtp import policy, results
 from relay.smtp.accounts import Accounts
 from relay.smtp.admission import Admitting
 from relay.smtp.data import Body
 from relay.smtp.session import Session
-from relay.smtp.waiting import Pending, Wait, Waiting
+from relay.smtp.taking import Taking
+from relay.smtp.waiting import Pending, Waiting
 
 _log = logging.getLogger("relay.smtp")
 
@@ -77,13 +73,19 @@ class Handler:
         self._config = config
         self._admitting = admitting
         self._store = store
-        self._settler = settler
         self._counts = counts
         self._reader = reader
         self._recognisers = recognisers
-        self._queued = queued
-        self._notice_due = notice_due
         self._waiting = waiting
+        self._taking = Taking(
+            config=config,
+            store=store,
+            settler=settler,
+            counts=counts,
+            queued=queued,
+            notice_due=notice_due,
+            waiting=waiting,
+        )
         self._accounts = accounts
         self.logins = False  # the listener takes them
         self._read = config()
@@ -276,108 +278,13 @@ class Handler:
             composed = replace(composed, refusals=reported)
             if not composed.drafts:
                 return [one if isinstance(one, Reply) else replies.OK for one in each]
-        answer = await self._store_mail(session.user, envelope, letter, composed, body, now)
+        answer = await self._taking.take(
+            session.user, envelope, letter, composed, body, now=now, patience=self.patience
+        )
         if isinstance(answer, Reply):
             return [one if isinstance(one, Reply) else answer for one in each] if each else answer
         key = intake.repeat_key(envelope, letter)
         return Pending(answer, self._waiting, self._store, key=key, each=each)
-
-    async def _store_mail(
-        self,
-        user: str,
-        envelope: Envelope,
-        letter: Letter,
-        composed: orders.Composed,
-        body: Body,
-        now: int,
-    ) -> Reply | Wait:
-        """The 250, or where the outcome is to be waited for, the wait."""
-        mail_id = self._store.ids.new(now)
-        kept = await self._store.put_files(mail_id, [letter.files[n] for n in composed.files])
-        files = dict(zip(composed.files, kept, strict=True))
-        returned = envelope.ret == "full" and bool(envelope.sender) and not composed.secret
-        whole = await self._whole(mail_id, body) if returned or composed.whole else None
-        if whole is not None:
-            files[model.WHOLE] = whole
-        taken = intake.change_for(
-            envelope,
-            letter,
-            composed,
-            mail_id=mail_id,
-            ids=self._store.ids,
-            now=now,
-            size=body.size,
-            files=files,
-            full_id=whole.id if whole and returned else None,
-        )
-        wait = None if self.patience is None else self._waiting.expect(mail_id, now + self.patience)
-        try:
-            self._owe(taken, envelope)
-            async with self._counts.alone(taken.orders):
-                await self._counts.hold_at_once(taken)
-                first = await self._store.write(taken.change)
-        except BaseException:
-            if wait is not None:
-                self._waiting.drop(wait)
-            raise
-        if first is not None:
-            metrics.REPEATED.inc()
-            _log.info("repeated", extra={"mail": model.show(first)})
-            return self._again(first, wait)
-        self._tell(user, envelope, taken, body)
-        return wait or replies.queued(model.show(mail_id))
-
-    def _again(self, first: int, wait: Wait | None) -> Reply | Wait:
-        """A mail that was taken before is answered as that one is."""
-        if wait is None:
-            self._waiting.promise(first)
-            return replies.queued(model.show(first))
-        self._waiting.drop(wait)
-        return self._waiting.expect(first, wait.until)
-
-    def _owe(self, taken: Intake, envelope: Envelope) -> None:
-        """Delay warnings and the reports of recipients that DATA found impossible."""
-        reports = self._config().reports
-        by_id = {recipient.id: recipient for recipient in taken.recipients}
-        by = 0 if envelope.returned else envelope.deliver_by
-        after = {
-            recipient.id: notices.warn_after(taken.mail, recipient, reports, asked=bool(by))
-            for recipient in taken.recipients
-        }
-        taken.warn(after, by)
-        facts = self._settler.facts_for(taken.failed, taken.mail, list(by_id.values()))
-        self._settler.terms.owe(taken.change, facts)
-
-    async def _whole(self, mail_id: int, body: Body) -> StoredFile:
-        """The mail itself, for a report with RET=FULL (RFC 3461 section 4.3), or to be forwarded."""
-        body = await asyncio.to_thread(self._unforged, body) if body.path else self._unforged(body)
-        whole = File(name="", type="message/rfc822", size=body.size, data=body.data, path=body.path)
-        return (await self._store.put_files(mail_id, [whole]))[0]
-
-    def _unforged(self, body: Body) -> Body:
-        """The mail without results of checks that bear our name, but are not ours."""
-        header = data.whole_header(body)
-        kept = results.stripped(header, self._config().hostname)
-        return body if kept == header else data.with_header(body, kept, len(header))
-
-    def _tell(self, user: str, envelope: Envelope, taken: Intake, body: Body) -> None:
-        metrics.MAILS.inc()
-        for order in taken.orders:
-            metrics.ORDERS.labels(channel=order.channel).inc()
-        _log.info(
-            "queued",
-            extra={
-                "mail": model.show(taken.mail.id),
-                "source": envelope.source,
-                **({"user": logins.masked(user)} if user else {}),
-                "size": body.size,
-                "orders": len(taken.orders),
-                "refused": len(taken.failed),
-            },
-        )
-        self._queued({order.account for order in taken.orders})
-        if taken.failed:
-            self._notice_due()
 
 
 @lru_cache(maxsize=8)

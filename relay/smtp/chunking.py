@@ -14,7 +14,7 @@ import re
 
 from relay.replies import Reply, reply
 from relay.smtp import data
-from relay.smtp.connection import Connection
+from relay.smtp.dialog import Dialog
 from relay.smtp.incoming import Incoming
 
 _CHUNK = re.compile(r"([0-9]{1,19})(?: +(LAST))?", re.IGNORECASE)
@@ -24,7 +24,7 @@ _UNREADABLE = reply(521, "5.5.4", "write BDAT octets or BDAT octets LAST, closin
 BEGUN = reply(503, "5.5.1", "the mail has begun with BDAT, go on with BDAT or say RSET")
 
 
-class Chunking(Connection):
+class Chunking(Dialog):
     """A connection that takes mail in chunks."""
 
     def _mail_refusal(self) -> Reply | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from relay import replies
 from relay.replies import Reply, reply
 from relay.smtp import auth, policy
-from relay.smtp.connection import Connection
+from relay.smtp.dialog import Dialog
 
 HELO_FIRST = reply(503, "5.5.1", "say EHLO first")
 LHLO_FIRST = reply(503, "5.5.1", "say LHLO first")
@@ -26,7 +26,7 @@ _ALREADY = reply(503, "5.5.1", "logged in already")
 _TRIES = 5  # wrong logins in a session
 
 
-class Guard(Connection):
+class Guard(Dialog):
     """The commands that make a session safe, for the one who answers the others."""
 
     _wrong_logins = 0

@@ -23,8 +23,9 @@ from relay.message.routes import Resolved
 from relay.model import Envelope, Kind, Letter, Notify, Recipient, Target, phone_masked
 from relay.queue import intake, schema
 from relay.queue.engine import Change
+from relay.queue.followups import Incoming, Step, StepState
 from relay.queue.intake import Intake
-from relay.queue.rows import Incoming, Order, Step, StepState
+from relay.queue.rows import Order
 from relay.queue.states import Event
 from relay.queue.store import Store, tell
 from relay.report.inbox import name_of

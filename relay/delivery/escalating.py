@@ -30,8 +30,9 @@ from relay.message.wording import SEPARATOR
 from relay.model import Alarm, Envelope, Letter, Target
 from relay.queue import intake, schema, states
 from relay.queue.engine import Change, Stale
+from relay.queue.followups import Step, StepState
 from relay.queue.intake import Intake
-from relay.queue.rows import Mail, Order, Recipient, Step, StepState
+from relay.queue.rows import Mail, Order, Recipient
 from relay.queue.states import State
 from relay.queue.store import Store, tell
 from relay.replies import Reply

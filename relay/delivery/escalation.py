@@ -25,7 +25,8 @@ from relay.message import channels
 from relay.message.text import one_line
 from relay.message.wording import SEPARATOR
 from relay.model import HOUR, MINUTE, Alarm, Kind
-from relay.queue.rows import Order, Step, StepState
+from relay.queue.followups import Step, StepState
+from relay.queue.rows import Order
 from relay.queue.states import State
 
 TOOK = "acknowledgement"

@@ -27,7 +27,8 @@ from relay.delivery.hearing import Result
 from relay.model import MINUTE, Auto, phone_masked, stable_digest
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import DIGEST, Incoming, Notice, NoticeState, Order, Told
+from relay.queue.followups import Incoming, Notice, NoticeState, Told
+from relay.queue.rows import DIGEST, Order
 from relay.queue.store import Store
 from relay.report.answers import INBOX
 from relay.smsc import callbacks

@@ -18,7 +18,8 @@ from relay.delivery.news import Born, News, detail, had, leaves_others_open, new
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
 from relay.queue.engine import Change
-from relay.queue.rows import DIGEST, NoticeState, Order
+from relay.queue.followups import NoticeState
+from relay.queue.rows import DIGEST, Order
 from relay.queue.states import Event, State
 from relay.queue.store import Scene, Store, tell
 from relay.report import notices

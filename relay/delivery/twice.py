@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from relay.model import DAY, MINUTE
-from relay.queue.rows import Incoming, Told
+from relay.queue.followups import Incoming, Told
 from relay.smsc.wire import same_phone
 
 SLACK = 10 * MINUTE

@@ -14,9 +14,9 @@ from relay.message.orders import Composed, Draft, Refusal, StepDraft
 from relay.model import WHOLE, Envelope, Letter, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
-from relay.queue.rows import TRACE, Mail, Order, Recipient, StepState, StoredFile, columns
+from relay.queue.followups import StepState
+from relay.queue.rows import TRACE, Mail, Order, Recipient, StoredFile, as_json, columns
 from relay.queue.states import State
-from relay.queue.store import as_json
 
 _FURTHER = 1 << 20  # beyond the recipients of any transaction
 

@@ -1,4 +1,7 @@
-"""The rows as values: what the store hands out and pure rules decide upon."""
+"""The rows as values: what the store hands out and pure rules decide upon.
+
+What follows an order (notices, answers, steps of escalation) is in `followups`.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,18 @@ from relay.queue.states import State
 DIGEST = "digest"
 """The `alarm` of an order that the relay made of many: a digest of them."""
 
-
 TRACE = "trace"
 """Among the values of NOTIFY: the sender hears when the message was passed on (RFC 2852)."""
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not for each value
+
+
+def as_json(value: Any) -> str:
+    """JSON as it is kept in a column."""
+    if not value and isinstance(value, list | dict):
+        return "{}" if isinstance(value, dict) else "[]"
+    return _encode(value)
 
 
 class RequestState(StrEnum):
@@ -29,22 +41,6 @@ class RequestState(StrEnum):
     UNSURE = "unsure"  # the call broke off: its id is to be asked about when due
     REPEAT = "repeat"  # nothing is known under its id: the same bytes go out when due
     DONE = "done"  # answered, or answered about
-
-
-class Told(StrEnum):
-    """By what the provider told of a phone's message."""
-
-    CALLED = ""  # a call to our handler
-    FETCHED = "fetched"  # the answer to a question of ours
-    BOTH = "both"
-
-
-class NoticeState(StrEnum):
-    """Where a notice stands."""
-
-    WAITING = "waiting"
-    DONE = "done"  # its report was taken by the smarthost
-    FAILED = "failed"  # refused, or given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,12 +245,8 @@ def carried(lines: Sequence[Line]) -> dict[str, Any]:
     A list is an array for each line: the content's id, then the phones.
     """
     if len(lines) == 1:
-        return {"content_id": lines[0][0], "targets": _json(lines[0][1])}
-    return {"content_id": 0, "targets": _json([[content, *phones] for content, phones in lines])}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return {"content_id": lines[0][0], "targets": as_json(lines[0][1])}
+    return {"content_id": 0, "targets": as_json([[content, *phones] for content, phones in lines])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,94 +294,6 @@ class Request:
     def name(self) -> str:
         """Our id as the provider knows it."""
         return model.show(self.id)
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One fact owed to a sender."""
-
-    id: int
-    version: int
-    mail_id: int
-    recipient_id: int
-    order_id: int
-    action: str
-    status: str
-    reason: str
-    code: str
-    words: str
-    unknown: int
-    state: NoticeState
-    created_at: int
-    due_at: int | None
-    attempts: int
-    report_id: int | None
-    last: str
-    lead_id: int | None
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        return cls(**{**row, "state": NoticeState(row["state"])})
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """What a phone sent, or that it called."""
-
-    id: int
-    mark: str
-    account: str
-    phone: str
-    to_phone: str
-    kind: str  # "sms" or "call"
-    text: str
-    received_at: int
-    order_id: int | None
-    notice_id: int | None
-    took: int
-    told: Told
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        return cls(**{**row, "told": Told(row["told"])})
-
-
-class StepState(StrEnum):
-    """Where a step of escalation stands."""
-
-    WAITING = "waiting"
-    DONE = "done"  # its orders were made
-    OVER = "over"  # it was not needed, or came to nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A step of a recipient's escalation."""
-
-    id: int
-    version: int
-    mail_id: int
-    recipient_id: int
-    n: int
-    after: int
-    unless: str
-    channel: str
-    goal: str
-    state: StepState
-    due_at: int | None
-    ended_at: int | None
-    made_id: int | None
-    said: str
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        return cls(**{**row, "state": StepState(row["state"])})
-
-    @property
-    def what(self) -> str:
-        """What is tried, for people: a channel, an alias or address; no number."""
-        digits = sum(letter.isdigit() for letter in self.goal)
-        return self.channel or (self.goal if digits < 5 else "another phone")
 
 
 @dataclass(frozen=True, slots=True)

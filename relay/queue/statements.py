@@ -12,7 +12,8 @@ from sqlalchemy import BigInteger, bindparam, cast, delete, exists, func, or_, s
 from sqlalchemy.sql.elements import BindParameter
 
 from relay.queue import schema
-from relay.queue.rows import NoticeState, RequestState, Told
+from relay.queue.followups import NoticeState, Told
+from relay.queue.rows import RequestState
 from relay.queue.states import State
 
 STEP = 500

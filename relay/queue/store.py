@@ -7,7 +7,6 @@ rows as values, decides elsewhere, and writes a `Change` that names the versions
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,19 +18,8 @@ from relay.model import File, Ids
 from relay.queue import parts, schema
 from relay.queue import statements as sql
 from relay.queue.engine import Change, Engine, Query, Row
-from relay.queue.rows import (
-    Account,
-    Content,
-    Incoming,
-    Mail,
-    Notice,
-    Order,
-    Phone,
-    Recipient,
-    Request,
-    Step,
-    StoredFile,
-)
+from relay.queue.followups import Incoming, Notice, Step
+from relay.queue.rows import Account, Content, Mail, Order, Phone, Recipient, Request, StoredFile
 from relay.queue.states import State
 
 CHUNK = 256 * 1024
@@ -413,13 +401,3 @@ def tell(change: Change, store: Store, order: int, event: str, detail: str = "")
     """Write a line of an order's story; `detail` never holds a text or a secret."""
     at = store.clock.now()
     change.insert(schema.story, id=store.ids.new(at), order_id=order, at=at, event=event, detail=detail)
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once, not for each value
-
-
-def as_json(value: Any) -> str:
-    """JSON as it is kept in a column."""
-    if not value and isinstance(value, list | dict):
-        return "{}" if isinstance(value, dict) else "[]"
-    return _encode(value)

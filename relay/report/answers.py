@@ -8,7 +8,7 @@ from email import message_from_bytes
 from email.errors import MessageError
 
 from relay.config import Config
-from relay.queue.rows import Notice
+from relay.queue.followups import Notice
 from relay.queue.store import Store
 from relay.report import inbox, transport
 from relay.report.inbox import Answer, name_of

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from relay import model
 from relay.message import channels
-from relay.queue.rows import Content, Notice, Order, Recipient, Step
+from relay.queue.followups import Notice, Step
+from relay.queue.rows import Content, Order, Recipient
 from relay.queue.states import State
 from relay.report import spoken
 from relay.report import steps as escalation

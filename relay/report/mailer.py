@@ -22,7 +22,8 @@ from relay.config import Config, Delivery, Reports
 from relay.model import HOUR, MINUTE, SECOND, Auto
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import Mail, Notice, NoticeState, Order, StoredFile
+from relay.queue.followups import Notice, NoticeState
+from relay.queue.rows import Mail, Order, StoredFile
 from relay.queue.store import Store
 from relay.report import dsn, entries, fields, operator, signing, smarthost, transport
 from relay.report.answers import INBOX, Answers

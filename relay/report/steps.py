@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relay.queue.rows import Step
+from relay.queue.followups import Step
 
 _WORDS = {
     "en": {

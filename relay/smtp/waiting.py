@@ -26,7 +26,8 @@ from relay.clock import Clock
 from relay.model import SECOND, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import NoticeState, Order, StepState
+from relay.queue.followups import NoticeState, StepState
+from relay.queue.rows import Order
 from relay.queue.states import FINAL, State
 from relay.queue.store import Store
 from relay.replies import Reply

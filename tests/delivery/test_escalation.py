@@ -8,7 +8,8 @@ from relay.delivery import escalation
 from relay.delivery.escalation import Judged
 from relay.model import HOUR, MINUTE
 from relay.queue import schema
-from relay.queue.rows import DIGEST, Order, Step
+from relay.queue.followups import Step
+from relay.queue.rows import DIGEST, Order
 
 NOW = 1_800_000_000_000
 FIVE = 5 * MINUTE

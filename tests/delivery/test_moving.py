@@ -18,9 +18,9 @@ from relay.delivery.worker import Worker
 from relay.model import DAY, Ids, Rest
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
-from relay.queue.rows import Account
+from relay.queue.rows import Account, as_json
 from relay.queue.sqlite import SQLite
-from relay.queue.store import Store, as_json
+from relay.queue.store import Store
 from relay.smsc.client import Client, Credentials
 
 

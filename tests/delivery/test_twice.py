@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relay.delivery import twice
 from relay.model import DAY, HOUR, MINUTE
-from relay.queue.rows import Incoming, Told
+from relay.queue.followups import Incoming, Told
 
 NOW = 1_800_000_000_000
 ONE = Incoming(

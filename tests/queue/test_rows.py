@@ -5,19 +5,9 @@ from __future__ import annotations
 from relay import model
 from relay.model import Kind, Notify, Outcome
 from relay.queue import schema
-from relay.queue.rows import (
-    Content,
-    Notice,
-    NoticeState,
-    Order,
-    Phone,
-    Recipient,
-    Request,
-    RequestState,
-    StoredFile,
-)
+from relay.queue.followups import Notice, NoticeState
+from relay.queue.rows import Content, Order, Phone, Recipient, Request, RequestState, StoredFile, as_json
 from relay.queue.states import State
-from relay.queue.store import as_json
 
 
 def order(**values):

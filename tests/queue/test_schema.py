@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from relay.queue import rows, schema
+from relay.queue import followups, rows, schema
 
 TABLES = list(schema.metadata.tables.values())
 VALUES = {
@@ -17,9 +17,9 @@ VALUES = {
     schema.content: rows.Content,
     schema.orders: rows.Order,
     schema.request: rows.Request,
-    schema.notice: rows.Notice,
-    schema.incoming: rows.Incoming,
-    schema.step: rows.Step,
+    schema.notice: followups.Notice,
+    schema.incoming: followups.Incoming,
+    schema.step: followups.Step,
     schema.phone: rows.Phone,
     schema.account: rows.Account,
 }

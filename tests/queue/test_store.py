@@ -16,10 +16,11 @@ from relay.model import DAY, MINUTE, SECOND, Content, Envelope, File, Ids, Lette
 from relay.queue import housekeeping, intake, schema
 from relay.queue import statements as module
 from relay.queue.engine import Change, Stale
-from relay.queue.rows import NoticeState, Phone, RequestState
+from relay.queue.followups import NoticeState
+from relay.queue.rows import Phone, RequestState, as_json
 from relay.queue.sqlite import SQLite, _Compiled
 from relay.queue.states import State
-from relay.queue.store import CHUNK, Store, as_json, tell
+from relay.queue.store import CHUNK, Store, tell
 
 
 async def put(store, table, *rows, **common):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.queue import schema
-from relay.queue.rows import Step
+from relay.queue.followups import Step
 from relay.report import steps
 
 

@@ -12,7 +12,7 @@ import pytest
 from harness import PATIENCE, SENDER, Journey, StillClock, journey, settings
 
 from relay import model
-from relay.queue.rows import NoticeState
+from relay.queue.followups import NoticeState
 
 GOOD, OTHER = "79991234567@sms.example.com", "79991234568@sms.example.com"
 WRONG, DENIED, POOR = (f"7999123{fate}@sms.example.com" for fate in ("0007", "0006", "0003"))

@@ -17,7 +17,7 @@ from replies import MAIL, PHONE, body, inbox, says, told
 from relay import model
 from relay.config import Alias, Cap, Escalation, Quiet
 from relay.model import HOUR, MINUTE, SECOND
-from relay.queue.rows import StepState
+from relay.queue.followups import StepState
 from relay.queue.states import State
 from relay.smsc.sandbox import Sandbox
 

@@ -2,7 +2,8 @@
 
 A mail is put with everything that belongs to it in one `Change`; its large files are put
 before it, in transactions of their own, and swept when no mail claims them. All else reads
-rows as values, decides elsewhere, and writes a `Change` that names the versions it read.
+rows as values, decides elsewhere, and writes a `Change` that names the versions it read. What
+is due, and when, is asked in `agenda`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy.sql import ClauseElement
-
 from relay.clock import Clock
 from relay.model import File, Ids
-from relay.queue import parts, schema
+from relay.queue import schema
 from relay.queue import statements as sql
+from relay.queue.agenda import Agenda
 from relay.queue.engine import Change, Engine, Query, Row
 from relay.queue.followups import Incoming, Notice, Step
 from relay.queue.rows import Account, Content, Mail, Order, Phone, Recipient, Request, StoredFile
@@ -24,7 +24,6 @@ from relay.queue.states import State
 
 CHUNK = 256 * 1024
 _CHUNKS_A_CHANGE = 16
-_FAR = 1 << 32  # beyond any rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +37,13 @@ class Scene:
     recipients: dict[int, Recipient]
 
 
-class Store:
-    """The queue on disk. `ids` and `clock` are the process's.
-
-    `part` is this process's of the work, of so many the one with this number, where several
-    processes share the queue.
-    """
+class Store(Agenda):
+    """The queue on disk. `ids` and `clock` are the process's."""
 
     def __init__(self, engine: Engine, ids: Ids, clock: Clock) -> None:
-        self.engine = engine
+        super().__init__(engine)
         self.ids = ids
         self.clock = clock
-        self.part = (1, 0)
 
     @property
     def shared(self) -> bool:
@@ -70,13 +64,6 @@ class Store:
     async def write(self, change: Change) -> int | None:
         """Make a change durable; raises engine.Stale, engine.Full, engine.Trouble."""
         return await self.engine.write(change)
-
-    async def _one(self, statement: ClauseElement, **parameters: Any) -> int | None:
-        rows = await self.engine.read(statement, **parameters)
-        return next(iter(rows[0].values())) if rows else None
-
-    async def _orders(self, statement: ClauseElement, **parameters: Any) -> list[Order]:
-        return [Order.of(row) for row in await self.engine.read(statement, **parameters)]
 
     # -- taking mail in -------------------------------------------------------------------
 
@@ -111,66 +98,9 @@ class Store:
 
     # -- delivery -------------------------------------------------------------------------
 
-    async def everything_due(
-        self, account: str, now: int, *, requests: int, polls: int, orders: int, but: Iterable[str] = ()
-    ) -> tuple[list[Request], list[Order], list[Order]]:
-        """Requests, sent orders and waiting orders whose time has come, so many of each at most.
-
-        Waiting orders come by rank, then age, but for those of some senders; the others by how
-        long they have been due.
-        """
-        due: dict[str, Any] = {"account": account, "now": now}
-        asked = sql.DUE_REQUESTS, sql.DUE_POLLS, sql.DUE
-        if self.part[0] > 1:
-            due |= {"of": self.part[0], "number": self.part[1], "late": now - parts.LEFT}
-            asked = parts.DUE_REQUESTS, parts.DUE_POLLS, parts.DUE
-        found = await self.engine.read_all(
-            (asked[0], {**due, "many": requests}),
-            (asked[1], {**due, "many": polls}),
-            (asked[2], {**due, "many": orders, "but": list(but)}),
-        )
-        if self.part[0] > 1 and (room := orders - len(found[2])) > 0:
-            found[2] += await self.engine.read(parts.DUE_LEFT, **due, many=room, but=list(but))
-            found[2].sort(key=lambda row: (row["rank"], row["id"]))
-        return (
-            [Request.of(row) for row in found[0]],
-            [Order.of(row) for row in found[1]],
-            [Order.of(row) for row in found[2]],
-        )
-
-    async def due_to(
-        self, account: str, targets: Iterable[str], now: int, many: int, but: Iterable[str] = ()
-    ) -> list[Order]:
-        """Waiting orders to some targets whose time has come, so many to each at most, by rank, then age."""
-        given = {"account": account, "now": now, "many": many, "but": list(but)}
-        found = await self.engine.read_all(*((sql.DUE_TO, {**given, "target": to}) for to in targets))
-        return sorted(
-            (Order.of(row) for rows in found for row in rows), key=lambda order: (order.rank, order.id)
-        )
-
-    async def due_forwards(self, now: int, many: int, after: Order | None = None) -> list[Order]:
-        """Waiting orders that go past the provider and whose time has come, by rank, then age."""
-        rank, key = (after.rank, after.id) if after else (-_FAR, 0)
-        return await self._orders(sql.DUE_FORWARDS, account="", now=now, many=many, rank=rank, key=key)
-
-    async def to_move(self, account: str, now: int, many: int, after: Order | None = None) -> list[Order]:
-        """Orders that wait for an account and that another may carry as well, by rank, then age."""
-        rank, key = (after.rank, after.id) if after else (-_FAR, 0)
-        return await self._orders(sql.TO_MOVE, account=account, now=now, many=many, rank=rank, key=key)
-
     async def waited_for(self) -> set[str]:
         """The accounts that orders wait for which another may carry as well."""
         return {next(iter(row.values())) for row in await self.engine.read(sql.WAITING_AT)}
-
-    async def next_send(self, account: str, now: int) -> int | None:
-        """When the next waiting order of an account falls due that is not due now."""
-        return await self._one(sql.NEXT_DUE, account=account, now=now)
-
-    async def next_question(self, account: str) -> int | None:
-        """When the next question of an account falls, or fell, due."""
-        asked: list[Query] = [(sql.NEXT_REQUEST, {"account": account}), (sql.NEXT_POLL, {"account": account})]
-        moments = [next(iter(rows[0].values())) for rows in await self.engine.read_all(*asked)]
-        return min((moment for moment in moments if moment is not None), default=None)
 
     async def scene(self, ids: Iterable[int]) -> Scene:
         """Orders, those that they speak for, and everything of the recipients of both."""
@@ -218,29 +148,6 @@ class Store:
     async def in_state(self, state: State) -> list[Order]:
         """Unfinished orders in a state: at start, what a crash left behind."""
         return await self._orders(sql.ORDERS_IN, state=state)
-
-    async def lapsed(self, before: int, many: int) -> list[Order]:
-        """Orders on their way whose lease ran out before a moment, the longest ago first."""
-        return await self._orders(parts.LAPSED, before=before, many=many)
-
-    async def expired(self, now: int, many: int) -> list[Order]:
-        """Orders that waited past their time."""
-        return await self._orders(sql.EXPIRED, now=now, many=many)
-
-    async def open_since(self, before: int, many: int) -> list[Order]:
-        """Sent or unsure orders whose time came before a moment and that have no final word."""
-        return await self._orders(sql.OPEN_SINCE, before=before, many=many)
-
-    async def next_deadline(self, give_up: int) -> int | None:
-        """When the next order expires, owes a delay warning, or is given up."""
-        opened = await self._one(sql.NEXT_OPEN)
-        moments = [await self._one(sql.NEXT_EXPIRY), await self._one(sql.NEXT_WARNING)]
-        moments.append(None if opened is None else opened + give_up)
-        return min((moment for moment in moments if moment is not None), default=None)
-
-    async def to_warn(self, now: int, many: int) -> list[Order]:
-        """Orders that owe a delay warning."""
-        return await self._orders(sql.TO_WARN, now=now, many=many)
 
     async def requests(self, ids: Iterable[int]) -> list[Request]:
         return [Request.of(row) for row in await self.engine.read(sql.REQUESTS, ids=list(ids))]
@@ -302,16 +209,9 @@ class Store:
         """What one mail to be sent is made of, oldest first."""
         return [Incoming.of(row) for row in await self.engine.read(sql.INCOMING_OF, key=notice)]
 
-    async def due_steps(self, now: int, many: int) -> list[Step]:
-        """Steps of escalation whose time has come, so many at most."""
-        return [Step.of(row) for row in await self.engine.read(sql.DUE_STEPS, now=now, many=many)]
-
     async def waiting_steps(self) -> list[Step]:
         """All steps of escalation that may still run: at start, what a crash left behind."""
         return [Step.of(row) for row in await self.engine.read(sql.WAITING_STEPS)]
-
-    async def next_step(self) -> int | None:
-        return await self._one(sql.NEXT_STEP)
 
     async def steps_of_mails(self, mails: Iterable[int]) -> list[Step]:
         """The steps of mails, by recipient and in their order."""
@@ -328,9 +228,6 @@ class Store:
 
     # -- reports --------------------------------------------------------------------------
 
-    async def due_notices(self, now: int, many: int) -> list[Notice]:
-        return [Notice.of(row) for row in await self.engine.read(sql.DUE_NOTICES, now=now, many=many)]
-
     async def claimed_notices(self, now: int) -> list[Notice]:
         """Notices that some report took, not due yet: claimed, or waiting for another try."""
         return [Notice.of(row) for row in await self.engine.read(sql.CLAIMED_NOTICES, now=now)]
@@ -345,9 +242,6 @@ class Store:
         """The notices that mail what this one mails to other senders as well."""
         return [Notice.of(row) for row in await self.engine.read(sql.LED, key=notice)]
 
-    async def next_notice(self) -> int | None:
-        return await self._one(sql.NEXT_NOTICE)
-
     # -- money ----------------------------------------------------------------------------
 
     async def spent(self, windows: Sequence[tuple[list[str], int]], now: int) -> dict[str, Row]:
@@ -356,18 +250,6 @@ class Store:
             (sql.SPENT, {"caps": caps, "above": above, "now": now}) for caps, above in windows
         ]
         return {row["cap"]: row for rows in await self.engine.read_all(*asked) for row in rows}
-
-    async def next_held_cap(self, after: str) -> str | None:
-        """The next cap, by its name, that holds an order; "-" holds none."""
-        return await self._one(sql.HELD_CAPS, cap=after)  # type: ignore[return-value]
-
-    async def held_by(self, cap: str, many: int) -> list[Order]:
-        """Orders that a cap holds, oldest first."""
-        return await self._orders(sql.HELD_BY, cap=cap, many=many)
-
-    async def oldest_order(self, but: str) -> Order | None:
-        """The order, of all sources but one, whose time came or comes first and that is not sent."""
-        return next(iter(await self._orders(sql.OLDEST_ORDER, source=but, above=0)), None)
 
     # -- people ---------------------------------------------------------------------------
 
@@ -382,10 +264,6 @@ class Store:
     async def counts(self) -> dict[str, int]:
         """How many unfinished orders are in each state."""
         return {row["state"]: row["n"] for row in await self.engine.read(sql.COUNTS)}
-
-    async def oldest(self) -> int | None:
-        """Since when the order has been due that has waited longest for the provider."""
-        return await self._one(sql.OLDEST)
 
 
 def _chunks(file: File) -> Iterable[bytes]:

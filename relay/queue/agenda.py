@@ -1,0 +1,149 @@
+"""What is due, and when the next thing will be: the questions of all that runs round after round.
+
+What is due is found by an index, however long the queue, and never more of it than was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy.sql import ClauseElement
+
+from relay.queue import parts
+from relay.queue import statements as sql
+from relay.queue.engine import Engine, Query
+from relay.queue.followups import Notice, Step
+from relay.queue.rows import Order, Request
+
+_FAR = 1 << 32  # beyond any rank
+
+
+class Agenda:
+    """What is to be done, of a process's `part` of the work: of so many the one with this number."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.part = (1, 0)
+
+    async def _one(self, statement: ClauseElement, **parameters: Any) -> int | None:
+        rows = await self.engine.read(statement, **parameters)
+        return next(iter(rows[0].values())) if rows else None
+
+    async def _orders(self, statement: ClauseElement, **parameters: Any) -> list[Order]:
+        return [Order.of(row) for row in await self.engine.read(statement, **parameters)]
+
+    # -- calls -------------------------------------------------------------------------
+
+    async def everything_due(
+        self, account: str, now: int, *, requests: int, polls: int, orders: int, but: Iterable[str] = ()
+    ) -> tuple[list[Request], list[Order], list[Order]]:
+        """Requests, sent orders and waiting orders whose time has come, so many of each at most.
+
+        Waiting orders come by rank, then age, but for those of some senders; the others by how
+        long they have been due.
+        """
+        due: dict[str, Any] = {"account": account, "now": now}
+        asked = sql.DUE_REQUESTS, sql.DUE_POLLS, sql.DUE
+        if self.part[0] > 1:
+            due |= {"of": self.part[0], "number": self.part[1], "late": now - parts.LEFT}
+            asked = parts.DUE_REQUESTS, parts.DUE_POLLS, parts.DUE
+        found = await self.engine.read_all(
+            (asked[0], {**due, "many": requests}),
+            (asked[1], {**due, "many": polls}),
+            (asked[2], {**due, "many": orders, "but": list(but)}),
+        )
+        if self.part[0] > 1 and (room := orders - len(found[2])) > 0:
+            found[2] += await self.engine.read(parts.DUE_LEFT, **due, many=room, but=list(but))
+            found[2].sort(key=lambda row: (row["rank"], row["id"]))
+        return (
+            [Request.of(row) for row in found[0]],
+            [Order.of(row) for row in found[1]],
+            [Order.of(row) for row in found[2]],
+        )
+
+    async def due_to(
+        self, account: str, targets: Iterable[str], now: int, many: int, but: Iterable[str] = ()
+    ) -> list[Order]:
+        """Waiting orders to some targets whose time has come, so many to each at most, by rank, then age."""
+        given = {"account": account, "now": now, "many": many, "but": list(but)}
+        found = await self.engine.read_all(*((sql.DUE_TO, {**given, "target": to}) for to in targets))
+        return sorted(
+            (Order.of(row) for rows in found for row in rows), key=lambda order: (order.rank, order.id)
+        )
+
+    async def due_forwards(self, now: int, many: int, after: Order | None = None) -> list[Order]:
+        """Waiting orders that go past the provider and whose time has come, by rank, then age."""
+        rank, key = (after.rank, after.id) if after else (-_FAR, 0)
+        return await self._orders(sql.DUE_FORWARDS, account="", now=now, many=many, rank=rank, key=key)
+
+    async def to_move(self, account: str, now: int, many: int, after: Order | None = None) -> list[Order]:
+        """Orders that wait for an account and that another may carry as well, by rank, then age."""
+        rank, key = (after.rank, after.id) if after else (-_FAR, 0)
+        return await self._orders(sql.TO_MOVE, account=account, now=now, many=many, rank=rank, key=key)
+
+    async def next_send(self, account: str, now: int) -> int | None:
+        """When the next waiting order of an account falls due that is not due now."""
+        return await self._one(sql.NEXT_DUE, account=account, now=now)
+
+    async def next_question(self, account: str) -> int | None:
+        """When the next question of an account falls, or fell, due."""
+        asked: list[Query] = [(sql.NEXT_REQUEST, {"account": account}), (sql.NEXT_POLL, {"account": account})]
+        moments = [next(iter(rows[0].values())) for rows in await self.engine.read_all(*asked)]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    # -- what time brings --------------------------------------------------------------
+
+    async def expired(self, now: int, many: int) -> list[Order]:
+        """Orders that waited past their time."""
+        return await self._orders(sql.EXPIRED, now=now, many=many)
+
+    async def lapsed(self, before: int, many: int) -> list[Order]:
+        """Orders on their way whose lease ran out before a moment, the longest ago first."""
+        return await self._orders(parts.LAPSED, before=before, many=many)
+
+    async def open_since(self, before: int, many: int) -> list[Order]:
+        """Sent or unsure orders whose time came before a moment and that have no final word."""
+        return await self._orders(sql.OPEN_SINCE, before=before, many=many)
+
+    async def next_deadline(self, give_up: int) -> int | None:
+        """When the next order expires, owes a delay warning, or is given up."""
+        opened = await self._one(sql.NEXT_OPEN)
+        moments = [await self._one(sql.NEXT_EXPIRY), await self._one(sql.NEXT_WARNING)]
+        moments.append(None if opened is None else opened + give_up)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    async def to_warn(self, now: int, many: int) -> list[Order]:
+        """Orders that owe a delay warning."""
+        return await self._orders(sql.TO_WARN, now=now, many=many)
+
+    async def held_by(self, cap: str, many: int) -> list[Order]:
+        """Orders that a cap holds, oldest first."""
+        return await self._orders(sql.HELD_BY, cap=cap, many=many)
+
+    async def next_held_cap(self, after: str) -> str | None:
+        """The next cap, by its name, that holds an order; "-" holds none."""
+        return await self._one(sql.HELD_CAPS, cap=after)  # type: ignore[return-value]
+
+    async def oldest_order(self, but: str) -> Order | None:
+        """The order, of all sources but one, whose time came or comes first and that is not sent."""
+        return next(iter(await self._orders(sql.OLDEST_ORDER, source=but, above=0)), None)
+
+    async def oldest(self) -> int | None:
+        """Since when the order has been due that has waited longest for the provider."""
+        return await self._one(sql.OLDEST)
+
+    # -- what follows orders -----------------------------------------------------------
+
+    async def due_steps(self, now: int, many: int) -> list[Step]:
+        """Steps of escalation whose time has come, so many at most."""
+        return [Step.of(row) for row in await self.engine.read(sql.DUE_STEPS, now=now, many=many)]
+
+    async def next_step(self) -> int | None:
+        return await self._one(sql.NEXT_STEP)
+
+    async def due_notices(self, now: int, many: int) -> list[Notice]:
+        return [Notice.of(row) for row in await self.engine.read(sql.DUE_NOTICES, now=now, many=many)]
+
+    async def next_notice(self) -> int | None:
+        return await self._one(sql.NEXT_NOTICE)

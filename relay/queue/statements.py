@@ -22,57 +22,20 @@ STEP = 500
 _o, _r, _n, _c = schema.orders.c, schema.request.c, schema.notice.c, schema.content.c
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
+_ready = (_o.account == bindparam("account"), _o.state == State.WAITING, _o.expire_at > bindparam("now"))
 # Found by rank and age, not by the index of times: that would sort all that waits to hand out a few.
 _due = _o.due_at + 0 <= bindparam("now")
-DUE = (
-    select(schema.orders)
-    .where(
-        _o.account == bindparam("account"),
-        _o.state == State.WAITING,
-        _due,
-        _o.expire_at > bindparam("now"),
-        _o.sender.not_in(bindparam("but", expanding=True)),
-    )
-    .order_by(_o.rank, _o.id)
-    .limit(bindparam("many"))
-)
+_others = _o.sender.not_in(bindparam("but", expanding=True))
+_further = (_o.rank > bindparam("rank")) | ((_o.rank == bindparam("rank")) & (_o.id > bindparam("key")))
+_by_rank = select(schema.orders).where(*_ready).order_by(_o.rank, _o.id).limit(bindparam("many"))
+DUE = _by_rank.where(_due, _others)
 DUE_TO = (
-    select(schema.orders)
-    .where(
-        _o.account == bindparam("account"),
-        _o.target == bindparam("target"),
-        _o.state == State.WAITING,
-        _due,
-        _o.expire_at > bindparam("now"),
-        _o.sender.not_in(bindparam("but", expanding=True)),
-    )
+    _by_rank.where(_o.target == bindparam("target"), _due, _others)
+    .order_by(None)
     .order_by(_o.rank + 0, _o.id)  # by the phone's own index, and sorted
-    .limit(bindparam("many"))
 )
-DUE_FORWARDS = (
-    select(schema.orders)
-    .where(
-        _o.account == bindparam("account"),
-        _o.state == State.WAITING,
-        _due,
-        _o.expire_at > bindparam("now"),
-        (_o.rank > bindparam("rank")) | ((_o.rank == bindparam("rank")) & (_o.id > bindparam("key"))),
-    )
-    .order_by(_o.rank, _o.id)
-    .limit(bindparam("many"))
-)
-TO_MOVE = (
-    select(schema.orders)
-    .where(
-        _o.account == bindparam("account"),
-        _o.state == State.WAITING,
-        _o.accounts != "",
-        _o.expire_at > bindparam("now"),
-        (_o.rank > bindparam("rank")) | ((_o.rank == bindparam("rank")) & (_o.id > bindparam("key"))),
-    )
-    .order_by(_o.rank, _o.id)
-    .limit(bindparam("many"))
-)
+DUE_FORWARDS = _by_rank.where(_due, _further)
+TO_MOVE = _by_rank.where(_o.accounts != "", _further)
 WAITING_AT = select(_o.account).distinct().where(_o.state == State.WAITING, _o.accounts != "")
 DUE_REQUESTS = (
     select(schema.request)

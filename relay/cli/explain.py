@@ -18,6 +18,7 @@ from relay.cli.common import WRONG, as_json, config_option, configuration, fail
 from relay.clock import Clock
 from relay.config import Config, Route
 from relay.message import content, gateway, gsm, orders, recognisers, routes
+from relay.message.drafts import Composed, Draft, StepDraft
 from relay.message.routes import Resolved
 from relay.message.wording import SEPARATOR
 from relay.model import Content, Envelope, Letter, Recipient
@@ -91,7 +92,7 @@ def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) 
 
 def _composed(
     config: Config, letter: Letter, envelope: Envelope, resolved: Sequence[Resolved | Reply]
-) -> orders.Composed:
+) -> Composed:
     return orders.compose(
         letter,
         envelope,
@@ -119,7 +120,7 @@ def _alphabets(
     return told
 
 
-def _request(letter: Letter, made: orders.Composed, drafts: Sequence[orders.Draft]) -> dict[str, Any]:
+def _request(letter: Letter, made: Composed, drafts: Sequence[Draft]) -> dict[str, Any]:
     content_ = made.contents[drafts[0].content]
     fields = wire.send_fields(
         id="ID", phones=[draft.target for draft in drafts], text=content_.text, params=content_.params
@@ -142,11 +143,11 @@ def _request(letter: Letter, made: orders.Composed, drafts: Sequence[orders.Draf
     }
 
 
-def _step(step: orders.StepDraft) -> dict[str, Any]:
+def _step(step: StepDraft) -> dict[str, Any]:
     return {"after": step.after, "unless": step.unless, "what": step.channel or step.goal}
 
 
-def _forward(route: Route, content_: Content, drafts: Sequence[orders.Draft]) -> dict[str, Any]:
+def _forward(route: Route, content_: Content, drafts: Sequence[Draft]) -> dict[str, Any]:
     """What goes on untouched: no request, nothing that could cost anything."""
     return {
         "account": "",

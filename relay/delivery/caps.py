@@ -22,7 +22,7 @@ from decimal import Decimal, InvalidOperation
 
 from relay.config import Cap
 from relay.message.channels import FORWARD
-from relay.message.orders import Draft
+from relay.message.drafts import Draft
 from relay.model import DAY, HOUR, MINUTE, SECOND
 from relay.queue.rows import Order
 from relay.queue.states import State

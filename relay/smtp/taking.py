@@ -18,7 +18,7 @@ from relay import metrics, model, replies
 from relay.config import Config
 from relay.delivery.counting import Counting
 from relay.delivery.settle import Settler
-from relay.message.orders import Composed
+from relay.message.drafts import Composed
 from relay.model import Envelope, File, Letter
 from relay.queue import intake
 from relay.queue.intake import Intake

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from relay.config import Route
 from relay.message import calendar, content, orders, routes
+from relay.message.drafts import Composed
 from relay.model import Envelope, Recipient
 
 MOSCOW = "DTSTART;TZID=Europe/Moscow:20261121T150000"
@@ -176,7 +177,7 @@ def routes_to(match: str, channel: str, **values: object) -> Route:
     return Route.model_validate({**found, **voice, **values})
 
 
-def composed(raw: bytes, ways: list[Route], *to: str) -> orders.Composed:
+def composed(raw: bytes, ways: list[Route], *to: str) -> Composed:
     """What a mail to these addresses becomes."""
     envelope = Envelope(sender="a@b.c", recipients=tuple(Recipient(address=address) for address in to))
     resolved = [routes.resolve(address, ways, {}) for address in to]

@@ -11,6 +11,7 @@ import pytest
 
 from relay.config import default
 from relay.message import content, orders, routes
+from relay.message.drafts import Composed
 from relay.model import Auto, Envelope, Recipient
 
 LOOPS = Path(__file__).parent.parent / "mails" / "loops"
@@ -20,7 +21,7 @@ MACHINES = [name for name in MAILS if name >= "200"]
 PHONE = Recipient(address="79991234567@sms.example.com")
 
 
-def composed(name: str, loops: str = "refuse") -> orders.Composed:
+def composed(name: str, loops: str = "refuse") -> Composed:
     """What becomes of the mail on a phone route."""
     config = default()
     route = config.routes[0].model_copy(update={"loops": loops})

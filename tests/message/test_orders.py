@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from relay import replies
 from relay.config import Alias, Route
 from relay.message import channels, orders, params, routes, templates, texts
-from relay.message.orders import Composed, Refusal
+from relay.message.drafts import Composed, Refusal
 from relay.message.wording import Source
 from relay.model import HOUR, MARK, MINUTE, WHOLE, Auto, Content, Envelope, File, Letter, Recipient, mark
 from relay.replies import Reply

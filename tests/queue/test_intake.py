@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.message.orders import Composed, Draft, Refusal
+from relay.message.drafts import Composed, Draft, Refusal
 from relay.model import (
     MINUTE,
     WHOLE,

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Delete, Select, Update, select
 
-from relay.message.orders import Composed, Draft
+from relay.message.drafts import Composed, Draft
 from relay.model import DAY, MINUTE, SECOND, Content, Envelope, File, Ids, Letter, Recipient
 from relay.queue import housekeeping, intake, schema
 from relay.queue import statements as module

@@ -14,6 +14,7 @@ from nexthop import BOB, MAIL
 from relay.delivery import passing
 from relay.model import Kind, Outcome
 from relay.smtp.data import Dots
+from relay.smtp.lines import Lines
 
 
 def everything(_name: str) -> bool:
@@ -63,11 +64,11 @@ PIECES = st.lists(st.sampled_from([b".", b"..", b"\r\n", b"\r", b"\n", b"a", b"\
 def test_what_travels_is_undone_by_the_front_door(pieces: list[bytes], cuts: list[int]) -> None:
     """Every octet comes back, lone line ends aside; none ends the mail before its end."""
     mail = b"".join(pieces)
-    dots = Dots()
-    content = dots.feed(written(mail, cuts))
+    dots, lines = Dots(), Lines("strict")
+    content = lines.feed(dots.feed(written(mail, cuts))) + lines.finish()
     proper = re.sub(rb"\r\n|\r|\n", b"\r\n", mail)
     assert dots.done
-    assert not dots.bare
+    assert not lines.bare
     assert b"" == dots.rest
     assert content == proper + (b"" if proper.endswith(b"\r\n") or not proper else b"\r\n")
 

@@ -86,6 +86,7 @@ async def life(folder: Path, number: int, share: float) -> tuple[list[str], bool
             await world.rest()
             if world.dead.is_set():
                 await cut.power_comes_back()
+        cut.left = 0  # from here on only chores write, for ever
         await world.pass_time(EXPIRE + GIVE_UP + HOUR)
         return breaches(await open_books(world.relay), [taken], world.relay.reports()), cut.kept is not None
     finally:

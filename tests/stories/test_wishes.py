@@ -232,7 +232,7 @@ async def test_what_is_urgent_goes_first(tmp_path: Path) -> None:
         await relay.pass_time(120)
 
         assert ["9", "5", "0", "-1", "-9"] == [
-            ["-9", "0", "5", "9", "-1"][int(sent["phones"][-1])] for sent in relay.sends()
+            ["-9", "0", "5", "9", "-1"][int(message.phone[-1])] for message in relay.sandbox.messages
         ]
 
 

@@ -17,7 +17,7 @@ from relay.cli.common import FAILED, WRONG, as_json, complaints, config_option, 
 from relay.clock import Clock
 from relay.config import Account, Config, Loaded
 from relay.delivery import forwarding
-from relay.message import routes
+from relay.message import route_faults
 from relay.model import Outcome
 from relay.queue import lines
 from relay.queue.engine import InUse, Trouble
@@ -35,7 +35,7 @@ def doubts(loaded: Loaded) -> list[str]:
     now = Clock().now()
     return [
         *loaded.warnings,
-        *(loaded.fault(place, why) for place, why in routes.doubts(loaded.config.routes)),
+        *(loaded.fault(place, why) for place, why in route_faults.doubts(loaded.config.routes)),
         *(loaded.fault(place, why) for place, why in signing.doubts(loaded.config.reports)),
         *(loaded.fault(place, why) for place, why in certificates.doubts(loaded.config, now)),
         *(loaded.fault(place, why) for place, why in accounts.doubts(loaded.config)),

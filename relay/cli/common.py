@@ -11,7 +11,7 @@ import click
 
 from relay.config import ConfigError, Loaded, find, load
 from relay.delivery import watch
-from relay.message import recognisers, routes
+from relay.message import recognisers, route_faults
 from relay.message.recogniser import RecogniserFault
 from relay.report import signing
 from relay.smtp import accounts, certificates
@@ -52,7 +52,9 @@ def fail(text: str, code: int = FAILED) -> NoReturn:
 def complaints(loaded: Loaded) -> list[str]:
     """What the rooms say of the values, at their places in the file."""
     config = loaded.config
-    found = [loaded.fault(place, why) for place, why in routes.complaints(config.routes, config.aliases)]
+    found = [
+        loaded.fault(place, why) for place, why in route_faults.complaints(config.routes, config.aliases)
+    ]
     why = watch.complaint(config.reports.operator_phone, config.routes, dict(config.aliases))
     found += [loaded.fault(("reports", "operator_phone"), why)] if why else []
     try:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay import replies
 from relay.config import Alias, Escalation, Route, default
-from relay.message import routes
+from relay.message import route_faults, routes
 from relay.message.routes import Resolved
 from relay.model import Target
 from relay.replies import Reply
@@ -122,7 +122,7 @@ def test_the_demo_resolves_its_own_addresses(tmp_path):
     }
     found = {each: routes.resolve(each, config.routes, config.aliases) for each in wanted}
     assert wanted == {each: (one.channel, len(one.targets)) for each, one in found.items()}
-    assert [] == routes.complaints(config.routes, config.aliases)
+    assert [] == route_faults.complaints(config.routes, config.aliases)
 
 
 # -- numbers, groups, aliases ------------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_complaints_have_places():
         ).model_copy(update={"allow": ("flash", "banana")}),
     ]
     aliases = {"oncall": alias(A, "g777", "OnCall", "nobody"), "bad": alias("123")}
-    found = routes.complaints(ways, aliases)
+    found = route_faults.complaints(ways, aliases)
     assert {
         ("routes", 1, "text"),
         ("routes", 1, "comment"),
@@ -278,13 +278,13 @@ def test_a_good_configuration_has_no_complaints():
     way = route(
         text="{{ body }}", comment="{{ from }}", params={"sender": "OPS", "voice": "w2"}, allow=["call"]
     )
-    assert [] == routes.complaints([way], {"oncall": alias(A)})
+    assert [] == route_faults.complaints([way], {"oncall": alias(A)})
 
 
 def test_a_parameter_that_waits_for_an_option_is_checked_too():
     """A voice that no call could have is a fault though the route sends text messages."""
     way = route(params={"voice": "nobody"}, allow=["call"])
-    assert [("routes", 0, "voice")] == [place for place, _ in routes.complaints([way], {})]
+    assert [("routes", 0, "voice")] == [place for place, _ in route_faults.complaints([way], {})]
 
 
 # -- laws --------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_any_address_is_a_meaning_or_a_reply(local):
 def test_an_alias_that_leads_to_nobody_is_a_fault():
     """A circle of aliases without a phone; one that also has a phone is none."""
     circle = {"a": alias("b"), "b": alias("a"), "c": alias("a", A), "d": alias("c")}
-    found = routes.complaints([route()], circle)
+    found = route_faults.complaints([route()], circle)
     assert [("aliases", "a"), ("aliases", "b")] == sorted(place for place, _ in found)
 
 
@@ -319,16 +319,16 @@ def test_a_parameter_that_no_channel_of_the_route_knows_is_doubted():
     """A voice on an SMS route does nothing, unless an option may make it a call."""
     alone = route(params={"voice": "w2"})
     with_call = route(params={"voice": "w2"}, allow=["call", "time"])
-    assert [("routes", 0, "voice")] == [place for place, _ in routes.doubts([alone, with_call])]
+    assert [("routes", 0, "voice")] == [place for place, _ in route_faults.doubts([alone, with_call])]
     assert [("routes", 0, "gateway")] == [
-        place for place, _ in routes.doubts([route("*", "mail", gateway=True)])
+        place for place, _ in route_faults.doubts([route("*", "mail", gateway=True)])
     ]
     nowhere = [
         route("*", "mail", countries=["RU"], numbers=["+7*"]),
         route(channel="hlr", quiet={"hours": "22-7"}),
     ]
     assert [("routes", 0, "countries"), ("routes", 0, "numbers"), ("routes", 1, "quiet")] == [
-        place for place, _ in routes.doubts(nowhere)
+        place for place, _ in route_faults.doubts(nowhere)
     ]
 
 
@@ -370,8 +370,10 @@ def test_what_is_a_name(local, wanted):
 
 def test_a_route_of_bots_names_its_bot():
     """Without one the provider would refuse every message; a sender may name it where that is allowed."""
-    assert [("routes", 0, "channel")] == [place for place, _ in routes.complaints([route(channel="bot")], {})]
-    assert [] == routes.complaints([route(channel="bot", allow=["bot"])], {})
+    assert [("routes", 0, "channel")] == [
+        place for place, _ in route_faults.complaints([route(channel="bot")], {})
+    ]
+    assert [] == route_faults.complaints([route(channel="bot", allow=["bot"])], {})
 
 
 def test_users_of_bots():
@@ -485,7 +487,7 @@ def test_steps_that_lead_nowhere_are_found_at_the_start(wanted, place, words):
     forward = route("*@fwd.example.com", "forward", smtp={"host": "127.0.0.1"})
     ways = [route(escalate=[step(channel="call"), step(**wanted)]), forward]
     aliases = {"team": Alias(to=(A,), escalate=(step(**wanted),))}
-    found = dict(routes.complaints(ways, aliases))
+    found = dict(route_faults.complaints(ways, aliases))
     assert {("routes", 0, "escalate", 1, place), ("aliases", "team", "escalate", 0, place)} == set(found)
     assert all(words in why for why in found.values())
 
@@ -494,8 +496,8 @@ def test_steps_that_lead_somewhere():
     """Any channel of words, an alias, a number of some route's region, an address of another route."""
     good = [step(channel="viber"), step(to="team"), step(to="8-999-123-45-67"), step(to="boss@corp.example")]
     ways = [route(region="RU", escalate=good), route("*", "mail")]
-    assert [] == routes.complaints(ways, {"team": Alias(to=(A,), escalate=tuple(good))})
-    assert [] == routes.complaints([route("*", "mail", escalate=good[:1])], {})
+    assert [] == route_faults.complaints(ways, {"team": Alias(to=(A,), escalate=tuple(good))})
+    assert [] == route_faults.complaints([route("*", "mail", escalate=good[:1])], {})
 
 
 def test_steps_on_mail_do_nothing():
@@ -503,7 +505,7 @@ def test_steps_on_mail_do_nothing():
     ways = [route("*@hlr.example.com", "hlr", escalate=[step(channel="call")])]
     ways += [route("*", "mail", escalate=[step(to="a@b.example")])]
     assert [("routes", 0, "escalate"), ("routes", 1, "escalate")] == [
-        place for place, _ in routes.doubts(ways)
+        place for place, _ in route_faults.doubts(ways)
     ]
 
 

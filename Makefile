@@ -9,17 +9,19 @@ SEED   ?= 1
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Pure modules: values in, values out. Their branches are covered wholly.
-PURE = relay/delivery/caps.py,relay/delivery/digest.py,relay/delivery/escalation.py,relay/delivery/fallback.py,\
-relay/delivery/heard.py,relay/delivery/joining.py,relay/delivery/news.py,relay/delivery/passing.py,\
-relay/delivery/plan.py,relay/delivery/questions.py,relay/delivery/refusals.py,relay/delivery/shares.py,relay/delivery/stale.py,\
-relay/delivery/storm.py,relay/delivery/twice.py,relay/message/*,relay/model.py,relay/queue/followups.py,relay/queue/rows.py,\
-relay/queue/states.py,relay/report/dsn.py,relay/report/fields.py,relay/report/forwarded.py,\
-relay/report/inbox.py,relay/report/notices.py,relay/report/operator.py,relay/report/reasons.py,\
-relay/report/spoken.py,relay/report/steps.py,relay/report/words.py,relay/smsc/callbacks.py,relay/smsc/lists.py,\
-relay/smsc/multipart.py,relay/smsc/outcomes.py,relay/smsc/reading.py,relay/smsc/wire.py,relay/smtp/answers.py,\
-relay/smtp/auth.py,relay/smtp/dkim_body.py,relay/smtp/domains.py,relay/smtp/legacy.py,relay/smtp/limits.py,\
-relay/smtp/lines.py,relay/smtp/lockout.py,relay/smtp/policy.py,relay/smtp/protocol.py,relay/smtp/proxy.py,\
-relay/smtp/results.py,relay/smtp/signatures.py,relay/smtp/spf.py,relay/smtp/timing.py,relay/smtp/verdicts.py
+PURE = relay/delivery/caps.py,relay/delivery/digest.py,relay/delivery/escalation.py,\
+relay/delivery/fallback.py,relay/delivery/heard.py,relay/delivery/joining.py,relay/delivery/news.py,\
+relay/delivery/passing.py,relay/delivery/plan.py,relay/delivery/questions.py,relay/delivery/refusals.py,\
+relay/delivery/shares.py,relay/delivery/stale.py,relay/delivery/storm.py,relay/delivery/twice.py,\
+relay/delivery/watch.py,relay/message/*,relay/model.py,relay/queue/followups.py,relay/queue/rows.py,\
+relay/queue/states.py,relay/report/dsn.py,relay/report/entries.py,relay/report/fields.py,\
+relay/report/forwarded.py,relay/report/inbox.py,relay/report/notices.py,relay/report/operator.py,\
+relay/report/reasons.py,relay/report/spoken.py,relay/report/steps.py,relay/report/words.py,\
+relay/smsc/callbacks.py,relay/smsc/lists.py,relay/smsc/multipart.py,relay/smsc/outcomes.py,\
+relay/smsc/reading.py,relay/smsc/wire.py,relay/smtp/answers.py,relay/smtp/auth.py,relay/smtp/dkim_body.py,\
+relay/smtp/domains.py,relay/smtp/legacy.py,relay/smtp/limits.py,relay/smtp/lines.py,relay/smtp/lockout.py,\
+relay/smtp/policy.py,relay/smtp/protocol.py,relay/smtp/proxy.py,relay/smtp/results.py,\
+relay/smtp/signatures.py,relay/smtp/spf.py,relay/smtp/timing.py,relay/smtp/verdicts.py
 NOT_PURE = relay/message/reader*.py
 
 .PHONY: help demo test check lint types imports coverage interop soak mails bench lock clean

@@ -22,7 +22,6 @@ from sqlalchemy.sql.functions import Function
 from relay.queue import schema
 
 DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
-AMOUNTS = ("messages", "parts", "cost")
 
 
 class Compiled:
@@ -44,7 +43,7 @@ class Compiled:
     def added(self) -> str:
         """The INSERT of amounts that are added where their row is there; a row once at most."""
         if "+" not in self._inserts:
-            sums = ", ".join(f"{name} = spent.{name} + excluded.{name}" for name in AMOUNTS)
+            sums = ", ".join(f"{name} = spent.{name} + excluded.{name}" for name in schema.AMOUNTS)
             on = f"ON CONFLICT (cap, at) DO UPDATE SET {sums}"
             self._inserts["+"] = f"{self.insert(schema.spent)} {on}"
         return self._inserts["+"]

@@ -31,7 +31,7 @@ from sqlalchemy import Table
 from sqlalchemy.sql import ClauseElement
 
 from relay.queue import joining, schema
-from relay.queue.dialect import AMOUNTS, Compiled, columns_of, update_names
+from relay.queue.dialect import Compiled, columns_of, update_names
 from relay.queue.engine import Change, Query, Row, Stale, Trouble
 from relay.queue.joining import Connection, Url
 from relay.queue.lines import Line, count, is_lost, needed, passes, reason, translated
@@ -372,14 +372,15 @@ class Postgres:
             for table, columns, parameters in change.updates:
                 updates.setdefault((table.name, columns), (table, []))[1].append(parameters)
             for key, amounts in change.sums.items():
-                row = sums.setdefault(key, {"cap": key[0], "at": key[1], **dict.fromkeys(AMOUNTS, 0)})
+                row = sums.setdefault(key, {"cap": key[0], "at": key[1], **dict.fromkeys(schema.AMOUNTS, 0)})
                 for name, amount in amounts.items():
                     row[name] += amount
         for _name, (table, many) in sorted(rows.items()):
             await connection.execute(self._compiled.insert(table), *columns_of(table.columns.keys(), many))
         if sums:
             added = [sums[key] for key in sorted(sums)]
-            await connection.execute(self._compiled.added(), *columns_of(("cap", "at", *AMOUNTS), added))
+            names = ("cap", "at", *schema.AMOUNTS)
+            await connection.execute(self._compiled.added(), *columns_of(names, added))
         for (_name, columns), (table, many) in sorted(updates.items(), key=lambda each: each[0]):
             many.sort(key=lambda row: (row["k0"], row.get("k1", "")))
             arrays = columns_of(update_names(table, columns), many)

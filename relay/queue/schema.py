@@ -204,6 +204,8 @@ spent = Table(                    # what counts towards a cap, a row for each st
     _int("cost"),                 # millionths
     Index("spent_at", "at"),
 )
+AMOUNTS = ("messages", "parts", "cost")
+"""What of `spent` is added up."""
 heard = Table(                    # when the provider last called us about an account by itself
     "heard", metadata,
     Column("account", _TEXT, primary_key=True), _int("at"),

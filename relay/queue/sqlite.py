@@ -22,18 +22,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Table, bindparam, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Table
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.compiler import SQLCompiler
 
-from relay.queue import schema
 from relay.queue.engine import Change, Full, Query, Row, Stale, Trouble
 from relay.queue.opening import locked, opened
+from relay.queue.sqlite_dialect import Compiled
 
 _log = logging.getLogger("relay.queue")
 
@@ -41,85 +38,6 @@ BATCH = 500
 """Changes in one transaction: bounds what a replay costs."""
 
 _ROWS = (32, 8, 4, 2, 1)  # of one statement; a few numbers, so that each is compiled once
-
-AMOUNTS = ("messages", "parts", "cost")
-
-_DIALECT = sqlite.dialect(paramstyle="named")
-
-
-class _Compiled:
-    """Statements as SQLite text, each compiled once."""
-
-    def __init__(self) -> None:
-        self._inserts: dict[tuple[str, int], str] = {}
-        self._updates: dict[tuple[str, tuple[str, ...]], str] = {}
-        self._added = ""
-        self._values: dict[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]] = {}
-        self._others: dict[tuple[Any, ...], tuple[ClauseElement, str, Mapping[str, Any]]] = {}
-
-    def insert(self, table: Table, rows: int) -> str:
-        """One statement for so many rows, whose values stand in it by their places."""
-        found = self._inserts.get((table.name, rows))
-        if found is None:
-            names = ", ".join(column.name for column in table.columns)
-            row = f"({', '.join('?' * len(table.columns))})"
-            found = f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - ours
-            self._inserts[table.name, rows] = found
-        return found
-
-    def values(self, table: Table) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-        """What takes the values out of a row, in the order of the table's columns."""
-        found = self._values.get(table.name)
-        if found is None:
-            found = self._values[table.name] = itemgetter(*(column.name for column in table.columns))
-        return found
-
-    def update(self, table: Table, columns: tuple[str, ...]) -> str:
-        found = self._updates.get((table.name, columns))
-        if found is None:
-            keys = list(table.primary_key.columns)
-            statement = update(table).where(table.c.version == bindparam("was"))
-            for i, column in enumerate(keys):
-                statement = statement.where(column == bindparam(f"k{i}"))
-            names = (*columns, "version")
-            statement = statement.values({name: bindparam(name) for name in names})
-            found = str(statement.compile(dialect=_DIALECT))
-            self._updates[(table.name, columns)] = found
-        return found
-
-    def added(self) -> str:
-        if not self._added:
-            fresh = sqlite.insert(schema.spent)
-            columns = {name: schema.spent.c[name] + fresh.excluded[name] for name in AMOUNTS}
-            added = fresh.on_conflict_do_update(index_elements=["cap", "at"], set_=columns)
-            self._added = str(added.compile(dialect=_DIALECT))
-        return self._added
-
-    def other(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-        """The text and the parameters of a statement; lists in it are written out.
-
-        A list is filled up with its last value to a power of two, so that there are few texts of
-        each statement: to make one costs more than to run it.
-        """
-        lists = {name: _filled(value) for name, value in parameters.items() if isinstance(value, list)}
-        key = (id(statement), *((name, len(values)) for name, values in lists.items()))
-        given: dict[str, Any] = {name: value for name, value in parameters.items() if name not in lists}
-        for name, values in lists.items():
-            given |= {f"{name}_{place}": value for place, value in enumerate(values, 1)}
-        if key not in self._others:
-            # Statements live as long as the program; the reference kept here makes id() a safe key.
-            compiled = cast("SQLCompiler", statement.compile(dialect=_DIALECT))
-            state = compiled.construct_expanded_state({**parameters, **lists})
-            constants: Mapping[str, Any] = {
-                name: value for name, value in state.parameters.items() if name not in given
-            }
-            self._others[key] = (statement, state.statement, constants)
-        _statement, sql, others = self._others[key]
-        return sql, {**others, **given}
-
-
-def _filled(values: list[Any]) -> list[Any]:
-    return values + values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values)) if values else values
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +71,7 @@ class SQLite:
         except Trouble:
             os.close(self._lock)
             raise
-        self._compiled = _Compiled()
+        self._compiled = Compiled()
         self._most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)

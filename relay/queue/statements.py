@@ -96,7 +96,7 @@ SPENT = (
         schema.spent.c.cap,
         *(
             cast(func.coalesce(func.sum(schema.spent.c[name]), 0), BigInteger).label(name)
-            for name in ("messages", "parts", "cost")
+            for name in schema.AMOUNTS
         ),
     )
     .where(

@@ -13,7 +13,7 @@ import pytest
 from relay.model import HOUR
 from relay.queue import opening, schema
 from relay.queue import statements as sql
-from relay.queue.sqlite import _Compiled
+from relay.queue.sqlite_dialect import Compiled
 
 NOW = 1_800_000_000_000
 ASKED = {
@@ -63,7 +63,7 @@ def filled(path: Path, depth: int) -> sqlite3.Connection:
 
 def steps(connection: sqlite3.Connection, name: str) -> int:
     """How many hundreds of its steps SQLite takes for a statement."""
-    text, parameters = _Compiled().other(getattr(sql, name), ASKED[name])
+    text, parameters = Compiled().other(getattr(sql, name), ASKED[name])
     taken = 0
 
     def one() -> int:

@@ -18,7 +18,8 @@ from relay.queue import statements as module
 from relay.queue.engine import Change, Stale
 from relay.queue.followups import NoticeState
 from relay.queue.rows import Phone, RequestState, as_json
-from relay.queue.sqlite import SQLite, _Compiled
+from relay.queue.sqlite import SQLite
+from relay.queue.sqlite_dialect import Compiled
 from relay.queue.states import State
 from relay.queue.store import CHUNK, Store, tell
 
@@ -802,7 +803,7 @@ PARAMETERS = {
 def steps_of(name, path):
     """How SQLite goes about a statement, step by step."""
     needed = {key: PARAMETERS[key] for key in STATEMENTS[name].compile().params if key in PARAMETERS}
-    sql, parameters = _Compiled().other(STATEMENTS[name], needed)
+    sql, parameters = Compiled().other(STATEMENTS[name], needed)
     raw = sqlite3.connect(path)
     plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
     raw.close()

@@ -32,6 +32,7 @@ from sqlalchemy.sql import ClauseElement
 
 from relay.queue import joining, schema
 from relay.queue.dialect import Compiled, columns_of, update_names
+from relay.queue.ear import CHANNEL, Ear
 from relay.queue.engine import Change, Query, Row, Stale, Trouble
 from relay.queue.joining import Connection, Url
 from relay.queue.lines import Line, count, is_lost, needed, passes, reason, translated
@@ -49,7 +50,6 @@ DOUBT = 60.0
 """Seconds that it is tried to find out whether a commit landed whose answer was lost."""
 _TRIES = 5
 _PAUSE = 0.1
-_CHANNEL = "smsc_relay"
 _REPEAT = ("key", "mail_id", "at")
 
 
@@ -78,11 +78,10 @@ class Postgres:
         for line in self._readers:
             self._idle.put_nowait(line)
         self._task: asyncio.Task[None] | None = None
-        self._ear: asyncio.Task[None] | None = None
+        self._ear = Ear(self.url)
         self._number = 0
         self._closed = False
         self.node = 0
-        self.listening = False
         self.transactions = 0
         self.replays = 0
 
@@ -153,42 +152,23 @@ class Postgres:
 
     def listen(self, heard: Callable[[str], None]) -> None:
         """Have `heard` called with what any node tells, this one too, for as long as a line stands."""
-        url = Url(self.url.listen) if self.url.listen else self.url
-        if not url.pooled:
-            self._ear = asyncio.create_task(self._hear(url, heard), name="ear")
+        self._ear.listen(heard)
+
+    @property
+    def listening(self) -> bool:
+        """Whether that line stands."""
+        return self._ear.listening
 
     async def tell(self, text: str) -> None:
         """Tell all nodes; nobody can rely on its being heard. At most 8000 octets."""
         with contextlib.suppress(Trouble):
-            await self.rows("SELECT pg_notify($1, $2)", _CHANNEL, text)
-
-    async def _hear(self, url: Url, heard: Callable[[str], None]) -> None:
-        line = Line(url)
-        try:
-            while True:
-                try:
-                    connection = await line.ready()
-                    lost = asyncio.Event()
-                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                    await connection.add_listener(_CHANNEL, lambda *told: heard(str(told[3])))
-                    self.listening = True
-                    heard("")  # whatever was told meanwhile was missed
-                    await lost.wait()
-                except Exception as error:  # noqa: BLE001 - what is not heard is found by looking
-                    _log.warning("the database can't be listened to", extra={"why": reason(error)})
-                self.listening = False
-                line.drop()
-                await asyncio.sleep(1)
-        finally:
-            line.drop()
+            await self.rows("SELECT pg_notify($1, $2)", CHANNEL, text)
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        if self._ear is not None:
-            self._ear.cancel()
-            await asyncio.gather(self._ear, return_exceptions=True)
+        await self._ear.close()
         if self._task is not None:
             self._wake.set()
             await self._task

@@ -13,8 +13,8 @@ PURE = relay/delivery/caps.py,relay/delivery/digest.py,relay/delivery/escalation
 relay/delivery/fallback.py,relay/delivery/heard.py,relay/delivery/joining.py,relay/delivery/news.py,\
 relay/delivery/passing.py,relay/delivery/plan.py,relay/delivery/questions.py,relay/delivery/refusals.py,\
 relay/delivery/shares.py,relay/delivery/stale.py,relay/delivery/storm.py,relay/delivery/twice.py,\
-relay/delivery/watch.py,relay/message/*,relay/model.py,relay/queue/followups.py,relay/queue/rows.py,\
-relay/queue/states.py,relay/report/dsn.py,relay/report/entries.py,relay/report/fields.py,\
+relay/delivery/watch.py,relay/masking.py,relay/message/*,relay/model.py,relay/queue/followups.py,\
+relay/queue/rows.py,relay/queue/states.py,relay/report/dsn.py,relay/report/entries.py,relay/report/fields.py,\
 relay/report/forwarded.py,relay/report/inbox.py,relay/report/notices.py,relay/report/operator.py,\
 relay/report/reasons.py,relay/report/spoken.py,relay/report/steps.py,relay/report/words.py,\
 relay/smsc/callbacks.py,relay/smsc/lists.py,relay/smsc/multipart.py,relay/smsc/outcomes.py,\

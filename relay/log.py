@@ -3,7 +3,7 @@
 Events are the words of the trade (queued, refused, sent, failed); what belongs to them is in
 fields. Texts of messages and secrets are never given to the log, so nothing here hides them. Of
 an exception the log has type and place, and its words only where they are the system's or our
-own: what others raise may quote a mail. Phone numbers are given as `model.Masked`, and what looks
+own: what others raise may quote a mail. Phone numbers are given as `masking.Masked`, and what looks
 like one in the words of others is masked here, unless `log.numbers` wants them plain.
 """
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import model
+from relay import masking, model
 from relay.model import Ids, Kind, Outcome
 
 NOW = 1_800_000_000_000
@@ -66,7 +66,7 @@ def test_an_outcome_says_what_and_why(status, reason):
 )
 def test_recipients_are_masked_for_logs(recipient, masked):
     """Enough to find a line again, too little to call."""
-    assert masked == model.phone_masked(recipient)
+    assert masked == masking.phone_masked(recipient)
 
 
 def test_fields_cut_otherwise_have_another_digest():
@@ -76,21 +76,21 @@ def test_fields_cut_otherwise_have_another_digest():
 
 def test_what_is_said_of_a_mail_s_content_is_logged_without_it():
     """File names, and whatever else is quoted or listed, stay out."""
-    assert "552 the file … is too large" == model.content_hidden("552 the file 'a b.csv' is too large: 5 MB")
-    assert "554 no attachments" == model.content_hidden("554 no attachments: a.csv, b.csv")
+    assert "552 the file … is too large" == masking.content_hidden("552 the file 'a.csv' is too large: 5 MB")
+    assert "554 no attachments" == masking.content_hidden("554 no attachments: a.csv, b.csv")
 
 
 def test_the_log_s_form_knows_the_whole():
     """Who wants numbers in full finds them beside what is shown."""
     assert ("*******4567", "79991234567") == (
-        model.phone_masked("79991234567"),
-        model.phone_masked("79991234567").whole,
+        masking.phone_masked("79991234567"),
+        masking.phone_masked("79991234567").whole,
     )
 
 
 def test_a_quoted_number_is_masked_in_a_sentence():
     """What a refusal quotes goes to the log without the number."""
-    assert model.quotes_masked('"8(999)1234567" is not a number, see RFC 5321 4.1.1.2') == (
+    assert masking.quotes_masked('"8(999)1234567" is not a number, see RFC 5321 4.1.1.2') == (
         '"***4567" is not a number, see RFC 5321 4.1.1.2'
     )
-    assert model.quotes_masked("'bob' is no alias") == "'bob' is no alias"
+    assert masking.quotes_masked("'bob' is no alias") == "'bob' is no alias"

@@ -18,9 +18,10 @@ from relay.delivery import escalation
 from relay.delivery.counting import Counting
 from relay.delivery.news import News, person
 from relay.delivery.settle import Settler
+from relay.masking import phone_masked
 from relay.message import channels, countries, orders, routes
 from relay.message.routes import Resolved
-from relay.model import Envelope, Kind, Letter, Notify, Recipient, Target, phone_masked
+from relay.model import Envelope, Kind, Letter, Notify, Recipient, Target
 from relay.queue import intake, schema
 from relay.queue.engine import Change
 from relay.queue.followups import Incoming, Step, StepState

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from email.utils import parseaddr
 
-from relay import model
+from relay import masking, model
 from relay.config import Config
 from relay.delivery import escalation
 from relay.delivery.acknowledging import plainly
@@ -288,7 +288,9 @@ class Escalating:
     async def _complain(self, step: Step, why: str) -> None:
         about = model.show(step.mail_id)
         _log.error("a step of escalation came to nothing", extra={"mail": about, "step": step.n, "why": why})
-        text = f"Step {step.n} of the escalation of mail {about} came to nothing: {model.quotes_masked(why)}."
+        text = (
+            f"Step {step.n} of the escalation of mail {about} came to nothing: {masking.quotes_masked(why)}."
+        )
         await self._mail("escalation", text)
 
 

@@ -24,7 +24,8 @@ from relay.config import Inbox as Settings
 from relay.delivery import escalation, twice
 from relay.delivery.acknowledging import Acknowledging, Taken
 from relay.delivery.hearing import Result
-from relay.model import MINUTE, Auto, phone_masked, stable_digest
+from relay.masking import phone_masked
+from relay.model import MINUTE, Auto, stable_digest
 from relay.queue import schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.followups import Incoming, Notice, NoticeState, Told

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from decimal import Decimal, InvalidOperation
 
-from relay import model
+from relay import masking, model
 from relay.config import Alias, Quiet, Route
 from relay.message import channels, routes
 from relay.message.routes import Resolved
@@ -48,7 +48,7 @@ def of_queue(order: Order, now: int) -> str:
 def subject_of_cap(name: str) -> str:
     """What a cap is called when the operator is told of it: its phone is masked."""
     per, kind, who = name.split(" ", 2)
-    return f"cap on {kind} {model.phone_masked(who) if kind == 'phone' else who}, {per}"
+    return f"cap on {kind} {masking.phone_masked(who) if kind == 'phone' else who}, {per}"
 
 
 def of_cap(name: str, why: str, over: str) -> str:

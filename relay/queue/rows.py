@@ -12,7 +12,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Self
 
-from relay import model
+from relay import masking, model
 from relay.message.channels import FORWARD
 from relay.model import Kind, Outcome
 from relay.queue.states import State
@@ -221,11 +221,11 @@ class Order:
         )
 
     @property
-    def named(self) -> model.Masked:
+    def named(self) -> masking.Masked:
         """What the log calls it."""
-        to = model.phone_masked(self.target)
+        to = masking.phone_masked(self.target)
         shown, whole = (f"<order {model.show(self.id)} {self.state} {each}>" for each in (to, to.whole))
-        return model.Masked.of(shown, whole)
+        return masking.Masked.of(shown, whole)
 
     def __repr__(self) -> str:
         return str(self.named)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.utils import formataddr
 
 from relay.config import Alias
-from relay.model import phone_masked
+from relay.masking import phone_masked
 from relay.report import fields
 from relay.smsc.wire import same_phone
 

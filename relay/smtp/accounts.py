@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b, sha256
 from pathlib import Path
 
-from relay import metrics, model, replies
+from relay import masking, metrics, replies
 from relay.clock import Clock
 from relay.config import Config, Location, Sender
 from relay.replies import Reply
@@ -173,7 +173,7 @@ def _somebody(table: Table, user: str) -> str:
 
 def masked(user: str) -> str:
     """A name for logs: a phone number in it is shown by its last four digits."""
-    return model.quotes_masked(f'"{user}"')[1:-1]
+    return masking.quotes_masked(f'"{user}"')[1:-1]
 
 
 def inline(entry: Sender) -> dict[str, str]:

@@ -23,7 +23,7 @@ from dataclasses import replace
 from email.utils import parseaddr
 from functools import lru_cache
 
-from relay import metrics, model, replies
+from relay import masking, metrics, replies
 from relay.config import Config, Listener
 from relay.delivery import caps
 from relay.delivery.caps import Want
@@ -238,7 +238,7 @@ class Handler:
         """Every refusal, of whatever command, leaves a line and is counted."""
         metrics.REFUSED.labels(status=reply.status).inc()
         about_content = reply.status.startswith(_OF_CONTENT)
-        said = model.content_hidden(str(reply)) if about_content else model.quotes_masked(str(reply))
+        said = masking.content_hidden(str(reply)) if about_content else masking.quotes_masked(str(reply))
         _log.info("refused", extra={"peer": session.peer, "reply": said})
 
     async def _take(

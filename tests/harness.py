@@ -32,7 +32,7 @@ from relay.smsc.sandbox import Sandbox
 
 START = 1_800_000_000_000
 SENDER = "ops@mon.example.com"
-PATIENCE = 15.0
+PATIENCE = 45.0
 
 
 class StillClock(Clock):

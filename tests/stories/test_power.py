@@ -94,7 +94,7 @@ async def life(folder: Path, number: int, share: float) -> tuple[list[str], bool
 
 
 @pytest.mark.asyncio
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("share", [0, 0.5, 1], ids=["not there", "torn", "whole but unheard of"])
 async def test_the_power_is_cut_at_each_commit(share: float) -> None:
     """Each commit of a mail's life in its turn: one message and one word for each recipient, always."""

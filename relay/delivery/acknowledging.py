@@ -65,8 +65,8 @@ class Acknowledging:
         self._config = config
         self._queued = queued
 
-    async def taken(self, one: Incoming) -> Taken | None:
-        """What a message of a phone takes; None where it acknowledges nothing."""
+    async def taken(self, one: Incoming, said_at: int) -> Taken | None:
+        """What a message of a phone, said at a moment, takes; None where it acknowledges nothing."""
         config, now = self._config(), one.received_at
         words = config.inbox.acknowledge
         if not words or not (one.kind == "call" or escalation.acknowledges(one.text, words)):
@@ -76,7 +76,7 @@ class Acknowledging:
         spoken = [each for row in speaks.values() for each in row]
         steps = await self._store.steps_of_mails({order.mail_id for order in (*sent, *spoken)})
         escalating = {step.mail_id for step in steps if step.state is StepState.WAITING}
-        alarms = escalation.meant(sent, speaks, escalating, now)
+        alarms = escalation.meant(sent, speaks, escalating, said_at)
         if not alarms:
             return None
         family = await self._store.orders_of_mails({order.mail_id for order in alarms})

@@ -1,9 +1,10 @@
 """Who takes an alarm, and what that ends: decisions, pure.
 
-A reply whose whole text is one of `inbox.acknowledge`, or a call, acknowledges. It means what its
-phone was lately told: the last message, whatever was sent to it within the hour before, and
-all that still escalates. Of a digest, and of a message that spoke for others, it means every
-alarm in it. Recoveries, queries and what the relay writes by itself are no alarms.
+A reply whose whole text is one of `inbox.acknowledge`, or a call, acknowledges; "ok?" asks. It
+means what its phone had been told when it was said: the last message, whatever was sent to it
+within the hour before, and all that still escalates; nothing that never arrived. Of a digest,
+and of a message that spoke for others, it means every alarm in it. Recoveries, queries and what
+the relay writes by itself are no alarms.
 
 An alarm is a mail with all its orders: once somebody has taken it, it is taken for everybody. What was
 sent to more than ten phones and escalates nowhere is a mailing, and a reply to it only a reply.
@@ -32,9 +33,12 @@ from relay.queue.states import State
 TOOK = "acknowledgement"
 """The source of messages by which the relay tells who took an alarm."""
 LATELY = HOUR
+CLOCKS = MINUTE
+"""The provider's clock and ours may differ by so much."""
 MAILING = 10
 _SHOWN = 60  # characters of an alarm by which it is named
 _LEFT_OUT = ("P", "Z", "C", "M", "Sk")  # of a reply: punctuation, spaces, accents, the colour of a thumb
+_ASKS = "?؟"
 _ALIKE = str.maketrans("асекмнортух", "acekmhoptyx")  # "ок" is typed in either alphabet
 _TOLD = {"en": "{who} has taken it: {what}", "ru": "{who} занимается: {what}"}
 
@@ -43,9 +47,14 @@ _TOLD = {"en": "{who} has taken it: {what}", "ru": "{who} занимается: 
 
 
 def bare(text: str) -> str:
-    """The words of a reply, without case, punctuation and spaces; letters that look alike are one."""
+    """The words of a reply, without case, punctuation and spaces; letters that look alike are one.
+
+    A question mark stays: who asks takes nothing.
+    """
     plain = unicodedata.normalize("NFKC", text).casefold().translate(_ALIKE)
-    return "".join(each for each in plain if not unicodedata.category(each).startswith(_LEFT_OUT))
+    return "".join(
+        each for each in plain if each in _ASKS or not unicodedata.category(each).startswith(_LEFT_OUT)
+    )
 
 
 def acknowledges(text: str, words: Sequence[str]) -> bool:
@@ -65,21 +74,27 @@ def meant(
     sent: Sequence[Order],
     speaks: Mapping[int, Sequence[Order]],
     escalating: Collection[int],
-    now: int,
+    said_at: int,
 ) -> list[Order]:
     """The alarms that an acknowledgement means, of what its phone was told, the youngest first.
 
     `speaks` has the orders for which each spoke, `escalating` the mails that have steps left.
     """
-    told = [order for order in sent if to_people(order)]
+    by = said_at + CLOCKS
+    told = [order for order in sent if to_people(order) and _read(order) and (order.sent_at or 0) <= by]
     found: list[Order] = []
     for order in told:
         if order.alarm == Alarm.RECOVERY:
             continue  # whatever it spoke for is over
         alarms = [each for each in (order, *speaks.get(order.id, ())) if _open(each)]
-        lately = order is told[0] or now - (order.sent_at or 0) <= LATELY
+        lately = order is told[0] or said_at - (order.sent_at or 0) <= LATELY
         found += [each for each in alarms if lately or each.mail_id in escalating]
     return found
+
+
+def _read(order: Order) -> bool:
+    """Whether somebody may have it before his eyes."""
+    return order.state not in (State.FAILED, State.DROPPED)
 
 
 def _open(order: Order) -> bool:
@@ -114,7 +129,7 @@ def _knows(order: Order) -> bool:
         return False
     if order.state is State.MERGED:
         return order.kind in (Kind.ACCEPTED, Kind.DELIVERED)
-    return order.sent_at is not None and order.state not in (State.FAILED, State.DROPPED)
+    return order.sent_at is not None and _read(order)
 
 
 # -- how it is said ---------------------------------------------------------------------------

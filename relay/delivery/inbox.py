@@ -96,8 +96,9 @@ class Inbox:
         lately = await self._store.incoming_from(phone, now - twice.LATE)
         if await self._known(one, told, lately, after):
             return Result.KNOWN
-        taken = await self._acknowledging.taken(one)
-        orders = await self._answered(one, taken, now - config.inbox.window)
+        said_at = now if told.at is None else min(now, told.at)
+        taken = await self._acknowledging.taken(one, said_at)
+        orders = await self._answered(one, taken, now - config.inbox.window, said_at)
         lead, others = await self._owed(one, lately, orders, taken, now)
         first = orders[0].id if orders else None
         one = replace(one, order_id=first, notice_id=lead.id if lead else None, took=int(taken is not None))
@@ -133,7 +134,7 @@ class Inbox:
             return True
         if one.told is Told.CALLED and not _marked(told):
             said = (one.kind, one.to_phone, one.text)
-            again = [row for row in lately if row.received_at > one.received_at - _SAME_WORDS]
+            again = [row for row in lately if abs(row.received_at - one.received_at) < _SAME_WORDS]
             if any((row.kind, row.to_phone, row.text) == said for row in again):
                 return True
         if one.told is Told.FETCHED:
@@ -142,12 +143,12 @@ class Inbox:
             twin = twice.called(lately, one, told.at)
         return twin is not None and await self._store.told_again(twin)
 
-    async def _answered(self, one: Incoming, taken: Taken | None, since: int) -> list[Order]:
+    async def _answered(self, one: Incoming, taken: Taken | None, since: int, said_at: int) -> list[Order]:
         """The messages that it answers, one for each sender who can be written to.
 
         The last one to the phone; of a digest all those in it; and whatever it acknowledges.
         """
-        meant = await self._last(one, since)
+        meant = await self._last(one, since, said_at)
         if meant and meant[0].alarm == DIGEST:
             spoken = (await self._store.spoken_for([meant[0].id])).get(meant[0].id, [])
             meant = sorted(spoken, key=lambda order: order.id, reverse=True)
@@ -160,10 +161,12 @@ class Inbox:
                 found.setdefault(mail.sender, order)
         return list(found.values())[:_SENDERS]
 
-    async def _last(self, one: Incoming, since: int) -> list[Order]:
-        """The last message to the phone that a person could answer."""
+    async def _last(self, one: Incoming, since: int, said_at: int) -> list[Order]:
+        """The last message to the phone that a person could answer, before he did where there was one."""
         sent = await self._store.last_to(one.phone, since, _LAST)
-        return [each for each in sent if each.account == one.account and escalation.to_people(each)][:1]
+        found = [each for each in sent if each.account == one.account and escalation.to_people(each)]
+        before = [each for each in found if (each.sent_at or 0) <= said_at + escalation.CLOCKS]
+        return (before or found)[:1]
 
     async def _owed(
         self,

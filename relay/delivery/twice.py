@@ -28,7 +28,7 @@ _ONE_CALL = MINUTE
 
 def since(now: int, fetched_at: int | None) -> int:
     """Messages that came after this moment may be told again: what was fetched before has been."""
-    return now - LATE if fetched_at is None else max(now - LATE, fetched_at - SLACK)
+    return now - LATE if fetched_at is None else max(now - LATE, min(now, fetched_at) - SLACK)
 
 
 def fetched(rows: Sequence[Incoming], one: Incoming, after: int) -> Incoming | None:
@@ -42,7 +42,7 @@ def called(rows: Sequence[Incoming], one: Incoming, at: int | None) -> Incoming 
     for row in rows:
         if row.told is not Told.FETCHED or not _alike(row, one):
             continue
-        if at is None and one.received_at - row.received_at < SLACK:
+        if at is None and abs(one.received_at - row.received_at) < SLACK:
             return row
         if at is not None and at <= row.received_at + _CLOCKS:
             return row
@@ -52,7 +52,7 @@ def called(rows: Sequence[Incoming], one: Incoming, at: int | None) -> Incoming 
 def rings_on(rows: Sequence[Incoming], one: Incoming) -> bool:
     """Whether a phone's call is told of once more: as a call, and as the message that records it."""
     return one.kind == "call" and any(
-        _alike(row, one) and one.received_at - row.received_at < _ONE_CALL for row in rows
+        _alike(row, one) and abs(one.received_at - row.received_at) < _ONE_CALL for row in rows
     )
 
 

@@ -48,9 +48,15 @@ def test_what_acknowledges(text):
     assert escalation.acknowledges(text, WORDS)
 
 
-@pytest.mark.parametrize("text", ["", "...", "ok ok", "okay", "no", "не принял", "0k", "++", "👎"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "...", "ok ok", "okay", "no", "не принял", "не ок", "0k", "++", "👎", "OK Google", "ok 👎",
+        "ok\n> Disk full", "Liked “ok”", "ok?", "OK ??", "ок？", "؟ok", "ok⁉",
+    ],
+)  # fmt: skip
 def test_what_does_not(text):
-    """Anything else; nothing is never a word."""
+    """Anything else, and whatever asks; nothing is never a word."""
     assert not escalation.acknowledges(text, [*WORDS, "!"])
 
 
@@ -68,6 +74,24 @@ def test_the_last_one_and_those_of_the_hour_and_those_that_escalate():
     assert [4, 3, 2] == ids(escalation.meant([last, lately, waits, old], {}, {2}, NOW))
     assert [1] == ids(escalation.meant([old], {}, set(), NOW))
     assert [] == escalation.meant([], {}, set(), NOW)
+
+
+def test_what_never_reached_the_phone_is_not_meant():
+    """Nobody takes what he was not told; what may still arrive, and what it spoke for, he does."""
+    failed = order(3, state="failed", alarm=DIGEST)
+    spoken = [order(4, state="merged", merged_into=3)]
+    assert [] == escalation.meant([failed], {3: spoken}, {3, 4}, NOW)
+    assert [2, 1] == ids(
+        escalation.meant([failed, order(2, state="unknown"), order(1, state="sent")], {}, {3}, NOW)
+    )
+
+
+def test_what_was_sent_after_the_reply_is_not_meant():
+    """A reply that was under way for long means what its phone had been told when it was said."""
+    later = order(2, sent_at=NOW - HOUR)
+    before = order(1, sent_at=NOW - 3 * HOUR)
+    assert [1] == ids(escalation.meant([later, before], {}, {2}, NOW - 2 * HOUR))
+    assert [2] == ids(escalation.meant([order(2, sent_at=NOW + escalation.CLOCKS)], {}, set(), NOW))
 
 
 def test_what_is_no_alarm_is_not_meant():

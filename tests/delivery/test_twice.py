@@ -103,3 +103,12 @@ def test_as_many_as_were_sent(ways):
         else:
             rows[rows.index(twin)] = replace(twin, told=Told.BOTH)
     assert max(ways.count(Told.CALLED), ways.count(Told.FETCHED)) == len(rows)
+
+
+def test_a_clock_that_was_set_back_hides_nothing():
+    """What was called before it was is no repeat for hours, and the list's twins are found after it."""
+    ahead = NOW + 2 * HOUR
+    ring = replace(ONE, kind="call", received_at=ahead)
+    assert not twice.rings_on([ring], replace(ONE, kind="call"))
+    assert None is twice.called([replace(LISTED, received_at=ahead)], ONE, None)
+    assert ONE == twice.fetched([ONE], LISTED, twice.since(NOW, ahead))

@@ -203,3 +203,46 @@ async def test_a_reply_to_who_took_it_answers_the_alarm(relay: Journey) -> None:
     await says(relay, "thanks", phone=OTHER)
     await relay.pass_time(30)
     assert ["ops@mon.example.com"] * 2 == [str(mail["To"]) for mail in inbox(relay)]
+
+
+@pytest.mark.asyncio
+async def test_nobody_takes_what_never_reached_him(relay: Journey) -> None:
+    """One phone got the second alarm only: the first is not its to take, and is called on."""
+    dead = "79991232006"
+    await relay.mail(MAIL, [f"{dead}@sms.example.com", to("4568")])
+    await relay.pass_time(60)
+    await says(relay, "ok", phone=dead)
+    await relay.pass_time(30)
+    assert [None, None] == [order.answered_at for order in await relay.orders()]
+
+
+@pytest.mark.asyncio
+async def test_a_late_call_takes_nothing_that_came_after_the_reply(relay: Journey) -> None:
+    """The provider could not call us for ten minutes; meanwhile there was another alarm."""
+    await relay.mail(bare("first"), to("4567"))
+    await relay.pass_time(60)
+    said_at = relay.clock.now() // 1000
+    await relay.pass_time(500)
+    await relay.mail(bare("second"), to("4567"), sender="second@mon.example.com")
+    await relay.pass_time(60)
+    await says(relay, "ok", ts=said_at)
+    await relay.pass_time(30)
+    assert ["ops@mon.example.com"] == [str(mail["To"]) for mail in inbox(relay)]
+    assert [True, False] == [order.answered_at is not None for order in await relay.orders()]
+    await says(relay, "ok", ts=relay.clock.now() // 1000)
+    await relay.pass_time(30)
+    assert all(order.answered_at is not None for order in await relay.orders())
+
+
+@pytest.mark.asyncio
+async def test_a_clock_that_is_set_back_costs_no_acknowledgement(relay: Journey) -> None:
+    """A call-back an hour ago by the wrong clock is none of this alarm's; nor are equal words a repeat."""
+    await relay.mail(bare("first"), to("4567"))
+    await relay.pass_time(30)
+    await says(relay, "ok")
+    relay.clock.set(relay.clock.now() - 3_600_000)  # type: ignore[attr-defined]
+    await relay.mail(bare("second"), to("4567"))
+    await relay.pass_time(30)
+    await says(relay, "ok")
+    await relay.pass_time(30)
+    assert all(order.answered_at is not None for order in await relay.orders())

@@ -181,7 +181,7 @@ class Rooms:
             counts=self.counts,
             config=lambda: self.config,
             queued=self.queued,
-            mail=self.mailer.tell_operator,
+            failed=self.watch.step_failed,
         )
         self.chores = Chores(
             store=self.store,

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from relay.config import Config, Route
 from relay.delivery import escalation
 from relay.delivery.counting import Counting
-from relay.delivery.news import News, person
+from relay.delivery.news import TAKEN, News
 from relay.delivery.settle import Settler
 from relay.masking import phone_masked
 from relay.message import channels, countries, orders, routes
 from relay.message.routes import Resolved
-from relay.model import Envelope, Kind, Letter, Notify, Recipient, Target
+from relay.model import Envelope, Letter, Notify, Recipient, Target
 from relay.queue import intake, schema
 from relay.queue.engine import Change
 from relay.queue.followups import Incoming, Step, StepState
@@ -117,9 +117,8 @@ class Acknowledging:
             self._add(change, taken, one)
 
         columns = {"answered_at": one.received_at}
-        nothing = person(Kind.NOTHING, "2.0.0", "somebody has taken the alarm")
         news = [
-            News(order=order.id, event=Event.DROPPED, outcome=nothing, columns=columns)
+            News(order=order.id, event=Event.DROPPED, outcome=TAKEN, columns=columns)
             for order in taken.unsent
         ]
         await self._settler.settle(news, also, seen=taken.unsent)
@@ -127,15 +126,18 @@ class Acknowledging:
     def _add(self, change: Change, taken: Taken, one: Incoming) -> None:
         by = f"by {phone_masked(one.phone)}"
         settled = {order.id for order in taken.unsent}
+        late = {order.id for order in escalation.under_way(taken.family, taken.steps)}
         for step in taken.steps:
             if step.state is StepState.WAITING:
                 change.update(
                     schema.step, step.id, step.version, state=StepState.OVER.value, due_at=None,
-                    ended_at=one.received_at, said="somebody has taken the alarm",
+                    ended_at=one.received_at, said=TAKEN.reason,
                 )  # fmt: skip
         for order in taken.family:
             if order.answered_at is None and order.id not in settled:
-                change.update(schema.orders, order.id, order.version, answered_at=one.received_at)
+                columns = {"answered_at": one.received_at}
+                columns |= {"expire_at": one.received_at} if order.id in late else {}
+                change.update_further(schema.orders, order.id, order.version, **columns)
                 tell(change, self._store, order.id, "taken", by)
         for each in taken.tells:
             change.take(each.change)

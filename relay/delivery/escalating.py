@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from email.utils import parseaddr
 
@@ -29,7 +29,7 @@ from relay.message.routes import Resolved
 from relay.message.wording import SEPARATOR
 from relay.model import Alarm, Envelope, Letter, Target
 from relay.queue import intake, schema, states
-from relay.queue.engine import Change, Stale
+from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.followups import Step, StepState
 from relay.queue.intake import Intake
 from relay.queue.rows import Mail, Order, Recipient
@@ -41,12 +41,11 @@ from relay.report import notices
 _log = logging.getLogger("relay.delivery")
 STEP = 200
 _TRIES = 20
-_LAST = 50
 _FILES = re.compile(r"<file [0-9]{1,3}>")
 
 
 class Escalating:
-    """Runs the steps. `queued` hears of accounts that have new orders, `mail` writes to the operator."""
+    """Runs the steps. `queued` hears of accounts that have new orders, `failed` of what led nowhere."""
 
     def __init__(
         self,
@@ -56,15 +55,15 @@ class Escalating:
         counts: Counting,
         config: Callable[[], Config],
         queued: Callable[[set[str]], None],
-        mail: Callable[[str, str], Awaitable[None]],
+        failed: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._store = store
         self._settler = settler
         self._counts = counts
         self._config = config
         self._queued = queued
-        self._mail = mail
-        self._ended: set[int] = set()  # orders that failed since the last turn
+        self._failed = failed
+        self._ended: set[int] = set()  # orders that failed, or whose step did, since the last turn
         self._begun = False
         self.wake: Callable[[], None] = lambda: None
 
@@ -80,21 +79,35 @@ class Escalating:
 
     async def turn(self) -> bool:
         """Run what is due, and what need not wait; whether there are new orders."""
-        ran = False
-        for step in await self._hurried():
-            ran = await self._surely(step) or ran
+        ran = await self._hurry()
         while due := await self._store.due_steps(self._store.clock.now(), STEP):
             for step in _first(due):
                 ran = await self._surely(step) or ran
+            ran = await self._hurry() or ran
         return ran
 
-    async def _hurried(self) -> list[Step]:
-        """The next steps of whatever failed; at first of everything, since a crash forgets what did."""
-        ended, self._ended = self._ended, set()
-        if not self._begun:
-            self._begun = True
-            return _first(await self._store.waiting_steps())
-        if not ended or await self._store.next_step() is None:
+    async def _hurry(self) -> bool:
+        """Run what need not wait; it is tried again where the store can't take it."""
+        ran = False
+        while self._ended or not self._begun:
+            ended, begun = self._ended, self._begun
+            self._ended, self._begun = set(), True
+            try:
+                for step in await (self._hurried(ended) if begun else self._left_behind()):
+                    ran = await self._surely(step) or ran
+            except Trouble:
+                self._ended |= ended
+                self._begun = begun
+                raise
+        return ran
+
+    async def _left_behind(self) -> list[Step]:
+        """The next step of everything: a crash forgets what failed before it."""
+        return _first(await self._store.waiting_steps())
+
+    async def _hurried(self, ended: Collection[int]) -> list[Step]:
+        """The next steps of what ended."""
+        if await self._store.next_step() is None:
             return []
         scene = await self._store.scene(ended)
         mails = {order.mail_id for order in (*scene.orders, *scene.merged)}
@@ -121,8 +134,8 @@ class Escalating:
         known = escalation.known_by(step, family, steps)
         recovered = await self._recovered(known)
         judged = escalation.judge(step, family, steps, recovered=recovered, now=now)
-        if judged.run and await self._carried(step, known):
-            judged = Judged(over="another message that went out with it is escalated")
+        if judged.run:
+            judged = await self._carried(step, known, now) or judged
         made: Intake | None = None
         failed = ""
         if judged.run:
@@ -137,6 +150,7 @@ class Escalating:
                 await self._counts.hold_at_once(made)
             await self._store.write(self._change(step, judged, known, steps, made, now))
         if failed:
+            self._ended.update(order.id for order in known)
             await self._complain(step, failed)
         if made:
             self._tell(step, made)
@@ -171,16 +185,16 @@ class Escalating:
             change.take(made.change)
         return change
 
-    async def _carried(self, step: Step, known: Sequence[Order]) -> bool:
-        """Whether another message of the same digest, or the one that said the same, is escalated."""
+    async def _carried(self, step: Step, known: Sequence[Order], now: int) -> Judged | None:
+        """What becomes of it where another message of the same digest, or the same words, is escalated."""
         speakers = {order.merged_into for order in known if order.merged_into is not None}
         if not speakers:
-            return False
+            return None
         beside = await self._store.spoken_for(speakers)
         for order in await self._store.orders(speakers):
             beside.setdefault(order.id, []).append(order)
         mails = {order.mail_id for row in beside.values() for order in row}
-        return escalation.carried(step, known, beside, await self._store.steps_of_mails(mails))
+        return escalation.carried(step, known, beside, await self._store.steps_of_mails(mails), now)
 
     async def _recovered(self, known: Sequence[Order]) -> bool:
         """Whether phones were told since that the problem is over."""
@@ -188,11 +202,11 @@ class Escalating:
         if not topics:
             return False
         spoken = {order.merged_into for order in known if order.merged_into is not None}
-        later = await self._store.orders(spoken)
-        for target in {order.target for order in known}:
-            since = min(order.created_at for order in known) - 1
-            later += await self._store.last_to(target, since, _LAST)
-        return any(order.alarm == Alarm.RECOVERY and order.topic in topics for order in later)
+        ended = await self._store.orders(spoken)
+        if any(order.alarm == Alarm.RECOVERY and order.topic in topics for order in ended):
+            return True
+        since = min(order.created_at for order in known) - 1
+        return await self._store.recovered(topics, {order.target for order in known}, since)
 
     # -- its orders -----------------------------------------------------------------------
 
@@ -291,7 +305,7 @@ class Escalating:
         text = (
             f"Step {step.n} of the escalation of mail {about} came to nothing: {masking.quotes_masked(why)}."
         )
-        await self._mail("escalation", text)
+        await self._failed(step.what, text)
 
 
 def steps_of(step: Step, steps: Iterable[Step]) -> list[Step]:

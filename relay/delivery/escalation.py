@@ -22,10 +22,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.delivery.caps import PASSED
+from relay.delivery.news import TAKEN
 from relay.message import channels
 from relay.message.text import one_line
 from relay.message.wording import SEPARATOR
-from relay.model import HOUR, MINUTE, Alarm, Kind
+from relay.model import HOUR, MINUTE, SECOND, Alarm, Kind
 from relay.queue.followups import Step, StepState
 from relay.queue.rows import Order
 from relay.queue.states import State
@@ -38,6 +39,7 @@ CLOCKS = MINUTE
 MAILING = 10
 _SHOWN = 60  # characters of an alarm by which it is named
 _LEFT_OUT = ("P", "Z", "C", "M", "Sk")  # of a reply: punctuation, spaces, accents, the colour of a thumb
+_UNDER_WAY = (State.SENDING, State.UNSURE)
 _ASKS = "?؟"
 _ALIKE = str.maketrans("асекмнортух", "acekmhoptyx")  # "ок" is typed in either alphabet
 _TOLD = {"en": "{who} has taken it: {what}", "ru": "{who} занимается: {what}"}
@@ -129,7 +131,7 @@ def _knows(order: Order) -> bool:
         return False
     if order.state is State.MERGED:
         return order.kind in (Kind.ACCEPTED, Kind.DELIVERED)
-    return order.sent_at is not None and _read(order)
+    return order.state in _UNDER_WAY or (order.sent_at is not None and _read(order))
 
 
 # -- how it is said ---------------------------------------------------------------------------
@@ -165,13 +167,14 @@ def known_by(step: Step, family: Sequence[Order], steps: Sequence[Step]) -> list
 def judge(step: Step, family: Sequence[Order], steps: Sequence[Step], *, recovered: bool, now: int) -> Judged:
     """What becomes of a step now, of the orders and steps of its mail.
 
-    It waits for its time after the message's own; once nothing of it can arrive any more, there is
-    nothing to wait for. What a person stopped waits for him, what he gave up is over.
+    It waits for its time after the message's own, and for the steps before it; once nothing of it can
+    arrive any more, there is nothing to wait for. What a person stopped waits for him, phone by
+    phone; what he gave up is over.
     """
     orders = [order for order in known_by(step, family, steps) if order.state is not State.DROPPED]
     first = [order for order in orders if order.recipient_id == step.recipient_id]
     if any(order.answered_at is not None for order in family):
-        return Judged(over="somebody has taken the alarm")
+        return Judged(over=TAKEN.reason)
     if not first:
         return Judged(over="the message was given up by the operator")
     if recovered:
@@ -182,37 +185,68 @@ def judge(step: Step, family: Sequence[Order], steps: Sequence[Step], *, recover
         phones = tuple(each for each in phones if each not in got)
         if not phones or (step.goal and got):
             return Judged(over="the message was delivered")
+    free = {order.target for order in first if not _stopped(order)}
+    phones = tuple(each for each in phones if each in free)
+    if not phones:
+        return Judged(until=now + MINUTE)
+    if before := _before(step, steps):
+        return Judged(until=max(now + SECOND, before))
     if not all(_lost(order) for order in orders):
-        if all(order.state is State.HELD and order.cap in ("", PASSED) for order in first):
-            return Judged(until=now + MINUTE)
         due_at = max(step.due_at or 0, min(order.start_at for order in first) + step.after)
         if now < due_at:
             return Judged(until=due_at)
     return Judged(run=True, phones=() if step.goal else phones)
 
 
-def carried(
-    step: Step, known: Sequence[Order], beside: Mapping[int, Sequence[Order]], steps: Sequence[Step]
-) -> bool:
-    """Whether the same step of another message stands for this one: one call for a digest, not forty.
+def _stopped(order: Order) -> bool:
+    """Whether a person holds it, not a cap."""
+    return order.state is State.HELD and order.cap in ("", PASSED)
 
-    `beside` has each order that speaks for another, and all for which it does; `steps` are theirs.
+
+def _before(step: Step, steps: Sequence[Step]) -> int:
+    """When a step may run at the soonest since others of its recipient wait before it; 0 where none does."""
+    row = [each for each in steps if each.recipient_id == step.recipient_id and each.n < step.n]
+    return max((each.due_at + step.after - each.after for each in row if each.due_at is not None), default=0)
+
+
+def carried(
+    step: Step,
+    known: Sequence[Order],
+    beside: Mapping[int, Sequence[Order]],
+    steps: Sequence[Step],
+    now: int,
+) -> Judged | None:
+    """What becomes of a step where the same of another message stands for it; None where none does.
+
+    One call for a digest, not forty: it is over once the other has run, and lets that one go first
+    which is due as well. `beside` has each order that speaks for another, and all for which it
+    does; `steps` are theirs.
     """
     lost = [order for order in known if order.recipient_id == step.recipient_id and not _arrived(order)]
-    stand_in = {other.recipient_id for other in steps if _first_of(other, step)}
-    return bool(lost) and all(
-        any(
-            each.id != order.id and each.target == order.target and each.recipient_id in stand_in
-            for each in beside.get(order.merged_into or 0, ())
+    alike = [other for other in steps if other.id != step.id and _same(other, step)]
+    ran = {other.recipient_id for other in alike if other.state is StepState.DONE}
+    first = {
+        other.recipient_id
+        for other in alike
+        if other.due_at is not None and other.due_at <= now and other.id < step.id
+    }
+
+    def all_in(recipients: Collection[int]) -> bool:
+        return bool(lost) and all(
+            any(
+                each.id != order.id and each.target == order.target and each.recipient_id in recipients
+                for each in beside.get(order.merged_into or 0, ())
+            )
+            for order in lost
         )
-        for order in lost
-    )
+
+    if all_in(ran):
+        return Judged(over="another message that went out with it is escalated")
+    return Judged(until=now + SECOND) if all_in(ran | first) else None
 
 
-def _first_of(other: Step, step: Step) -> bool:
-    same = (other.channel, other.goal, other.unless) == (step.channel, step.goal, step.unless)
-    ahead = other.state is StepState.DONE or (other.state is StepState.WAITING and other.id < step.id)
-    return same and ahead and other.id != step.id
+def _same(other: Step, step: Step) -> bool:
+    return (other.channel, other.goal, other.unless) == (step.channel, step.goal, step.unless)
 
 
 def behind(step: Step, steps: Sequence[Step], now: int) -> list[tuple[Step, int]]:
@@ -232,7 +266,26 @@ def _lost(order: Order) -> bool:
 
 
 def unsent(family: Sequence[Order], steps: Sequence[Step]) -> list[Order]:
-    """Orders of steps that need not go out any more once somebody has taken the alarm."""
-    made = {step.made_id for step in steps}
+    """Orders of steps that need not go out any more once somebody has taken the alarm.
+
+    One that another speaks for comes before that, which would else leave it to itself.
+    """
     waits = (State.WAITING, State.HELD)
-    return [order for order in family if order.recipient_id in made and order.state in waits]
+    found = [order for order in _of_steps(family, steps) if order.state in waits or _spoken_for(order)]
+    return sorted(found, key=lambda order: order.state is not State.MERGED)
+
+
+def under_way(family: Sequence[Order], steps: Sequence[Step]) -> list[Order]:
+    """Orders of steps that may be going out this moment: they are not tried again once it is taken."""
+    return [order for order in _of_steps(family, steps) if order.state in _UNDER_WAY]
+
+
+def _of_steps(family: Sequence[Order], steps: Sequence[Step]) -> list[Order]:
+    made = {step.made_id for step in steps}
+    return [order for order in family if order.recipient_id in made]
+
+
+def _spoken_for(order: Order) -> bool:
+    """Whether another order is to speak for it, and has not yet."""
+    told = order.kind in (Kind.ACCEPTED, Kind.DELIVERED)
+    return order.state is State.MERGED and order.finished_at is None and not told

@@ -49,6 +49,14 @@ def news_of(order: int, outcome: Outcome, **columns: Any) -> News:
     return News(order=order, event=EVENT_OF[outcome.kind], outcome=outcome, columns=columns)
 
 
+def unless_taken(news: News, order: Order) -> News:
+    """The news, where the order is to be tried again; one whose alarm was taken meanwhile is over."""
+    taken = order.answered_at is not None and order.expire_at <= order.answered_at
+    if not taken or news.event not in (Event.LATER, Event.ABSENT, Event.EXPIRED):
+        return news
+    return News(order=news.order, event=Event.EXPIRED, outcome=TAKEN)
+
+
 def anew(order: int, outcome: Outcome, **columns: Any) -> list[News]:
     """A call broke off, and nobody can be asked about it: it is made once more (RFC 1047)."""
     return [
@@ -117,6 +125,9 @@ def merged(order: Order, speaker: int, reason: str) -> News:
     outcome = person(Kind.NOTHING, "2.0.0", reason)
     return News(order=order.id, event=Event.MERGED, outcome=outcome, columns={"merged_into": speaker})
 
+
+TAKEN = Outcome(kind=Kind.NOTHING, status="2.0.0", reason="somebody has taken the alarm")
+"""What becomes of a message that need not go out any more."""
 
 MEMBER = Outcome(kind=Kind.ACCEPTED, status="2.0.0", reason="accepted as a member of the group")
 """What is known of a group's member of whom nothing but its number was told."""

@@ -14,7 +14,17 @@ from typing import Any
 from relay.config import Delivery, Reports
 from relay.delivery import plan
 from relay.delivery.counting import Counting
-from relay.delivery.news import Born, News, detail, had, leaves_others_open, news_of, of_group, said
+from relay.delivery.news import (
+    Born,
+    News,
+    detail,
+    had,
+    leaves_others_open,
+    news_of,
+    of_group,
+    said,
+    unless_taken,
+)
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
 from relay.queue.engine import Change
@@ -94,6 +104,7 @@ class Settlement:
             order = self.orders.get(each.order)
             if order is None:
                 continue
+            each = unless_taken(each, order)  # noqa: PLW2901 - what is decided upon
             if each.event is None or not states.can(order.state, each.event):
                 self._late(order, each)
                 continue
@@ -212,7 +223,8 @@ class Settlement:
         revive = order.sent_at is None and not had(outcome) and leaves_others_open(event, outcome)
         heirs: dict[str, Order] = {}  # those of a digest had texts of their own
         now = self._terms.store.clock.now()
-        for each in self._merged.get(order.id, ()):
+        for row in self._merged.get(order.id, ()):
+            each = self.orders.get(row.id, row)
             if each.state is not State.MERGED or each.finished_at is not None:
                 continue
             if not revive:

@@ -82,12 +82,14 @@ def reached(
         "quiet": Quiet(),
         "account": account,
         "accounts": (account,),
+        "escalate": (),
     }
     ways = []
     for route in all_routes:
         if channels.CHANNELS[route.channel].phone:
             params = route.params if route.account == account else {}
             ways.append(route.model_copy(update={**plainly, "params": params}))
+    aliases = {name: each.model_copy(update={"escalate": ()}) for name, each in aliases.items()}
     if "@" in to:
         return routes.resolve(to, ways, aliases)
     ways.sort(key=lambda route: route.channel != "sms")

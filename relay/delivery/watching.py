@@ -113,6 +113,11 @@ class Watch:
             text = watch.of_cap(each.name, each.why, each.cap.over)
             self._begin(self._tell(watch.subject_of_cap(each.name), text, each.cap.account, per="hour"))
 
+    async def step_failed(self, what: str, text: str) -> None:
+        """A step of escalation came to nothing."""
+        more = "Of others that lead there the log tells; you are not told of them again within the hour."
+        await self._tell(f"escalation: {what}", f"{text} {more}", "", per="hour")
+
     def reports_fail(self, text: str) -> None:
         """The mailer can't tell senders, and so perhaps not the operator either."""
         self._begin(self._phone("reports", text, ""))

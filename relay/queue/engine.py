@@ -84,6 +84,13 @@ class Change:
         parameters |= {"version": version + 1, **values}
         self.updates[place] = (table, tuple(dict.fromkeys((*columns, *values))), parameters)
 
+    def update_further(self, table: Table, key: int, version: int, **values: Any) -> None:
+        """Change a row that this change may have changed already; `version` is that which was read."""
+        place = self._places.get((table.name, (key,)))
+        if place is not None and self.updates[place][2]["was"] == version:
+            version = self.updates[place][2]["version"]
+        self.update(table, key, version, **values)
+
     def add(self, cap: str, at: int, **amounts: int) -> None:
         """Add amounts to what counts towards a cap at a step of its time."""
         row = self.sums.setdefault((cap, at), {"messages": 0, "parts": 0, "cost": 0})

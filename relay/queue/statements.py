@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import BigInteger, bindparam, cast, delete, exists, func, or_, select, update
 from sqlalchemy.sql.elements import BindParameter
 
+from relay.model import Alarm
 from relay.queue import schema
 from relay.queue.followups import NoticeState, Told
 from relay.queue.rows import RequestState
@@ -164,6 +165,16 @@ LAST_TO = (
     .where(_o.target == bindparam("target"), _o.sent_at > bindparam("before"))
     .order_by(_o.sent_at.desc(), _o.id.desc())
     .limit(bindparam("many"))
+)
+RECOVERED = (
+    select(_o.id)
+    .where(
+        _o.target.in_(bindparam("targets", expanding=True)),
+        _o.sent_at > bindparam("before"),
+        _o.alarm == Alarm.RECOVERY,
+        _o.topic.in_(bindparam("topics", expanding=True)),
+    )
+    .limit(1)
 )
 INCOMING_KNOWN = select(schema.incoming.c.id).where(schema.incoming.c.mark == bindparam("key"))
 INCOMING_FROM = (

@@ -192,6 +192,11 @@ class Store(Agenda):
         """The last orders that the provider took for a phone after a moment, the youngest first."""
         return await self._orders(sql.LAST_TO, target=target, before=after, many=many)
 
+    async def recovered(self, topics: Iterable[str], targets: Iterable[str], after: int) -> bool:
+        """Whether one of these phones was told after a moment that a problem of these topics is over."""
+        asked = {"topics": list(topics), "targets": list(targets), "before": after}
+        return bool(await self.engine.read(sql.RECOVERED, **asked))
+
     async def incoming_known(self, key: str) -> bool:
         """Whether a phone's message is stored already."""
         return bool(await self.engine.read(sql.INCOMING_KNOWN, key=key))

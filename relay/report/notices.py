@@ -101,7 +101,7 @@ def after_move(
             each.parent_id == order.id for each in siblings
         ):
             return []  # a group's own order: what became of its members has been told
-        case State.DROPPED if outcome.status.startswith("2."):
+        case State.FAILED | State.DROPPED if outcome.status.startswith("2."):
             return []  # somebody took the alarm before it was his turn, which its sender is told
         case State.FAILED | State.DROPPED:
             action, unknown = Action.FAILED, False

@@ -6,7 +6,7 @@ import pytest
 
 from relay.delivery import escalation
 from relay.delivery.escalation import Judged
-from relay.model import HOUR, MINUTE
+from relay.model import HOUR, MINUTE, SECOND
 from relay.queue import schema
 from relay.queue.followups import Step
 from relay.queue.rows import DIGEST, Order
@@ -130,8 +130,10 @@ def test_who_is_told():
         order(9, target="g7"),
         order(10, target="+7", parent_id=9),
         order(11, target="+8", source=escalation.TOOK),
+        order(12, target="+9", state="sending", sent_at=None),
+        order(13, target="+10", state="unsure", sent_at=None),
     ]
-    assert [3, 6, 10] == ids(escalation.told(family, "+1"))
+    assert [3, 6, 10, 12, 13] == ids(escalation.told(family, "+1"))
 
 
 def test_a_mailing_is_what_many_got_and_what_escalates_nowhere():
@@ -228,6 +230,9 @@ def test_what_a_person_did_counts():
         assert Judged(until=NOW + MINUTE) == judged([mine(state="held", cap=cap)])
     assert judged([mine(state="held"), mine(2)]).run
     assert judged([mine(state="held", cap="day phone +1")]).run
+    assert ("+2",) == judged([mine(state="held"), mine(2, target="+2")]).phones
+    beside = [mine(state="held"), mine(2, target="+2", state="delivered")]
+    assert Judged(until=NOW + MINUTE) == judged(beside)
     assert "the message was given up by the operator" == judged([mine(state="dropped")]).over
 
 
@@ -244,6 +249,17 @@ def test_the_members_of_a_group_stand_for_it():
         mine(3, target="+3", parent_id=1, state="delivered"),
     ]
     assert ("+2",) == judged(family).phones
+
+
+def test_a_step_waits_for_those_before_it():
+    """Even where these were put off; those of others, and what is over, hold up nobody."""
+    late = NOW + FIVE
+    first, second = step(1, due_at=late + 7), step(2, due_at=late)
+    assert Judged(until=late + 7 + FIVE) == judged([mine()], second, [first, second], now=late)
+    twin = step(2, due_at=late, after=FIVE)
+    assert Judged(until=late + SECOND) == judged([mine()], twin, [step(1, due_at=late), twin], now=late)
+    past = [step(1, state="over", due_at=None), step(1, recipient_id=8, due_at=late + 9), second]
+    assert judged([mine()], second, past, now=late).run
 
 
 def test_steps_behind_a_late_one_keep_their_distance():
@@ -282,17 +298,32 @@ def test_a_step_is_named_without_a_number():
 def test_one_of_a_digest_is_escalated_for_all():
     """The first, or the one that was; not another phone's, not another step, not what arrived."""
     orders = [mine(n, mail_id=n, recipient_id=n, state="merged", merged_into=9) for n in (1, 2)]
-    first, second = (step(n, mail_id=n, recipient_id=n) for n in (1, 2))
+    first, second = (step(n, mail_id=n, recipient_id=n, due_at=NOW) for n in (1, 2))
     beside = {9: [*orders, mine(9, mail_id=9, recipient_id=9)]}
-    assert [False, True] == [
-        escalation.carried(one, [each], beside, [first, second])
-        for one, each in zip((first, second), orders, strict=True)
+
+    def carried(one, of, others, rows=beside):
+        return escalation.carried(one, of, rows, [first, second, *others], NOW)
+
+    done = step(3, mail_id=2, recipient_id=2, state="done", due_at=None)
+    over = "another message that went out with it is escalated"
+    assert [None, Judged(until=NOW + SECOND)] == [
+        carried(first, orders[:1], []),
+        carried(second, orders[1:], []),
     ]
-    done = step(3, mail_id=2, recipient_id=2, state="done")
-    assert escalation.carried(first, orders[:1], beside, [first, done])
-    for other in (step(0, recipient_id=2, channel="viber"), step(0, recipient_id=2, state="over")):
-        assert not escalation.carried(first, orders[:1], beside, [first, other])
-    assert not escalation.carried(second, [mine(2, recipient_id=2)], {}, [first, second])
-    assert not escalation.carried(second, [mine(2, recipient_id=2, state="delivered")], {}, [first, second])
+    assert Judged(over=over) == carried(first, orders[:1], [done])
+    for other in (
+        step(0, recipient_id=2, channel="viber"),
+        step(0, recipient_id=2, state="over", due_at=None),
+    ):
+        assert carried(first, orders[:1], [other]) is None
+    assert carried(second, [mine(2, recipient_id=2)], [], {}) is None
+    assert carried(second, [mine(2, recipient_id=2, state="delivered")], [], {}) is None
     elsewhere = {9: [mine(1, recipient_id=1, target="+2")]}
-    assert not escalation.carried(second, orders[1:], elsewhere, [first, second])
+    assert carried(second, orders[1:], [], elsewhere) is None
+
+
+def test_a_digest_waits_for_no_step_that_is_later():
+    """One whose time has not come stands for none, though it was made first: who is due is called."""
+    orders = [mine(n, mail_id=n, recipient_id=n, state="merged", merged_into=9) for n in (1, 2)]
+    far, near = step(1, recipient_id=1, due_at=NOW + HOUR), step(2, recipient_id=2, due_at=NOW)
+    assert escalation.carried(near, orders[1:], {9: orders}, [far, near], NOW) is None

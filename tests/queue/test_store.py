@@ -792,6 +792,7 @@ PARAMETERS = {
     "state": "waiting",
     "ids": [1, 2],
     "targets": ["+1"],
+    "topics": ["t"],
     "states": ["sent"],
     "but": ["ops"],
     "caps": ["day sender a"],

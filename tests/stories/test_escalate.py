@@ -10,15 +10,19 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from faults import act, bare, change_route, group, to
+from faults import ALWAYS, Line, act, bare, change_route, group, to
 from harness import Journey, StillClock, journey, settings
 from replies import MAIL, PHONE, body, inbox, says, told
 
 from relay import model
 from relay.config import Alias, Cap, Escalation, Quiet
 from relay.model import HOUR, MINUTE, SECOND
+from relay.queue import schema
+from relay.queue.engine import Full
 from relay.queue.followups import StepState
 from relay.queue.states import State
+from relay.smsc import outcomes
+from relay.smsc.client import Sent
 from relay.smsc.sandbox import Sandbox
 
 OTHER, BOSS, BOSS_2 = "79991234568", "79990005001", "79990005002"
@@ -421,3 +425,146 @@ async def test_a_digest_that_did_not_arrive_is_one_call(relay: Journey) -> None:
     kinds = [kind for kind, _text in heard(relay, PHONE)]
     assert {"sms": 2, "call": 2} == {kind: kinds.count(kind) for kind in kinds}
     assert {StepState.DONE: 2, StepState.OVER: 18} == Counter(await states(relay))
+
+
+@pytest.mark.asyncio
+async def test_after_a_step_that_leads_nowhere_the_next_need_not_wait(relay: Journey) -> None:
+    """The alias went with a re-read configuration: once nothing can arrive, the call is made at once."""
+    aliases(relay, boss=[f"+{BOSS}"])
+    change_route(relay, escalate=steps({"after": "5m", "to": "boss"}, {"after": "1h", "channel": "call"}))
+    relay.sandbox.fault = 3
+    await relay.mail(bare(), f"{NEVER}@sms.example.com")
+    await relay.pass_time(10)
+    aliases(relay)
+    relay.sandbox.fault = None
+    await relay.pass_time(280)
+    assert ["sms", "call"] == [kind for kind, _text in heard(relay, NEVER)]
+    assert [StepState.OVER, StepState.DONE] == await states(relay)
+
+
+@pytest.mark.asyncio
+async def test_the_operator_is_told_once_an_hour_that_steps_lead_nowhere(tmp_path: Path) -> None:
+    """Twenty alarms and no route for their steps: one mail, the log has all of them."""
+    reports = {"gather": 0, "operator": "op@example.com"}
+    async with journey(tmp_path, config=settings(tmp_path, reports=reports)) as relay:
+        await held_at_the_provider(relay)
+        aliases(relay, boss=[f"+{BOSS}"])
+        change_route(relay, escalate=steps({"after": "5m", "to": "boss"}))
+        for number in range(20):
+            await relay.mail(bare(f"door {number}"), to(f"45{number + 10}"))
+        aliases(relay)
+        await relay.pass_time(600)
+        mails = [mail for mail in relay.reports() if mail["To"] == "op@example.com"]
+        assert 1 == sum("came to nothing" in mail.get_content() for mail in mails)
+
+
+@pytest.mark.asyncio
+async def test_a_full_disk_forgets_no_message_that_failed(relay: Journey) -> None:
+    """The step that need not wait could not be written: it is run when there is room again."""
+    change_route(relay, escalate=steps({"after": "5h", "channel": "call"}))
+    engine, real = relay.app.store.engine, relay.app.store.engine.write
+
+    async def full(change: Any) -> None:
+        if any(table is schema.step for table, *_ in change.updates):
+            raise Full("no room on the disk")
+        await real(change)
+
+    engine.write = full  # type: ignore[method-assign]
+    await relay.mail(bare(), f"{NEVER}@sms.example.com")
+    await relay.pass_time(60)
+    assert ["sms"] == [kind for kind, _text in heard(relay, NEVER)]
+    engine.write = real  # type: ignore[method-assign]
+    await relay.pass_time(60)
+    assert ["sms", "call"] == [kind for kind, _text in heard(relay, NEVER)]
+
+
+@pytest.mark.asyncio
+async def test_a_recovery_is_found_behind_any_number_of_messages(relay: Journey) -> None:
+    """Sixty alarms after it do not hide that the problem is over."""
+    await held_at_the_provider(relay)
+    storm = relay.app.config.storm.model_copy(update={"burst": 0})
+    relay.app.adopt(relay.app.config.model_copy(update={"storm": storm}))
+    change_route(relay, escalate=steps({"after": "2h", "channel": "call"}))
+    await relay.mail("From: m@x.example\nSubject: PROBLEM: db1 disk\n\nHost: db1\n", to("4567"))
+    await relay.pass_time(120)
+    await relay.mail("From: m@x.example\nSubject: RESOLVED: db1 disk\n\nHost: db1\n", to("4567"))
+    await relay.pass_time(120)
+    change_route(relay, escalate=())
+    for number in range(60):
+        await relay.mail(bare(f"door {number}"), to("4567"))
+        await relay.pass_time(61)
+    await relay.pass_time(7200)
+    assert "call" not in [kind for kind, _text in heard(relay, PHONE)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("state", [State.UNSURE, State.SENDING])
+async def test_what_was_under_way_when_somebody_took_it_is_not_tried_again(
+    relay: Journey, state: State
+) -> None:
+    """A step's call that broke off, or found no connection, is over with the alarm; no report."""
+    await held_at_the_provider(relay)
+    change_route(relay, escalate=steps(CALL))
+    await relay.mail(MAIL, to("4567"))
+    await relay.pass_time(290)
+    client, gate = relay.app.clients["main"], asyncio.Event()
+    real = client.send
+
+    async def broken(**_what: Any) -> Sent:
+        await gate.wait()
+        return Sent(outcome=outcomes.no_connection("refused"))
+
+    if state is State.SENDING:
+        client.send = broken  # type: ignore[method-assign]
+        relay.clock.set(relay.clock.now() + 20_000)  # type: ignore[attr-defined]
+    else:
+        relay.sandbox.next_send_faults.append("reset")
+        await relay.pass_time(12)
+
+    async def there() -> bool:
+        return [State.SENT, state] == [order.state for order in await relay.orders()]
+
+    await relay.until(there, "the call under way")
+    await says(relay, "ok")
+    gate.set()
+    client.send = real  # type: ignore[method-assign]
+    await relay.pass_time(3600)
+    assert ["sms"] == [kind for kind, _text in heard(relay, PHONE)]
+    assert (State.FAILED, "somebody has taken the alarm") == (
+        (await relay.orders())[1].state,
+        (await relay.orders())[1].reason,
+    )
+    assert ["auto-generated"] == [str(mail["Auto-Submitted"]) for mail in relay.reports()]
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_spoke_for_others_of_the_alarm_is_taken_back_with_them(relay: Journey) -> None:
+    """Two steps say the same to one phone and find no connection: neither goes out once it is taken."""
+    step = {"after": "5m", "unless": "answered", "to": "boss"}
+    one, two = ({"to": [f"+{phone}"], "escalate": [step]} for phone in (PHONE, OTHER))
+    aliases(relay, boss=[f"+{BOSS}"], one=one, two=two)
+    await relay.mail(MAIL, ["one@sms.example.com", "two@sms.example.com"])
+    await relay.pass_time(290)
+    line = Line(relay, ALWAYS)
+    await relay.pass_time(20)
+    assert {State.WAITING: 1, State.MERGED: 1} == Counter(each.state for each in (await relay.orders())[2:])
+    assert 200 == await says(relay, "ok")
+    line.broken = ()
+    await relay.pass_time(3600)
+    assert [] == heard(relay, BOSS)
+    assert {State.DROPPED: 2} == Counter(each.state for each in (await relay.orders())[2:4])
+
+
+@pytest.mark.asyncio
+async def test_what_the_relay_tells_its_operator_does_not_escalate(tmp_path: Path) -> None:
+    """His phone is reached by a route that has steps: they are for the alarms of others."""
+    reports = {"gather": 0, "operator": "op@example.com", "operator_phone": f"+{BOSS}", "low_balance": 100}
+    base = settings(tmp_path, reports=reports)
+    main = base.accounts["main"]
+    config = base.model_copy(update={"accounts": {"main": main, "second": main}})
+    async with journey(tmp_path, config=config) as relay:
+        change_route(relay, escalate=steps(CALL))
+        relay.app.watch.reports_fail("the smarthost is down")
+        await relay.pass_time(600)
+        assert 1 == sum(len(each.messages_to(BOSS)) for each in relay.app.sandboxes.values())
+        assert [] == await states(relay)

@@ -19,7 +19,7 @@ from relay.config import Account, Config
 from relay.delivery import assembly
 from relay.delivery.chores import Chores
 from relay.delivery.counting import Counting
-from relay.delivery.escalating import Escalating
+from relay.delivery.escalating import Escalating, Hurrying
 from relay.delivery.forwarding import Forwarder
 from relay.delivery.membership import Membership
 from relay.delivery.moving import Mover
@@ -190,7 +190,7 @@ class Rooms:
             delivery=config.delivery,
             kick=self.kick_all,
             others=(Release(self.store, self.settler, self.counts), self.watch, self.escalating),
-            own=(self.contexts,),
+            own=(self.contexts, Hurrying(self.escalating)),
             leads=lambda: self.membership is None or self.membership.leads,
         )
         self.escalating.wake = self.chores.new_orders

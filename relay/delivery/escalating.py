@@ -79,14 +79,14 @@ class Escalating:
 
     async def turn(self) -> bool:
         """Run what is due, and what need not wait; whether there are new orders."""
-        ran = await self._hurry()
+        ran = await self.hurry()
         while due := await self._store.due_steps(self._store.clock.now(), STEP):
             for step in _first(due):
                 ran = await self._surely(step) or ran
-            ran = await self._hurry() or ran
+            ran = await self.hurry() or ran
         return ran
 
-    async def _hurry(self) -> bool:
+    async def hurry(self) -> bool:
         """Run what need not wait; it is tried again where the store can't take it."""
         ran = False
         while self._ended or not self._begun:
@@ -306,6 +306,21 @@ class Escalating:
             f"Step {step.n} of the escalation of mail {about} came to nothing: {masking.quotes_masked(why)}."
         )
         await self._failed(step.what, text)
+
+
+class Hurrying:
+    """The steps of what failed on this node, whichever node runs those that are due. A chore."""
+
+    def __init__(self, escalating: Escalating) -> None:
+        self._escalating = escalating
+
+    async def next(self) -> int | None:
+        """Never by itself: a move wakes the chores."""
+        return None
+
+    async def turn(self) -> bool:
+        """Run them; whether there are new orders."""
+        return await self._escalating.hurry()
 
 
 def steps_of(step: Step, steps: Iterable[Step]) -> list[Step]:

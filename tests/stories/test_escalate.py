@@ -443,6 +443,21 @@ async def test_after_a_step_that_leads_nowhere_the_next_need_not_wait(relay: Jou
 
 
 @pytest.mark.asyncio
+async def test_a_node_that_leads_no_chores_runs_the_steps_of_what_failed_there(relay: Journey) -> None:
+    """Only it knows of the failure; what is due by its time is the leader's."""
+    relay.app.chores._leads = lambda: False
+    change_route(relay, escalate=steps(CALL))
+    await relay.mail(bare(), f"{NEVER}@sms.example.com")
+    await relay.pass_time(200)
+    await held_at_the_provider(relay)
+    await relay.mail(bare(), to("4567"))
+    await relay.pass_time(60)
+    assert ["sms", "call"] == [kind for kind, _text in heard(relay, NEVER)]
+    await relay.pass_time(600)
+    assert ["sms"] == [kind for kind, _text in heard(relay, PHONE)]
+
+
+@pytest.mark.asyncio
 async def test_the_operator_is_told_once_an_hour_that_steps_lead_nowhere(tmp_path: Path) -> None:
     """Twenty alarms and no route for their steps: one mail, the log has all of them."""
     reports = {"gather": 0, "operator": "op@example.com"}

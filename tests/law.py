@@ -2,7 +2,8 @@
 
 For each order of each mail that was answered 250: exactly one message at the provider and one
 truthful final word about it, or none and one report that says it was not sent; what nobody can
-answer is unknown and reported as that. An order that another one speaks for has no message of
+answer is unknown and reported as that. A step of escalation runs once at most, and not after somebody
+took the alarm; what a phone said is stored once. An order that another one speaks for has no message of
 its own and shares that one's end. What the provider has is taken from the sandbox, what senders
 heard from the maildir; of the relay's rows only what an order is and how it ended is believed.
 """
@@ -18,7 +19,8 @@ from typing import Any
 from harness import Journey
 from sqlalchemy import select
 
-from relay.queue import schema
+from relay.queue import intake, schema
+from relay.queue.followups import Step, StepState
 from relay.queue.rows import Order
 from relay.queue.states import State
 from relay.smsc.sandbox import Message
@@ -37,6 +39,7 @@ TITLES = {
     "ACCEPTED BY THE PROVIDER": "relayed",
     "DELIVERED": "delivered",
 }
+LATE = 60  # seconds after which nothing that was under way is accepted any more
 TOLD = (State.FAILED, State.DROPPED, State.UNKNOWN)
 
 
@@ -63,6 +66,8 @@ class Books:
     recipients: dict[tuple[int, str], int]
     notices: list[Mapping[str, Any]]
     requests: list[Mapping[str, Any]]
+    steps: Sequence[Step]
+    replies: Counter[tuple[str, str]]  # what phones said, as it is stored
     messages: Sequence[Message]
     retried: set[int]
     steady: bool  # whether the clock never went back: "within a minute" means little where it did
@@ -101,10 +106,14 @@ async def open_books(relay: Journey, *, steady: bool = True) -> Books:
         names=names,
         mails={row["envid"]: row["id"] for row in await engine.read(select(schema.mail))},
         recipients={
-            (row["mail_id"], row["address"]): row["id"] for row in await engine.read(select(schema.recipient))
+            (row["mail_id"], row["address"]): row["id"]
+            for row in await engine.read(select(schema.recipient))
+            if row["position"] < intake.FURTHER  # whom the sender named
         },
         notices=await engine.read(select(schema.notice)),
         requests=await engine.read(select(schema.request)),
+        steps=await relay.app.store.steps_of_mails({order.mail_id for order in orders.values()}),
+        replies=Counter((row["phone"], row["text"]) for row in await engine.read(select(schema.incoming))),
         messages=relay.sandbox.messages,
         retried=retried,
         steady=steady,
@@ -121,6 +130,7 @@ def breaches(books: Books, taken: Sequence[Taken], reports: Sequence[EmailMessag
             for wrong in _of_order(books, order)
         ),
         *_of_messages(books),
+        *_of_steps(books),
         *_of_rows(books),
         *_of_reports(books, taken, reports),
     ]
@@ -186,6 +196,26 @@ def _of_messages(books: Books) -> Iterator[str]:
         heard[message.phone, message.text] = message
 
 
+def _of_steps(books: Books) -> Iterator[str]:
+    """Each step is over; it was told to its phone once at most, and nothing of it after somebody took it."""
+    for step in books.steps:
+        who = f"step {step.n} of {step.mail_id}"
+        own = [order for order in books.orders.values() if order.recipient_id == step.made_id]
+        family = [order for order in books.orders.values() if order.mail_id == step.mail_id]
+        taken = min((order.answered_at for order in family if order.answered_at is not None), default=None)
+        if step.state is StepState.WAITING or (step.state is StepState.DONE) != bool(own):
+            yield f"{who} is {step.state}, with {len(own)} orders"
+        if any(order.id in books.retried for order in family):
+            continue  # a person wanted one more
+        if len(own) > 1:
+            yield f"{who} ran {len(own)} times"
+        if taken is None or not books.steady:
+            continue
+        late = [m for order in own for m in books.of(order) if m.accepted_at > taken / 1000 + LATE]
+        if late:
+            yield f"{who} was told after the alarm was taken: {late}"
+
+
 def _of_rows(books: Books) -> Iterator[str]:
     yield from (f"request {row['id']} is {row['state']}" for row in books.requests if row["state"] != "done")
     yield from (f"notice {row['id']} is {row['state']}" for row in books.notices if row["state"] != "done")
@@ -225,7 +255,8 @@ def _of_reports(books: Books, taken: Sequence[Taken], reports: Sequence[EmailMes
 def _said(reports: Sequence[EmailMessage]) -> dict[tuple[str, str], Counter[str]]:
     """The words that people read, by envelope id and recipient; one report that came twice is one."""
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for report in {str(report["Message-ID"]): report for report in reports}.values():
+    of_orders = [report for report in reports if report["Auto-Submitted"] == "auto-replied"]
+    for report in {str(report["Message-ID"]): report for report in of_orders}.values():
         people, machines, *_ = report.iter_parts()
         head, *blocks = machines.get_payload()
         title = ""

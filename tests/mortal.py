@@ -30,6 +30,12 @@ HOUR = 3600
 EXPIRE, GIVE_UP = 6 * HOUR, 12 * HOUR
 MEMBERS = ("79991234567", "79991232006", "79991230107")
 ONCALL = ("+79991234567", "+79991234570", "+79991232006")
+NIGHT = ("+79991234573", "+79991232006")
+BOSS, CHIEF = "+79991234575", "+79991234576"
+STEPS = (
+    {"after": "30s", "unless": "delivered", "to": "boss"},
+    {"after": "2m", "unless": "answered", "to": "chief"},
+)
 WHERE = ("before a write", "after a write", "before a call", "after a call")
 
 
@@ -182,6 +188,8 @@ def _config(folder: Path, url: str) -> Config:
     named = {"url": url, "login": SecretStr("l"), "psw": SecretStr("p")}
     account = base.accounts["main"].model_copy(update=named)
     routes = tuple(route.model_copy(update={"expire": EXPIRE * SECOND}) for route in base.routes)
-    aliases = {"oncall": Alias.model_validate({"to": list(ONCALL)})}
+    members = {"oncall": ONCALL, "boss": (BOSS,), "chief": (CHIEF,)}
+    aliases = {name: Alias.model_validate({"to": list(phones)}) for name, phones in members.items()}
+    aliases["night"] = Alias.model_validate({"to": list(NIGHT), "escalate": list(STEPS)})
     update = {"accounts": {"main": account}, "routes": routes, "aliases": aliases}
     return base.model_copy(update=update)

@@ -18,7 +18,8 @@ from relay.queue.followups import StepState
 from relay.queue.rows import TRACE, Mail, Order, Recipient, StoredFile, as_json, columns
 from relay.queue.states import State
 
-_FURTHER = 1 << 20  # beyond the recipients of any transaction
+FURTHER = 1 << 20
+"""The position of recipients that the sender did not name: beyond those of any transaction."""
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ def further(
     They count for `source`; positions go on after those of any transaction.
     """
     intake = Intake(change=Change(), mail=replace(mail, source=source))
-    _fill(intake, recipients, composed, ids=ids, now=now, files={}, first=_FURTHER)
+    _fill(intake, recipients, composed, ids=ids, now=now, files={}, first=FURTHER)
     return intake
 
 

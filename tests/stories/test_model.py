@@ -1,9 +1,10 @@
 """Everything that can happen, in any order; then the law of one message and one word must hold.
 
 A Hypothesis state machine over the real relay: its store on a file, the sandbox over HTTP, time
-that is moved by hand. Mails come, calls meet every fate, persons meddle, the account rests, the
-clock jumps back, the process dies between any two of its steps and starts again. `MODEL_EXAMPLES`
-sets how many walks are made, `--hypothesis-seed` which. What fails is shown as its steps.
+that is moved by hand. Mails come, calls meet every fate, alarms escalate, phones reply and take
+them, persons meddle, the account rests, the clock jumps back, the process dies between any two of
+its steps and starts again. `MODEL_EXAMPLES` sets how many walks are made, `--hypothesis-seed`
+which. What fails is shown as its steps.
 
 One thing is bounded: the provider takes a request at most `LATEST` seconds after its line broke.
 The one case that is left beyond that has a test of its own.
@@ -16,6 +17,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,10 +33,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from law import Taken, breaches, open_books
-from mortal import EXPIRE, GIVE_UP, ONCALL, WHERE, Mortal, Trap
+from law import Books, Taken, breaches, open_books
+from mortal import BOSS, EXPIRE, GIVE_UP, NIGHT, ONCALL, WHERE, Mortal, Trap
 
 from relay.delivery.permits import All
+from relay.queue.followups import StepState
+from relay.smsc import callbacks
 
 T = TypeVar("T")
 Recipients = list[tuple[str, frozenset[str]]]  # an address, and whom it stands for
@@ -72,6 +76,7 @@ RECIPIENTS = (
     *((f"7999123{each}@sms.example.com", frozenset({f"+7999123{each}"})) for each in PHONES),
     *((f"7999123{each}@sms.example.com", frozenset({f"+7999123{each}"})) for each in FATES),
     ("oncall@sms.example.com", frozenset(ONCALL)),
+    ("night@sms.example.com", frozenset(NIGHT)),
     ("g777@sms.example.com", frozenset({"g777"})),
     ("ann@mail.example.org", frozenset({"ann@mail.example.org"})),
     ("fate-2006@mail.example.org", frozenset({"fate-2006@mail.example.org"})),
@@ -90,6 +95,8 @@ class Relay(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="relay-"))
         self.taken: list[Taken] = []
         self.unanswered: list[tuple[Taken, str, list[str]]] = []  # no 250 came, so the client tries again
+        self.replies: Counter[tuple[str, str]] = Counter()
+        self.acknowledged: dict[int, set[int]] = {}  # by mail: the steps that had run when it was taken
         self.count = 0
         self.broken = False
 
@@ -203,6 +210,55 @@ class Relay(RuleBasedStateMachine):
         for taken, mail, to in waiting:
             await self.post(taken, mail, to)
 
+    # -- phones ---------------------------------------------------------------------------
+
+    @precondition(lambda self: self.taken)
+    @rule(
+        phone=st.sampled_from((*NIGHT, BOSS, ONCALL[0])),
+        word=st.sampled_from(("ok", "ok", "who?")),
+        called=st.booleans(),
+        listed=st.booleans(),
+    )
+    def reply(self, phone: str, word: str, called: bool, listed: bool) -> None:
+        """A phone says something; the provider calls us, lists it, or both."""
+        self.do(self.replies_(phone, word, called, listed))
+
+    @rule(
+        before=st.sampled_from((11, 40)),
+        called=st.booleans(),
+        listed=st.booleans(),
+        fates=st.just([]) | BROKEN_TWICE,
+    )
+    def alarm_is_taken(self, before: float, called: bool, listed: bool, fates: list[str | int]) -> None:
+        """An alarm in the night, of which some steps may have run, and whose calls may meet trouble."""
+        self.do(self.new([("night@sms.example.com", frozenset(NIGHT))], "", ""))
+        self.do(self.passes(before))
+        self.world.sandbox.next_send_faults.extend(fates)
+        self.do(self.replies_(NIGHT[0], "ok", called, listed))
+        self.do(self.passes(200))
+
+    async def replies_(self, phone: str, word: str, called: bool, listed: bool) -> None:
+        world = self.world
+        self.replies[phone, word] += 1
+        at = world.clock.now() + world.skew
+        told = callbacks.Incoming(phone=phone, text=word, stamp=f"{at}-{self.replies.total()}", at=at)
+        if listed or not called:
+            world.sandbox.receive(phone, word)
+        # the provider calls again where we died
+        while called and await world.unless_dead(world.relay.app.inbox.take("main", told)) is None:
+            await self.again()
+        await self.observe()
+
+    async def observe(self) -> None:
+        """Note which alarms are taken by now, and which steps have run."""
+        world = self.world
+        orders = await world.unless_dead(world.relay.orders()) or []
+        taken = {order.mail_id for order in orders if order.answered_at is not None}
+        steps = await world.unless_dead(world.relay.app.store.steps_of_mails(taken)) or []
+        for mail in taken - self.acknowledged.keys() if steps else ():
+            done = {step.id for step in steps if step.mail_id == mail and step.state is StepState.DONE}
+            self.acknowledged[mail] = done
+
     # -- the provider ---------------------------------------------------------------------
 
     @rule(fates=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=3), sends=st.booleans())
@@ -314,7 +370,9 @@ class Relay(RuleBasedStateMachine):
         world.sandbox.next_send_faults.clear()
         await world.pass_time(EXPIRE + GIVE_UP + 3600)
         books = await open_books(world.relay, steady=not world.skew)
-        bad = [*breaches(books, self.taken, world.relay.reports()), *self.limits()]
+        bad = [*breaches(books, self.taken, world.relay.reports()), *self.limits(), *self.after_all(books)]
+        if books.steady and books.replies != self.replies:
+            bad.append(f"phones said {self.replies}, stored is {books.replies}")
         if bad:
             bad += [f"{each.phone} {each.text!r} {each.id} {each.final}" for each in world.sandbox.messages]
             for order in books.orders.values():
@@ -324,6 +382,13 @@ class Relay(RuleBasedStateMachine):
                     for line in lines
                 ]
         assert not bad, "\n".join(bad)
+
+    def after_all(self, books: Books) -> Iterator[str]:
+        """Steps that ran though the alarm had been taken."""
+        for step in books.steps:
+            before = self.acknowledged.get(step.mail_id)
+            if before is not None and step.state is StepState.DONE and step.id not in before:
+                yield f"step {step.n} of {step.mail_id} ran after the alarm was taken"
 
     def limits(self) -> Iterator[str]:
         """What the provider's limits and our own loops say."""

@@ -583,3 +583,41 @@ async def test_what_the_relay_tells_its_operator_does_not_escalate(tmp_path: Pat
         await relay.pass_time(600)
         assert 1 == sum(len(each.messages_to(BOSS)) for each in relay.app.sandboxes.values())
         assert [] == await states(relay)
+
+
+@pytest.mark.asyncio
+async def test_people_who_escalate_to_each_other_are_told_once_each(relay: Journey) -> None:
+    """What a step sends has no steps: a circle of aliases ends with its first round."""
+    await held_at_the_provider(relay)
+    to_b, to_a = ([{"after": "5m", "unless": "answered", "to": name}] for name in ("b", "a"))
+    aliases(relay, a={"to": [f"+{PHONE}"], "escalate": to_b}, b={"to": [f"+{BOSS}"], "escalate": to_a})
+    change_route(relay, escalate=steps(CALL))
+    await relay.mail(bare(), "a@sms.example.com")
+    await relay.pass_time(24 * 3600)
+    assert [["sms"], ["sms"]] == [[kind for kind, _ in heard(relay, each)] for each in (PHONE, BOSS)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("channel", ["call", "viber", "flash"])
+async def test_a_step_may_take_any_channel_that_says_a_text(relay: Journey, channel: str) -> None:
+    """The next one: another channel to the same phone."""
+    await held_at_the_provider(relay)
+    change_route(relay, escalate=steps({"after": "5m", "channel": channel}))
+    await relay.mail(bare(), to("4567"))
+    await relay.pass_time(330)
+    assert ["sms", channel] == [kind for kind, _text in heard(relay, PHONE)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("sender", "notify"), [("", ""), ("ops@mon.example.com", "NEVER")])
+async def test_who_wants_no_reports_gets_none_of_the_steps(relay: Journey, sender: str, notify: str) -> None:
+    """A monitor's null sender, and NOTIFY=NEVER: everybody is told, all of it fails, nobody is written to."""
+    aliases(relay, boss=["+79990002006"])
+    change_route(relay, escalate=steps(CALL, {"after": "10m", "to": "boss"}))
+    options = [f"NOTIFY={notify}"] if notify else []
+    await relay.mail(bare(), f"{NEVER}@sms.example.com", sender=sender, rcpt_options=options)
+    await relay.pass_time(1200)
+    assert (["sms", "call"], ["sms"]) == tuple(
+        [kind for kind, _text in heard(relay, phone)] for phone in (NEVER, "79990002006")
+    )
+    assert [] == relay.reports()

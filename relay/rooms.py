@@ -218,6 +218,7 @@ class Rooms:
                 permits=self.membership.held[name] if self.membership else None,
             )
         self.hearing = assembly.hearing(self.store, self.settler, self.workers, self.kick)
+        self.watch.heard = self.hearing.heard_at
         self.forwarder = Forwarder(config, store=self.store, settler=self.settler, chance=self._chance)
 
     async def _listen(self, spool: str) -> None:
@@ -311,3 +312,4 @@ class Rooms:
     def _moved(self, order: Order, state: State, outcome: Outcome) -> None:
         self.waiting.moved(order, state, outcome)
         self.escalating.moved(order, state)
+        self.watch.moved(order, state)

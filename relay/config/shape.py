@@ -207,7 +207,7 @@ class Reports(Shape):
     )
     operator: MailboxOrNot = setting(
         "",
-        help="Who is told of account trouble, caps, old orders, failing reports (later: silent callbacks).",
+        help="Who is told of account trouble, caps, old orders, failing reports, silent callbacks.",
     )
     operator_phone: Line = setting(
         "", help="The same by phone, through an account that is not in trouble: a number or an address."

@@ -14,7 +14,7 @@ from relay import masking, model
 from relay.config import Alias, Quiet, Route
 from relay.message import channels, routes
 from relay.message.routes import Resolved
-from relay.model import MINUTE
+from relay.model import HOUR, MINUTE
 from relay.queue.rows import Order
 from relay.replies import Reply
 
@@ -35,6 +35,25 @@ def of_balance(account: str, amount: str, currency: str, least: int) -> str:
     """What the operator should know of a low balance."""
     held = f"{amount} {currency}".strip()
     return f"Account {account} holds {held}, which is less than {least} (reports.low_balance)."
+
+
+def is_silent(ended_at: int, heard_at: int | None, now: int) -> bool | None:
+    """Whether the provider's calls stopped: none came with a message that ended, nor in the hour after.
+
+    None while that is open, or where none ever came: then nobody expects them.
+    """
+    if heard_at is None or heard_at >= ended_at - MINUTE:
+        return False
+    return True if now - ended_at >= HOUR else None
+
+
+def of_silence(account: str, heard_at: int, now: int) -> str:
+    """What the operator should know of calls that stopped."""
+    return (
+        f"For {(now - heard_at) // MINUTE} minutes the provider has not called us about account {account}, "
+        "though messages came to their end. They are asked about instead. "
+        "Look at the handler's address at the provider."
+    )
 
 
 def of_queue(order: Order, now: int) -> str:

@@ -26,6 +26,8 @@ from relay.message import orders
 from relay.model import HOUR, MINUTE, Envelope, Letter, Outcome, Recipient, Rest
 from relay.queue import intake
 from relay.queue.engine import Change, Trouble
+from relay.queue.rows import Order
+from relay.queue.states import State
 from relay.queue.store import Store
 from relay.replies import Reply
 from relay.report import operator
@@ -64,6 +66,8 @@ class Watch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rests: dict[str, tuple[Rest, int]] = {}
         self._well: dict[str, bool] = {}  # whether the balance was high enough when it was last seen
+        self.heard: Callable[[str], int | None] = lambda _account: None  # an account's last callback
+        self._ended: dict[str, int] = {}  # by account, when a message ended that no callback has told of yet
         self._balance_at = store.clock.now()  # a relay that starts again and again asks none the more
         self._queue_at = 0
         self._oldest_at: int | None = None
@@ -100,6 +104,11 @@ class Watch:
         self._rests[account] = (rest, now)
         text = operator.of_rest(account, rest, outcome, lends=self._lends(account))
         self._begin(self._tell(f"account {account}", text, account))
+
+    def moved(self, order: Order, state: State) -> None:
+        """A message came to its end: a call of the provider should have told of it."""
+        if order.state is State.SENT and state in (State.DELIVERED, State.FAILED):
+            self._ended.setdefault(order.account, self._store.clock.now())
 
     def capped(self, over: Collection[Over]) -> None:
         """Caps were reached."""
@@ -139,6 +148,7 @@ class Watch:
         """When to look again; None where nothing is to be looked at."""
         reports = self._config.reports
         moments = [self._balance_at + watch.BALANCE_EVERY] if reports.low_balance else []
+        moments += [at + HOUR for name, at in self._ended.items() if self.heard(name) is not None]
         if reports.old_queue and self._unseen:
             moments.append(self._queue_at + QUEUE_EVERY)
         elif reports.old_queue and self._oldest_at is not None:
@@ -152,10 +162,22 @@ class Watch:
             self._balance_at = now
             for name, worker in self._workers.items():
                 worker.look_at_balance(partial(self._balance, name))
+        await self._look_for_calls(now)
         self._unseen = now - self._queue_at < QUEUE_EVERY  # orders may have come since
         if reports.old_queue and not self._unseen:
             await self._look_at_queue(now)
         return False
+
+    async def _look_for_calls(self, now: int) -> None:
+        for account, ended_at in list(self._ended.items()):
+            heard_at = self.heard(account)
+            silent = watch.is_silent(ended_at, heard_at, now)
+            if silent is None:
+                continue
+            del self._ended[account]
+            if silent and heard_at is not None:
+                text = watch.of_silence(account, heard_at, now)
+                await self._tell(f"callbacks of {account}", text, account, per="day")
 
     async def _look_at_queue(self, now: int) -> None:
         self._queue_at = now

@@ -194,3 +194,32 @@ async def test_reports_that_fail_reach_the_phone(tmp_path: Path) -> None:
         texts = phoned(relay, "main")
 
     assert ["relay.example.com: A report to a sender was given up; the log says why."] == texts
+
+
+@pytest.mark.asyncio
+async def test_calls_of_the_provider_that_stop_are_told_once_a_day(tmp_path: Path) -> None:
+    """They came, and do not any more though messages arrive; where none ever came nobody expects them."""
+    async with journey(tmp_path, config=watched(tmp_path)) as relay:
+        await relay.mail(bare("never called"), to("4567"))
+        await relay.pass_time(7200)
+        assert [] == mailed(relay)
+        await relay.app.hearing.note("main")
+        for number in range(3):
+            await relay.pass_time(4000)
+            await relay.mail(bare(f"alarm {number}"), to("4567"))
+        await relay.pass_time(4000)
+        assert 1 == len(mailed(relay))
+        assert "callbacks of main" in mailed(relay)[0]
+        assert 1 == len(phoned(relay))
+
+
+@pytest.mark.asyncio
+async def test_calls_of_the_provider_that_come_are_not_missed(tmp_path: Path) -> None:
+    """One with each message, or later in the hour; and hours without messages have no calls."""
+    async with journey(tmp_path, config=watched(tmp_path)) as relay:
+        for number in range(3):
+            await relay.mail(bare(f"alarm {number}"), to("4567"))
+            await relay.pass_time(3000)
+            await relay.app.hearing.note("main")
+            await relay.pass_time(40_000)
+        assert [] == mailed(relay)

@@ -284,7 +284,18 @@ def test_what_has_not_gone_out_need_not():
         mine(3, recipient_id=70, state="held"),
         mine(4, recipient_id=70),
     ]
-    assert [2, 3] == ids(escalation.unsent(family, [step(made_id=70), step(2)]))
+    steps = [step(made_id=70), step(2)]
+    assert [2, 3] == ids(escalation.unsent(family, steps))
+    beside = [
+        mine(5, recipient_id=70, state="merged", merged_into=2),
+        mine(6, recipient_id=70, state="merged", kind="accepted"),
+        mine(7, recipient_id=70, state="merged", finished_at=NOW),
+        mine(8, recipient_id=70, state="unsure"),
+        mine(9, recipient_id=70, state="sending"),
+        mine(10, state="sending"),
+    ]
+    assert [5, 2, 3] == ids(escalation.unsent([*family, *beside], steps))
+    assert [8, 9] == ids(escalation.under_way([*family, *beside], steps))
 
 
 def test_a_step_is_named_without_a_number():

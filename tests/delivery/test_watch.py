@@ -9,12 +9,13 @@ import pytest
 from relay.config import Alias, Quiet, Route
 from relay.delivery import watch
 from relay.message.routes import Resolved
-from relay.model import MINUTE
+from relay.model import HOUR, MINUTE
 from relay.queue import schema
 from relay.queue.rows import Order
 from relay.replies import Reply
 
 PHONE = "+79991234567"
+NOW = 1_800_000_000_000
 
 
 def route(match: str = "*@sms.example.com", channel: str = "sms", **values: object) -> Route:
@@ -115,3 +116,12 @@ def test_a_phone_reads_a_part_or_two():
     """Who says it first; cut where it is long."""
     assert "relay.example.com: out of money" == watch.on_phone("relay.example.com", "out of money")
     assert (140, "...") == (len(watch.on_phone("a", "x" * 500)), watch.on_phone("a", "x" * 500)[-3:])
+
+
+def test_calls_are_silent_where_they_came_before():
+    """Not where none ever came; not before the hour is over; not where one came with the message."""
+    assert not watch.is_silent(NOW, None, NOW + HOUR)
+    assert None is watch.is_silent(NOW, NOW - HOUR, NOW + HOUR - 1)
+    assert watch.is_silent(NOW, NOW - HOUR, NOW + HOUR)
+    assert False is watch.is_silent(NOW, NOW - MINUTE, NOW + HOUR)
+    assert watch.of_silence("main", NOW, NOW + HOUR).startswith("For 60 minutes the provider has not called")

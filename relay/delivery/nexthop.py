@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import aiosmtplib
 
@@ -155,9 +156,11 @@ class _Transaction:
     async def _mail(self, head: bytes) -> aiosmtplib.SMTPResponse:
         """Write the mail and hear what is said of it, should that be before its end."""
         protocol, patience = self._client.protocol, self._where.timeout
-        if protocol is None or not isinstance(protocol.transport, asyncio.WriteTransport):
+        if protocol is None or protocol.transport is None:
             raise aiosmtplib.SMTPServerDisconnected("connection lost")
-        self._writer = asyncio.StreamWriter(protocol.transport, protocol, None, asyncio.get_running_loop())
+        # uvloop's transports write, and are no asyncio.WriteTransport
+        transport = cast("asyncio.WriteTransport", protocol.transport)
+        self._writer = asyncio.StreamWriter(transport, protocol, None, asyncio.get_running_loop())
         hearing = asyncio.create_task(protocol.read_response())
         try:
             if await self._written(self._writer, head, hearing):

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import aiosmtplib
 
@@ -82,8 +82,8 @@ async def connected(where: Smarthost, *, hostname: str) -> AsyncIterator[aiosmtp
 
 def hang_up(client: aiosmtplib.SMTP) -> None:
     """Close without waiting for the other side to read what is still to be written."""
-    if isinstance(client.transport, asyncio.WriteTransport):
-        client.transport.abort()
+    if client.transport is not None:  # uvloop's is no asyncio.WriteTransport, and has it all the same
+        cast("asyncio.WriteTransport", client.transport).abort()
 
 
 async def farewell(client: aiosmtplib.SMTP, patience: float) -> None:

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from relay.config import checks, document, prepare
 from relay.config.document import ConfigError, Document, Location
+from relay.config.door import Dns, Listener, Sender, Tls
 from relay.config.limits import Limits, Share
 from relay.config.routing import Alias, Escalation, Quiet, Route, Smarthost
 from relay.config.shape import (
@@ -26,14 +27,10 @@ from relay.config.shape import (
     Config,
     Delivery,
     Dkim,
-    Dns,
     Inbox,
     Keep,
-    Listener,
     Reports,
-    Sender,
     Storm,
-    Tls,
     Web,
 )
 

@@ -87,7 +87,7 @@ class Connection(SMTP):
         self._mail: Envelope | None = None  # the one under way
         self._unsent = bytearray()  # replies to the commands of a group that is still being read
         self._turned_away: Reply | None = None  # what is said instead of a greeting
-        self._waiting = self._going = False
+        self._waiting = self._going = self._shaking = False
         self._slow_at = math.inf  # when the mail that is coming in has come too slowly
         self._half_closed = False  # the client will say no more, and may have gone
 
@@ -112,8 +112,8 @@ class Connection(SMTP):
         )
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self.transport is None:
-            return  # told already, in a handshake
+        if self.transport is None or self._shaking:
+            return  # a handshake tells: uvloop says so before it, asyncio never does
         self._door.registry.release(self)
         super().connection_lost(error)
 
@@ -169,13 +169,17 @@ class Connection(SMTP):
         reader._transport = None  # noqa: SLF001 - the one in clear must not be paused any more
         self._client.tls = True  # from here on no half-close
         self._deadline = math.inf  # nor a word in clear: a handshake has its own time
+        self._shaking = True
         try:
             found = await tls.shake_hands(self.transport, self, encryption, first)
         except OSError as error:
+            self._shaking = False
             metrics.TLS.labels(result="failed").inc()
             log.info("TLS failed", extra={"peer": self._client.peer, "why": tls.reason(error)})
             self.connection_lost(error)  # nobody else may say so
             raise ConnectionResetError from error
+        finally:
+            self._shaking = False
         reader._transport = self._writer._transport = self.transport = found  # type: ignore[attr-defined] # noqa: SLF001
         self._transport, self._over_ssl = found, True
         self._client.certificates = tls.identities(found)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import uvloop
 from harness import Journey, Process, StillClock, journey
 from harness import settings as a_config
 from hypothesis import HealthCheck, settings
@@ -19,6 +21,19 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 LONG = ("test_kills", "test_accounts_walk", "test_model", "test_faults_rest", "test_storm_week")
+
+
+ON_BOTH_LOOPS = (
+    "test_tls",
+    "test_nexthop",
+    "test_transport",
+)  # what handles transports itself; `test_loops` has the rest
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Asyncio's loop for all, and for some uvloop's too, on which `serve` runs where it is installed."""
+    return LOOPS if item.path.stem in ON_BOTH_LOOPS else {"asyncio": asyncio.new_event_loop}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

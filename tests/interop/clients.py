@@ -1,6 +1,6 @@
 """Real clients as command lines: each says how it sends one mail to a door.
 
-A client that is not installed is skipped, and says so. To add a door (TLS, logins) add it to
+A client that is not installed is skipped, and says so. To add a door in clear add it to
 `doors.DOORS`, and to each client the options that it needs there.
 """
 

@@ -58,14 +58,16 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 @contextlib.asynccontextmanager
-async def postfix(folder: Path, transport: str, host: str, port: int) -> AsyncIterator[list[str]]:
+async def postfix(
+    folder: Path, transport: str, host: str, port: int, more: str = ""
+) -> AsyncIterator[list[str]]:
     """A Postfix of its own that gives all mail to the relay; the command line that hands it a mail."""
     config = folder / "conf"
     for each in (config, folder / "spool", folder / "data"):
         each.mkdir()
     shutil.chown(folder / "data", "postfix")
     values = {"folder": folder, "transport": transport, "host": host, "port": port}
-    (config / "main.cf").write_text(_MAIN.format(**values))
+    (config / "main.cf").write_text(_MAIN.format(**values) + more)
     (config / "master.cf").write_text(_MASTER)
     await run(["postfix", "-c", str(config), "start"])
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.cli import main
-from relay.delivery import leases, membership
+from relay.delivery import chores, leases, membership
 from relay.queue import nodes
 
 LEASE = 1500
@@ -14,4 +14,5 @@ if __name__ == "__main__":
     leases.SHARED_LEASE = LEASE
     membership.BEAT, membership.LOOK = 0.2, 1.0
     membership._MARGIN = 200
+    chores.EVERY = 500
     main()

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiosmtplib
@@ -27,6 +27,16 @@ from relay.smsc.sandbox import Sandbox
 HURRIED = (str(Path(__file__).parent.parent / "hurried.py"),)
 pytestmark = pytest.mark.timeout(180)
 LONG = 60.0  # seconds that anything may take on a busy machine
+
+
+def lost(number: int) -> str:
+    """A phone for each mail that nothing can be delivered to."""
+    return f"7999{number:03}2006"
+
+
+def phone(number: int) -> str:
+    """A phone of its own for each mail."""
+    return f"7999{number:03}4567"
 
 
 class Several:
@@ -74,7 +84,7 @@ class Several:
             "SELECT NOT EXISTS (SELECT FROM orders WHERE state IN ('waiting', 'sending', 'unsure'))"
         )
 
-    async def mail(self, node: Process, numbers: range) -> list[int]:
+    async def mail(self, node: Process, numbers: range, to: Callable[[int], str] = phone) -> list[int]:
         """Send a mail for each number over one connection; those that were answered 250."""
         taken = []
         client = aiosmtplib.SMTP(hostname="127.0.0.1", port=node.port, start_tls=False, timeout=PATIENCE)
@@ -82,7 +92,7 @@ class Several:
             for number in numbers:
                 text = f"Subject: {number}\r\nMessage-ID: <{number}@x>\r\nDate: now\r\n\r\nalarm {number}\r\n"
                 with contextlib.suppress(aiosmtplib.SMTPResponseException):
-                    await client.sendmail("ops@mon.example.com", [f"{phone(number)}@sms.example.com"], text)
+                    await client.sendmail("ops@mon.example.com", [f"{to(number)}@sms.example.com"], text)
                     taken.append(number)
         return taken
 
@@ -111,11 +121,6 @@ class Several:
             if node.process and node.process.returncode is None:
                 await node.kill()
         await self.sandbox.stop()
-
-
-def phone(number: int) -> str:
-    """A phone of its own for each mail."""
-    return f"7999{number:03}4567"
 
 
 @contextlib.asynccontextmanager
@@ -198,6 +203,21 @@ async def test_the_other_node_answers(tmp_path, database):
         assert time.monotonic() - begun < 12  # nobody waited for a look, let alone to the end
         assert {phone(number): 1 for number in range(12)} == nodes.delivered()
         assert 2 == await nodes.value("SELECT count(DISTINCT (id >> 12) & 1023) FROM request")
+
+
+@pytest.mark.asyncio
+async def test_what_fails_at_one_node_escalates_at_the_other(tmp_path, database):
+    """The node that leads calls at once whom another node learnt to be out of reach, and each once."""
+    route = {"match": "*@sms.example.com", "channel": "sms", "escalate": [{"after": "2h", "channel": "call"}]}
+    async with several(tmp_path, database) as nodes:
+        nodes.sandbox._provider.steps = (0.0, 0.0)  # the first question tells the end
+        await nodes.start(2, routes=[route], delivery={"poll": ["1s"]})
+        await nodes.mail(nodes.nodes[0], range(12), to=lost)
+        await nodes.until("SELECT count(*) = 12 FROM step WHERE state = 'done'")
+        assert 2 == await nodes.value("SELECT count(DISTINCT (id >> 12) & 1023) FROM request")
+        async with asyncio.timeout(LONG):
+            await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) == 24)
+        assert {lost(number): 2 for number in range(12)} == nodes.delivered()
 
 
 @pytest.mark.asyncio

@@ -23,7 +23,7 @@ from relay.message import channels, countries, orders, routes
 from relay.message.routes import Resolved
 from relay.model import Envelope, Letter, Notify, Recipient, Target
 from relay.queue import intake, schema
-from relay.queue.engine import Change
+from relay.queue.engine import Change, Stale
 from relay.queue.followups import Incoming, Step, StepState
 from relay.queue.intake import Intake
 from relay.queue.rows import Order
@@ -109,7 +109,8 @@ class Acknowledging:
         if taken is None:
             change = Change()
             rows(change)
-            await self._store.write(change)
+            if await self._store.write(change) is not None:
+                raise Stale("the same phone was heard meanwhile")
             return
 
         def also(change: Change) -> None:

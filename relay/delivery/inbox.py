@@ -85,7 +85,7 @@ class Inbox:
                 try:
                     return await self._take(account, phone, told, listed, after)
                 except Stale:
-                    continue
+                    await self._clear(phone)
         raise Trouble("a mail kept changing while a message for it was stored")
 
     async def _take(
@@ -105,6 +105,8 @@ class Inbox:
 
         def rows(change: Change) -> None:
             change.insert(schema.incoming, **asdict(one))
+            if self._store.shared and taken is None:  # else it moves orders, and their versions tell
+                change.once = (_after(lately, phone), one.id, now)
             for each in (lead, *others):
                 if each is not None and each.version:  # touched, so that no mail being made leaves this out
                     change.update(schema.notice, each.id, each.version, due_at=each.due_at)
@@ -122,6 +124,13 @@ class Inbox:
         self._kick()
         return Result.TAKEN
 
+    async def _clear(self, phone: str) -> None:
+        """Let go of a phone's first place: what it sent there was longer ago, or is purged."""
+        if self._store.shared:
+            lately = await self._store.incoming_from(phone, self._store.clock.now() - twice.LATE)
+            if not lately:
+                await self._store.forget_repeat(_after(lately, phone))
+
     async def _known(
         self,
         one: Incoming,
@@ -130,7 +139,8 @@ class Inbox:
         after: int,
     ) -> bool:
         """Whether it has been told before, by whichever way."""
-        if await self._store.incoming_known(one.mark) or twice.rings_on(lately, one):
+        known = await self._store.incoming_known(one.mark) or await self._store.repeat_known(one.mark)
+        if known or twice.rings_on(lately, one):
             return True
         if one.told is Told.CALLED and not _marked(told):
             said = (one.kind, one.to_phone, one.text)
@@ -141,7 +151,11 @@ class Inbox:
             twin = twice.fetched(lately, one, after)
         else:
             twin = twice.called(lately, one, told.at)
-        return twin is not None and await self._store.told_again(twin)
+        if twin is None:
+            return False
+        # Noted first: whoever tells this once more, or another node now, must not take it for a new one.
+        change = Change(once=(one.mark, one.id, one.received_at))
+        return await self._store.write(change) is not None or await self._store.told_again(twin)
 
     async def _answered(self, one: Incoming, taken: Taken | None, since: int, said_at: int) -> list[Order]:
         """The messages that it answers, one for each sender who can be written to.
@@ -203,6 +217,11 @@ class Inbox:
             action=INBOX, state=NoticeState.WAITING.value, created_at=now, due_at=now + gather, lead_id=lead,
         )  # fmt: skip
         return Notice.of(values)
+
+
+def _after(rows: Sequence[Incoming], phone: str) -> str:
+    """The place behind what a phone sent lately: several nodes may want it, one gets it."""
+    return stable_digest(*(each.encode() for each in ("heard", phone, *(str(row.id) for row in rows))))
 
 
 def _grows(notice: Notice) -> bool:

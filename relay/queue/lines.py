@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 
 from relay.queue import joining
@@ -18,6 +20,9 @@ _log = logging.getLogger("relay.queue")
 _AGAIN = ("40001", "40P01", "55P03")  # serialization failure, deadlock, a lock that was not to be had
 _LOST = ("08", "57P", "25006", "25P03", "53300")  # no connection, a shutdown, a standby, too many clients
 
+_FIRST = ("phone_pkey", "account_pkey", "heard_pkey", "incoming_mark")
+"""What two may write for the first time at once: a phone was spoken to, a message was heard."""
+
 
 class Line:
     """One connection, made when it is needed and anew when it broke."""
@@ -28,7 +33,13 @@ class Line:
 
     async def ready(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await joining.connected(self._url)
+            making = asyncio.ensure_future(joining.connected(self._url))
+            try:
+                self._connection = await asyncio.shield(making)
+            except asyncio.CancelledError:  # the driver lets go of none that it has half made
+                with contextlib.suppress(Exception):
+                    (await making).terminate()
+                raise
         return self._connection
 
     def drop(self) -> None:
@@ -85,8 +96,8 @@ def translated(error: Exception) -> Exception:
     """What an error of the driver or the server means to who asked."""
     if isinstance(error, Trouble):
         return error
-    if getattr(error, "constraint_name", "") == "phone_pkey":
-        return Stale("a phone was spoken to meanwhile")  # for the first time, by another worker
+    if getattr(error, "constraint_name", "") in _FIRST:
+        return Stale("another was first meanwhile")
     if _state(error) == "53100":
         return Full("no room on the disk")
     if isinstance(error, asyncpg.PostgresError) and not _state(error).startswith("22"):

@@ -186,12 +186,12 @@ class Postgres:
 
     async def _reading(self, do: Callable[[Connection], Awaitable[T]]) -> T:
         """Do it on a connection that nobody else uses meanwhile; once more where that was lost."""
-        if self._closed:
-            raise Trouble("the store is closed")
         line = await self._idle.get()
         until = asyncio.get_running_loop().time() + self._patience
         try:
             while True:
+                if self._closed:  # meanwhile, too: a line made now would be let go of by nobody
+                    raise Trouble("the store is closed")
                 try:
                     return await do(await line.ready())
                 except Exception as error:

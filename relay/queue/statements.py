@@ -233,6 +233,7 @@ OLD_OPERATOR_NOTICES = delete(schema.notice).where(
     _n.mail_id == 0, _n.state != NoticeState.WAITING, _n.created_at <= bindparam("before")
 )
 NEXT_NOTICE = select(func.min(_n.due_at)).where(_n.due_at.is_not(None))
+REPEAT_KNOWN = select(schema.repeat.c.key).where(schema.repeat.c.key == bindparam("key"))
 FORGET_REPEAT = delete(schema.repeat).where(schema.repeat.c.key == bindparam("key"))
 SWEEP_REPEATS = delete(schema.repeat).where(
     schema.repeat.c.key.in_(

@@ -201,6 +201,10 @@ class Store(Agenda):
         """Whether a phone's message is stored already."""
         return bool(await self.engine.read(sql.INCOMING_KNOWN, key=key))
 
+    async def repeat_known(self, key: str) -> bool:
+        """Whether a key that is written once only is written."""
+        return bool(await self.engine.read(sql.REPEAT_KNOWN, key=key))
+
     async def incoming_from(self, phone: str, after: int) -> list[Incoming]:
         """What a phone sent after a moment, oldest first."""
         rows = await self.engine.read(sql.INCOMING_FROM, target=phone, before=after)

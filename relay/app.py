@@ -35,6 +35,7 @@ _log = logging.getLogger("relay.app")
 PARTS = ("smtp", "delivery", "web")
 GRACE = 20.0
 """Seconds that sessions and calls under way have to end when the relay stops."""
+_BEAT = 2.0  # seconds that a node's look at the others may take to end
 
 
 class App(Rooms):
@@ -182,6 +183,8 @@ class App(Rooms):
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         if self.membership and self._beats:
+            self.membership.no_more()
+            await asyncio.wait({self._beats}, timeout=_BEAT)
             self._beats.cancel()
             await asyncio.gather(self._beats, return_exceptions=True)
             await self.membership.stop()

@@ -67,7 +67,10 @@ class Fetching:
             return None
         now, heard_at = self._store.clock.now(), self._heard(self._account)
         every = plan.answers_every(now, self._sent_at, heard_at, shortest)
-        return min(self._tried_at, now) + every
+        tried_at = self._tried_at
+        if self._store.shared:  # another node may have asked
+            tried_at = max(tried_at, self._standing.row.answers_at or 0)
+        return min(tried_at, now) + every
 
     def begin(self) -> None:
         """The question takes its slot now."""

@@ -106,6 +106,8 @@ class Membership:
                 async with asyncio.timeout(BEAT):
                     await self._wake.wait()
             self._wake.clear()
+            if self._stopping:
+                return
             try:
                 await self._beat()
                 await self._look()
@@ -113,6 +115,11 @@ class Membership:
                 raise
             except Trouble as trouble:
                 _log.error("this node can't say that it lives", extra={"why": str(trouble)})
+
+    def no_more(self) -> None:
+        """End `run` after the beat under way."""
+        self._stopping = True
+        self._wake.set()
 
     async def stop(self) -> None:
         """Leave: what nobody needs any more is the others' at once."""
@@ -141,7 +148,8 @@ class Membership:
         if not self._delivers:
             return
         await self._lead()
-        mine = shares.part([node.id for node in living], self._nodes.id)
+        led = [node.id for node in living if node.leads]
+        mine = shares.part([node.id for node in living], self._nodes.id, first=led)
         self._store.part = (mine.of, mine.number)
         for account, most in self._slots.items():
             await self._hold(account, shares.slots(mine, most))

@@ -21,9 +21,12 @@ class Part:
     number: int = 0
 
 
-def part(living: Sequence[int], me: int) -> Part:
-    """The part of a node among those that deliver; a node that nobody sees yet has the whole."""
-    order = sorted(set(living))
+def part(living: Sequence[int], me: int, *, first: Collection[int] = ()) -> Part:
+    """The part of a node among those that deliver; a node that nobody sees yet has the whole.
+
+    Who leads comes `first`: however many there are he has a slot that carries the right to ask.
+    """
+    order = sorted(set(living), key=lambda node: (node not in first, node))
     return Part(len(order), order.index(me)) if me in order else Part()
 
 

@@ -134,7 +134,8 @@ class Worker(Rounds[bool]):
 
     def _may_ask(self) -> bool:
         """Whether a question that has time may go now: others have none, so one slot stays for them."""
-        return self._slots().free_questions > 1 and not self.resting.silent
+        kept = min(1, self._permits.questions - 1)  # a node that shares an account may have only one
+        return self._slots().free_questions > max(0, kept) and not self.resting.silent
 
     def _slots(self) -> Slots:
         """A send that was taken has left its slot, unless too many of these are still to be written down."""

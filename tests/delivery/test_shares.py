@@ -26,6 +26,15 @@ def test_all_slots_are_shared_out(living, most):
     assert sum(map(shares.questions, rows)) == min(most, plan.QUESTIONS)
 
 
+@given(NODES, st.integers(1, 14))
+def test_who_leads_may_ask(living, most):
+    """However many nodes there are, the one that leads has a slot that carries the right to ask."""
+    leader = max(living)
+    parts = [shares.part(sorted(living), node, first=[leader]) for node in living]
+    assert len(living) == len(set(parts))
+    assert shares.questions(shares.slots(shares.part(sorted(living), leader, first=[leader]), most))
+
+
 def test_part_of_a_node_that_nobody_sees():
     """Who is not among those that live, and who is alone, has the whole."""
     assert Part() == shares.part([], 5) == shares.part([1, 2], 5) == shares.part([5], 5)

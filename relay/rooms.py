@@ -267,6 +267,7 @@ class Rooms:
                     now=self.clock.now,
                     encryption=self.contexts.encryption(listener),
                     logins=auth.logins(listener),
+                    among=self.config.workers > 1,
                 )
             except OSError as error:
                 raise CannotStart(f"cannot listen on {listener.address}: {in_words(error)}") from error

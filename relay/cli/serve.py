@@ -7,14 +7,17 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 import click
 
 from relay import log
 from relay.app import PARTS, App
+from relay.cli import workers
 from relay.cli.check import doubts
 from relay.cli.common import FAILED, WRONG, complaints, config_option, configuration, fail, say
 from relay.cli.notify import READY, STOPPING, notify, reloading
+from relay.cli.workers import Share
 from relay.config import Config, ConfigError, Loaded, load
 from relay.queue.engine import Trouble
 from relay.rooms import CannotStart
@@ -48,11 +51,16 @@ def serve(config: str | None, only: str | None) -> None:
     sockets.raise_descriptors(loaded.config.limits.connections)
     if os.geteuid() == 0:
         _log.warning("the relay runs as root", extra={"write": "User= in its unit, and see fd: for port 25"})
-    for warning in doubts(loaded):
+    own = workers.mine(os.environ)
+    for warning in () if own else doubts(loaded):
         say(f"warning: {warning}")
+    several = loaded.config.workers > 1 and not own and only != "web"
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(_serve(loaded, only or ""))
+            if several:
+                runner.run(workers.serve(loaded.path, loaded.config, ["--only", only] if only else []))
+            else:
+                runner.run(_serve(loaded, only or "", own))
     except (Trouble, OSError, CannotStart) as error:
         fail(f"smsc-relay can't start: {error}", FAILED)
     except ExceptionGroup as group:  # a loop died: say it, and do not stay half alive
@@ -61,13 +69,15 @@ def serve(config: str | None, only: str | None) -> None:
         raise SystemExit(FAILED) from None
 
 
-async def _serve(loaded: Loaded, only: str) -> None:
-    app = App(loaded.config, only=only)
+async def _serve(loaded: Loaded, only: str, own: Share | None) -> None:
+    app = App(own(loaded.config) if own else loaded.config, only=only)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, _stop, stop)
-    loop.add_signal_handler(signal.SIGHUP, _reload, app, loaded)
+    loop.add_signal_handler(signal.SIGHUP, _reload, app, loaded, own)
+    if own:
+        workers.orphaned(partial(_stop, stop))
 
     def ready(app: App) -> None:
         click.echo(app.ready_line())
@@ -81,13 +91,13 @@ def _stop(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _reload(app: App, loaded: Loaded) -> None:
+def _reload(app: App, loaded: Loaded, own: Share | None) -> None:
     """SIGHUP: the new configuration where it is a good one, else the old; certificates either way."""
     notify(reloading())
     new = _reread(loaded)
     if new is not None:
         log.set_up(numbers=new.log.numbers)
-        app.adopt(new)
+        app.adopt(own(new) if own else new)
     else:
         app.contexts.refresh()
     notify(READY)

@@ -36,15 +36,9 @@ def _refuses(*pattern: str, write: str) -> NotBuilt:
     return NotBuilt(pattern=pattern, says=f"is not built yet in this version; {write}", refuses=True)
 
 
-def _warns(*pattern: str, so: str) -> NotBuilt:
-    return NotBuilt(pattern=pattern, says=f"is not built yet in this version: {so}")
-
-
 NOT_BUILT = (
     # -- these protect: without them the relay would be more open than its owner thinks
     _refuses("web", "users", write="remove it; the dashboard is not served without it"),
-    # -- these do not
-    _warns("workers", so="one process delivers"),
 )
 """Settings whose work comes with a later version."""
 
@@ -70,6 +64,7 @@ def check(document: Document) -> None:
     _reports(document)
     _forwards(document)
     _caps(document)
+    _workers(document)
     _not_built(document)
     _cautions(document)
 
@@ -234,6 +229,18 @@ def _forwards(document: Document) -> None:
             )
         elif route["channel"] != "forward" and "smtp" in route:
             document.fault((*place, "smtp"), "is for channel: forward; remove it")
+
+
+def _workers(document: Document) -> None:
+    """Processes share a queue as nodes do, and a port that each of them can bind."""
+    workers = document.values.get("workers", 1)
+    if not isinstance(workers, int) or workers < 2 or ("workers",) in document.faulty:
+        return
+    if not str(document.values.get("store", "")).startswith("postgresql:"):
+        document.fault(("workers",), "one process has an SQLite file; write 1, or store: postgresql://…")
+    for place, address in select(document.values, ("listeners", EACH, "address")):
+        if str(address).startswith("fd:"):
+            document.fault(place, "systemd's sockets are one process's; write host:port, or workers: 1")
 
 
 def _caps(document: Document) -> None:

@@ -229,7 +229,9 @@ class Config(Shape):
         "sqlite:///relay.db",
         help="The database: sqlite:///FILE, or postgresql://user@host/database for several nodes.",
     )
-    workers: Annotated[Whole, Field(ge=1, le=64)] = setting(1, help="Processes that deliver.")
+    workers: Annotated[Whole, Field(ge=1, le=64)] = setting(
+        1, help="Processes on this machine; several need PostgreSQL."
+    )
     max_recipients: Annotated[Whole, Field(ge=1, le=100_000)] = setting(
         1000, help="Recipients of one mail at most."
     )

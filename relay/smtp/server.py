@@ -316,10 +316,12 @@ async def listen(
     now: Callable[[], int] = wall_clock,
     encryption: Encryption | None = None,
     logins: Logins | None = None,
+    among: bool = False,
 ) -> Listener:
     """Take sessions at `host:port`, `[v6]:port` (port 0: any free one) or `unix:/path`.
 
-    From `proxies` every connection has to begin with a PROXY header.
+    From `proxies` every connection has to begin with a PROXY header. `among` other processes,
+    who listen there too, the system divides the connections.
 
     Raises OSError where that can't be, ValueError for what is no such address.
     """
@@ -341,7 +343,9 @@ async def listen(
     def begin(source: Source | None = None) -> Conversation:
         return Conversation(door, source)
 
-    listener = await sockets.bind(address, partial(Proxied, begin, proxies) if proxies else begin)
+    listener = await sockets.bind(
+        address, partial(Proxied, begin, proxies) if proxies else begin, among=among
+    )
     door = dataclasses.replace(door, address=listener.address)
     await listener.start()
     return listener

@@ -76,8 +76,8 @@ class Listener:
             _unlink(Path(self.address.removeprefix("unix:")), self._inode)
 
 
-async def bind(address: str, factory: Callable[[], asyncio.BaseProtocol]) -> Listener:
-    """Bind the address without taking connections yet."""
+async def bind(address: str, factory: Callable[[], asyncio.BaseProtocol], *, among: bool = False) -> Listener:
+    """Bind the address without taking connections yet; `among` others, who share a port."""
     loop = asyncio.get_running_loop()
     if address.startswith("unix:"):
         bound, inode = _unix(Path(address.removeprefix("unix:")))
@@ -94,7 +94,9 @@ async def bind(address: str, factory: Callable[[], asyncio.BaseProtocol]) -> Lis
     if port == "0":  # each address would get a port of its own: the first one is enough
         found = await loop.getaddrinfo(hosts, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         hosts = str(found[0][4][0])
-    server = await loop.create_server(factory, hosts, int(port), backlog=_BACKLOG, start_serving=False)
+    server = await loop.create_server(
+        factory, hosts, int(port), backlog=_BACKLOG, start_serving=False, reuse_port=among or None
+    )
     host, number = min(server.sockets, key=lambda each: each.family).getsockname()[:2]
     return Listener(server, address=_shown(host, number))
 

@@ -407,7 +407,6 @@ def test_secrets_are_not_printed(load):
             LEAST.replace("127.0.0.0/8", "0.0.0.0/0"),
             ["senders[0].networks[0]: the whole Internet may send at your cost; write your networks"],
         ),
-        (LEAST + "workers: 2", ["workers: is not built yet in this version: one process delivers"]),
         (
             LEAST + "senders: [{name: a, from: ['*@example.com']}]",
             ["senders[0]: anybody can write such an address; add networks"],

@@ -28,7 +28,7 @@ _GRACE = 5.0  # seconds that a server has to end
 
 CONFIG = """\
 hostname: relay.example.com
-store: sqlite:///relay.db
+store: "{store}"
 listeners: [{{address: "127.0.0.1:0"}}]
 senders: [{{name: bench, networks: [127.0.0.0/8]}}]
 accounts: {{main: {{url: "{provider}", login: bench, psw: bench}}}}
@@ -128,11 +128,15 @@ def end(process: subprocess.Popen[Any]) -> None:
 
 
 def relay(
-    folder: Path, *, provider: str = "http://127.0.0.1:9", only: str = ""
+    folder: Path,
+    *,
+    provider: str = "http://127.0.0.1:9",
+    store: str = "sqlite:///relay.db",
+    only: str = "",
 ) -> contextlib.AbstractContextManager[Server]:
     """A relay whose provider is at that address (by default one where nobody listens)."""
     config = folder / "config.yaml"
-    config.write_text(CONFIG.format(provider=provider))
+    config.write_text(CONFIG.format(provider=provider, store=store))
     part = ["--only", only] if only else []
     return server([sys.executable, "-m", "relay", "serve", "-c", str(config), *part], folder, "relay")
 

@@ -44,14 +44,14 @@ class Several:
         self.url = ""
         self.both = store  # as the nodes are told of it
 
-    async def add(self, **changes: object) -> Process:
+    async def add(self, *, program: tuple[str, ...] = HURRIED, **changes: object) -> Process:
         """Start another node."""
         self.url = self.url or await self.sandbox.start()
         folder = self.folder / f"node{len(self.nodes)}"
         folder.mkdir()
         poll = {"delivery": {"poll": ["1h"], "retry": ["1s"]}}
         node = Process(folder, self.url, **({"store": self.both} | poll | changes))
-        node.program = HURRIED
+        node.program = program
         self.nodes.append(node)
         await node.start()
         return node

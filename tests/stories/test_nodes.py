@@ -135,11 +135,8 @@ async def test_failover(tmp_path):
 async def test_a_node_starts_again(tmp_path, database):
     """A killed node that starts again asks at once about what it had begun, and has its slots at once."""
     async with several(tmp_path, database, latency=0.3) as nodes:
-        await nodes.start(1)
-        (node,) = nodes.nodes
-        node.program = ("-m", "relay")  # with leases of its own length: nobody waits for their end here
-        await node.kill()
-        await node.start()
+        # with leases of its own length: nobody waits for their end here
+        node = await nodes.add(program=("-m", "relay"))
         taken = await nodes.mail(node, range(30))
         async with asyncio.timeout(LONG):
             await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) > 3)

@@ -11,7 +11,7 @@ import pytest
 from several import LONG, phone, several
 
 pytestmark = pytest.mark.timeout(180)
-WORKERS = 3
+WORKERS = 2
 
 
 def children(pid: int) -> list[int]:
@@ -21,7 +21,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.asyncio
 async def test_workers(tmp_path, database):
-    """Three workers share port, queue and slots; one that dies is started again; all re-read, all end."""
+    """Two workers share port, queue and slots; one that dies is started again; all re-read, all end."""
     async with several(tmp_path, database, latency=0.1) as nodes:
         await nodes.add(workers=WORKERS, web={"listen": "127.0.0.1:0"})
         (relay,) = nodes.nodes

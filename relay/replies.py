@@ -93,6 +93,11 @@ def not_yours(author: str) -> Reply:
     return reply(550, "5.7.1", f'From "{author}" is not yours to write as')
 
 
+def out_of_reach(what: str) -> Reply:
+    """The sender's entry leaves this channel or account to others."""
+    return reply(550, "5.7.1", f"{what} is not for this sender")
+
+
 def capped(why: str) -> Reply:
     """A cap is reached; later there is room again."""
     return reply(452, "4.7.1", f"{why}, try again later")

@@ -253,6 +253,10 @@ def _caps(document: Document) -> None:
             if isinstance(cap, dict) and cap[key] and str(cap[key]) not in known[key]:
                 there = ", ".join(known[key]) or "none"
                 document.fault((*place, key), f"there is no such {key}; there are: {there}")
+    for place, account in select(document.values, ("senders", EACH, "accounts", EACH)):
+        if str(account) not in known["account"]:
+            there = ", ".join(known["account"]) or "none"
+            document.fault(place, f"there is no such account; there are: {there}")
 
 
 # -- allowed, but perhaps not meant ---------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from relay.config import units
+from relay.config.routing import Channel
 from relay.config.setting import Shape, setting
 from relay.config.units import (
     ClientCertificate,
@@ -118,6 +119,10 @@ class Sender(Shape):
     )
     trusted_sealers: tuple[Domain, ...] = setting(
         [], help="Only with dmarc: mailing lists and forwarders whose ARC seals are believed."
+    )
+    channels: tuple[Channel, ...] = setting([], help="The channels that it may use; none: all.")
+    accounts: tuple[Line, ...] = setting(
+        [], help="The accounts that may pay for it, every one of a route; none: all."
     )
 
 

@@ -18,13 +18,13 @@ import contextlib
 import copy
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from email.utils import parseaddr
 from functools import lru_cache
 
 from relay import masking, metrics, replies
-from relay.config import Config, Listener
+from relay.config import Config, Listener, Route, Sender
 from relay.delivery import caps
 from relay.delivery.caps import Want
 from relay.delivery.counting import Counting
@@ -131,6 +131,8 @@ class Handler:
         resolved = self._resolve(recipient)
         if isinstance(resolved, Reply):
             return resolved
+        if barred := self._barred(envelope, resolved.channel, _payers(resolved.route)):
+            return barred
         if envelope.returned:
             given = {**resolved.route.params, **resolved.given}
             if late := deadlines.refusal(resolved.channel, resolved.route, given):
@@ -229,10 +231,20 @@ class Handler:
             self._read, self._book = config, routes.Book(config.routes, config.aliases)
         return self._book.resolve(recipient.address)
 
+    def _entry(self, envelope: Envelope) -> Sender | None:
+        """The entry that let the mail in; None before it is known."""
+        return next((each for each in self._config().senders if each.name == envelope.source), None)
+
     def _foreign(self, envelope: Envelope, letter: Letter) -> str:
         """An author in the header as whom this client may not write, "" where there is none."""
-        entry = next((each for each in self._config().senders if each.name == envelope.source), None)
+        entry = self._entry(envelope)
         return policy.foreign(entry, letter) if entry is not None else ""
+
+    def _barred(self, envelope: Envelope, channel: str, accounts: Collection[str]) -> Reply | None:
+        """Why this sender can't have a message by this channel, paid for by one of these accounts."""
+        entry = self._entry(envelope)
+        what = policy.out_of_reach(entry, channel, accounts) if entry is not None else ""
+        return replies.out_of_reach(what) if what else None
 
     def refused(self, session: Session, reply: Reply) -> None:
         """Every refusal, of whatever command, leaves a line and is counted."""
@@ -260,6 +272,12 @@ class Handler:
         )
         if not composed.drafts and not composed.refusals:
             return replies.NO_VALID_RECIPIENTS
+        barred = {
+            draft.recipient: why
+            for draft in composed.drafts
+            if (why := self._barred(envelope, draft.channel, {draft.account, *draft.accounts}))
+        }
+        composed = composed.refusing(barred)
         lmtp = session.protocol == "lmtp"
         full = await self._counts.refused(caps.wants(envelope.source, composed.drafts))
         if full:
@@ -290,6 +308,11 @@ class Handler:
 @lru_cache(maxsize=8)
 def _address(written: str) -> str:
     return parseaddr(written)[1]
+
+
+def _payers(route: Route) -> tuple[str, ...]:
+    """The accounts that a route may take; what is forwarded takes none."""
+    return () if route.channel == FORWARD else (route.account, *route.accounts)
 
 
 def _worst(found: Sequence[Reply]) -> Reply:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -116,6 +116,14 @@ def personal(entry: Sender) -> bool:
     return takes_logins(entry) or entry.certificates is not None
 
 
+def out_of_reach(entry: Sender, channel: str, accounts: Collection[str]) -> str:
+    """What of a message this entry's clients may not use: its channel or an account, "" for nothing."""
+    if entry.channels and channel not in entry.channels:
+        return f"the channel {channel}"
+    barred = [each for each in accounts if each and entry.accounts and each not in entry.accounts]
+    return f"the account {barred[0]}" if barred else ""
+
+
 def foreign(entry: Sender, letter: Letter) -> str:
     """An address in From that a client known by this entry may not write as, "" where there is none.
 
@@ -176,10 +184,14 @@ def why_not(
 def _claimed(
     senders: Sequence[Sender], sender: str, peer: str, certificates: frozenset[str], logins: frozenset[str]
 ) -> Iterator[Sender]:
-    """The entries whose conditions hold as far as they are known before anything is looked up."""
-    return (
-        entry for entry in senders if _is(entry, peer, certificates, logins) and _from_holds(entry, sender)
-    )
+    """The entries whose conditions hold as far as they are known before anything is looked up.
+
+    A client that one of them knows by name is judged by those that do: it can't shed its `from`,
+    its caps or its channels by being in a network that another entry trusts.
+    """
+    all_ = [entry for entry in senders if _is(entry, peer, certificates, logins)]
+    by_name = [entry for entry in all_ if personal(entry)]
+    return (entry for entry in by_name or all_ if _from_holds(entry, sender))
 
 
 # -- what the sender's domain vouches for ----------------------------------------------------

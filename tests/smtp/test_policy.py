@@ -100,6 +100,43 @@ def test_certificates():
     assert policy.may([inside], certificates=frozenset({"a.example"}), **asked) is None
 
 
+@pytest.mark.parametrize(
+    ("logins", "by", "admitted"),
+    [
+        (set(), "boss@example.com", "house"),  # anybody in the network
+        ({"staff"}, "alice@example.com", "staff"),  # though the house stands first
+        ({"staff"}, "boss@example.com", None),
+        ({"staff", "duty"}, "duty@example.com", "duty"),
+        ({"others"}, "boss@example.com", "house"),  # a login that no entry asks for
+    ],
+)
+def test_who_is_known_by_name_is_judged_by_that(logins, by, admitted):
+    """A network that is trusted frees nobody from what its login holds it to."""
+    senders = [
+        sender("house", networks=["10.0.0.0/8"]),
+        sender("staff", users={"alice": "x"}, from_=["alice@example.com"]),
+        sender("duty", users={"duty": "x"}, from_=["duty@example.com"]),
+    ]
+    found = policy.may(senders, peer="10.0.0.9", sender=by, logins=frozenset(logins))
+    assert admitted == (found.name if isinstance(found, Admission) else None)
+
+
+@pytest.mark.parametrize(
+    ("values", "channel", "accounts", "says"),
+    [
+        ({}, "call", ("main", "backup"), ""),
+        ({"channels": ["sms", "flash"]}, "flash", ("main",), ""),
+        ({"channels": ["sms"]}, "call", ("main",), "the channel call"),
+        ({"accounts": ["main"]}, "call", ("main", ""), ""),
+        ({"accounts": ["main"]}, "sms", ("main", "backup"), "the account backup"),
+        ({"accounts": ["main"]}, "forward", (), ""),
+    ],
+)
+def test_what_an_entry_may_use(values, channel, accounts, says):
+    """Channels and accounts that it names, all without."""
+    assert says == policy.out_of_reach(sender(networks=["10.0.0.0/8"], **values), channel, accounts)
+
+
 def test_logins():
     """An entry with users takes who has logged in for it, and nobody else; that vouches for the sender."""
     entry = sender(users={"alice": "x"}, from_=["*@example.com"])

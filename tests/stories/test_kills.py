@@ -111,7 +111,7 @@ async def lead(lives: Lives, clients: Clients, chance: random.Random) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.timeout(300 + 5 * KILLS)
+@pytest.mark.timeout(max(180, 5 * KILLS))
 async def test_killed_at_every_step_nothing_is_lost_and_nothing_is_doubled(tmp_path: Path) -> None:
     """Each mail that was answered 250 is one message; each report that is owed is one Message-ID."""
     chance = random.Random(SEED)

@@ -82,13 +82,15 @@ class Door:
         return await asyncio.to_thread(all_of_it)
 
 
-def sends(sender: str, author: str = "", to: str = PHONE, login: tuple[str, str] | None = None):
+def sends(
+    sender: str, author: str = "", to: str = PHONE, login: tuple[str, str] | None = None, field: str = ""
+):
     """A client that logs in, if it can, and sends."""
 
     def what(client: smtplib.SMTP) -> object:
         if login:
             client.login(*login)
-        client.sendmail(sender, [to], mail(author or sender))
+        client.sendmail(sender, [to], (f"{field}\r\n" if field else "") + mail(author or sender))
         return None
 
     return what
@@ -219,6 +221,47 @@ async def test_a_user_reaches_what_its_routes_allow(tmp_path: Path) -> None:
         ):
             assert 550 == (await door.told(sends("alice@example.com", to=to, login=ALICE)))[0], to
         assert [] == await relay.orders()
+
+
+async def test_each_user_has_channels_and_accounts_of_its_own(tmp_path: Path) -> None:
+    """What is another's is refused at RCPT, and at DATA where a header of the mail asks for it."""
+    pki = Pki(tmp_path)
+    config = staffed(tmp_path, pki)
+    alice, bob, *others = config.senders
+    alice = alice.model_copy(update={"channels": ("sms",)})
+    bob = bob.model_copy(update={"accounts": ("backup",)})
+    sms = config.routes[0].model_copy(update={"allow": ("call", "flash")})
+    config = config.model_copy(update={"senders": (alice, bob, *others), "routes": (sms, *config.routes[1:])})
+    async with journey(tmp_path, config=config, clock=Clock()) as relay:
+        door = Door(relay, pki)
+        call = await door.told(sends("alice@example.com", to="79991234567+call@sms.example.com", login=ALICE))
+        flash = await door.told(sends("alice@example.com", login=ALICE, field="X-SMSC-Flash: 1"))
+        other = await door.told(sends("bob@example.com", login=BOB))
+        own = await door.told(sends("alice@example.com", login=ALICE))
+
+        assert (550, b"5.7.1 the channel call is not for this sender") == call
+        assert (550, b"5.7.1 the channel flash is not for this sender") == flash
+        assert (550, b"5.7.1 the account main is not for this sender") == other
+        assert "ok" == own
+        assert ["sms"] == [order.channel for order in await relay.orders()]
+
+
+async def test_a_login_is_not_shed_by_a_trusted_network(tmp_path: Path) -> None:
+    """An entry by network lets anybody in; who has logged in is held to its own addresses all the same."""
+    pki = Pki(tmp_path)
+    house = Sender.model_validate({"name": "house", "networks": ["127.0.0.0/8"]})
+    config = staffed(tmp_path, pki)
+    config = config.model_copy(update={"senders": (house, *config.senders)})
+    async with journey(tmp_path, config=config, clock=Clock()) as relay:
+        door = Door(relay, pki)
+        as_another = await door.told(sends("boss@example.com", login=ALICE))
+        own = await door.told(sends("alice@example.com", login=ALICE))
+        without = await door.told(sends("boss@example.com"))
+
+        assert isinstance(as_another, tuple)
+        assert 550 == as_another[0]
+        assert ("ok", "ok") == (own, without)
+        assert ["alice", "house"] == sorted(order.source for order in await relay.orders())
 
 
 async def test_a_session_ends_with_the_user(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ demo: $(VENV)/.run ## show a mail's whole journey; ONCE=1 ends after it
 	@$(BIN)/python -m relay demo $(if $(ONCE),--once)
 
 test: $(VENV)/.test ## run the tests
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: lint types imports coverage ## all that must hold before a change lands
 
@@ -61,7 +61,7 @@ imports: $(VENV)/.test ## who may import whom
 
 coverage: $(VENV)/.test ## the tests, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(JOBS)
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)' --omit='$(NOT_PURE)'

@@ -136,7 +136,7 @@ async def send(port: int, number: int, taken: set[int]) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 async def test_kill_while_orders_move_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """Killed again and again while purses are emptied and filled: each mail is at one provider, once."""
     chance = random.Random(20261120)
@@ -170,7 +170,7 @@ async def test_kill_while_orders_move_loses_nothing_and_doubles_nothing(tmp_path
     def said() -> list[str]:
         return [*texts(boxes[0]), *texts(boxes[1])]
 
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(240):
         while not {f"number {n}" for n in taken} <= set(said()):  # noqa: ASYNC110 - two providers' news
             await asyncio.sleep(0.05)
     status = await relay.kill(signal.SIGTERM)

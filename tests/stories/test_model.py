@@ -42,7 +42,7 @@ from relay.smsc import callbacks
 
 T = TypeVar("T")
 Recipients = list[tuple[str, frozenset[str]]]  # an address, and whom it stands for
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "20"))
 LATEST = 19
 
 PHONES = ("4567", "4568", "4569", "4570", "4571", "4572")
@@ -371,7 +371,9 @@ class Relay(RuleBasedStateMachine):
         await world.pass_time(EXPIRE + GIVE_UP + 3600)
         books = await open_books(world.relay, steady=not world.skew)
         bad = [*breaches(books, self.taken, world.relay.reports()), *self.limits(), *self.after_all(books)]
-        if books.steady and books.replies != self.replies:
+        # The same word twice within a minute, by a call and in the list, may be one: nobody can tell.
+        once = books.replies.keys() == self.replies.keys() and books.replies <= self.replies
+        if books.steady and not once:
             bad.append(f"phones said {self.replies}, stored is {books.replies}")
         if bad:
             bad += [f"{each.phone} {each.text!r} {each.id} {each.final}" for each in world.sandbox.messages]

@@ -94,3 +94,10 @@ def test_a_quoted_number_is_masked_in_a_sentence():
         '"***4567" is not a number, see RFC 5321 4.1.1.2'
     )
     assert masking.quotes_masked("'bob' is no alias") == "'bob' is no alias"
+
+
+@given(st.integers(0, 1023), st.integers(1_800_000_000_000, 2_000_000_000_000))
+def test_a_key_tells_who_made_it(node: int, now: int):
+    """Whatever the moment and the count."""
+    keys = Ids(node)
+    assert [node] * 3 == [model.maker(keys.new(now)) for _ in range(3)]

@@ -183,3 +183,12 @@ def test_every_number_is_an_outcome(status, err, text):
     """No status and no error raises; what comes is whole."""
     assert isinstance(outcomes.for_status(status, err, text), Outcome)
     assert isinstance(outcomes.for_error(status, text), Outcome)
+
+
+def test_a_call_that_other_nodes_left_no_slot_for_is_made_later():
+    """It costs the order nothing, and the account need not rest."""
+    assert (Kind.LATER, Rest.NONE, "") == (
+        outcomes.barred().kind,
+        outcomes.barred().rest,
+        outcomes.barred().code,
+    )

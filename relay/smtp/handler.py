@@ -18,7 +18,7 @@ import contextlib
 import copy
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from email.utils import parseaddr
 from functools import lru_cache
@@ -131,8 +131,8 @@ class Handler:
         resolved = self._resolve(recipient)
         if isinstance(resolved, Reply):
             return resolved
-        if barred := self._barred(envelope, resolved.channel, _payers(resolved.route)):
-            return barred
+        if barred := self._barred(envelope, [(0, resolved.channel, _payers(resolved.route))]):
+            return barred[0]
         if envelope.returned:
             given = {**resolved.route.params, **resolved.given}
             if late := deadlines.refusal(resolved.channel, resolved.route, given):
@@ -240,11 +240,18 @@ class Handler:
         entry = self._entry(envelope)
         return policy.foreign(entry, letter) if entry is not None else ""
 
-    def _barred(self, envelope: Envelope, channel: str, accounts: Collection[str]) -> Reply | None:
-        """Why this sender can't have a message by this channel, paid for by one of these accounts."""
+    def _barred(
+        self, envelope: Envelope, each: Iterable[tuple[int, str, Collection[str]]]
+    ) -> dict[int, Reply]:
+        """Which messages this sender can't have, and why: of each its number, channel and payers."""
         entry = self._entry(envelope)
-        what = policy.out_of_reach(entry, channel, accounts) if entry is not None else ""
-        return replies.out_of_reach(what) if what else None
+        if entry is None or not (entry.channels or entry.accounts):
+            return {}
+        return {
+            number: replies.out_of_reach(what)
+            for number, channel, payers in each
+            if (what := policy.out_of_reach(entry, channel, payers))
+        }
 
     def refused(self, session: Session, reply: Reply) -> None:
         """Every refusal, of whatever command, leaves a line and is counted."""
@@ -272,12 +279,11 @@ class Handler:
         )
         if not composed.drafts and not composed.refusals:
             return replies.NO_VALID_RECIPIENTS
-        barred = {
-            draft.recipient: why
-            for draft in composed.drafts
-            if (why := self._barred(envelope, draft.channel, {draft.account, *draft.accounts}))
-        }
-        composed = composed.refusing(barred)
+        barred = self._barred(
+            envelope,
+            ((each.recipient, each.channel, (each.account, *each.accounts)) for each in composed.drafts),
+        )
+        composed = composed.refusing(barred) if barred else composed
         lmtp = session.protocol == "lmtp"
         full = await self._counts.refused(caps.wants(envelope.source, composed.drafts))
         if full:

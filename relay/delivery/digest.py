@@ -21,7 +21,7 @@ from relay import model
 from relay.delivery import caps
 from relay.message import channels, gsm, neutral
 from relay.message.text import one_line
-from relay.message.wording import SEPARATOR
+from relay.message.wording import FILE_MARK, SEPARATOR
 from relay.model import Ids
 from relay.queue import schema
 from relay.queue.rows import DIGEST, Content, Mail, Order, Recipient
@@ -32,7 +32,6 @@ _ROOM = {"gsm7": 2 * 153, "ucs2": 2 * 67}
 _EXAMPLE = {"gsm7": 50, "ucs2": 32}  # characters that an example should have at least
 _KEPT = ("sender", "bot", "smsreq", "valid", "translit")
 _HOURS = re.compile(r"[0-9]{1,2}-[0-9]{1,2}")
-_FILES = re.compile(r"<file [0-9]{1,3}>")
 _HEADS = {
     "en": ("+{count} more since {since}:", "+{count} more since {since}, {kinds} kinds:"),
     "ru": ("ещё {count} с {since}:", "ещё {count} с {since}, разных {kinds}:"),
@@ -175,7 +174,7 @@ def _said(content: Content | None) -> str:
     """A message in one line, without files and what only the account's owner sees."""
     if content is None:
         return "?"
-    return one_line(_FILES.sub(" ", content.text.split(SEPARATOR)[0]), _ROOM["gsm7"])
+    return one_line(FILE_MARK.sub(" ", content.text.split(SEPARATOR)[0]), _ROOM["gsm7"])
 
 
 def _shortened(line: str, limit: int, alphabet: str) -> str:

@@ -12,7 +12,6 @@ is over, the story says so, and the operator is told.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from email.utils import parseaddr
@@ -26,7 +25,7 @@ from relay.delivery.escalation import Judged
 from relay.delivery.settle import Settler
 from relay.message import channels, countries, orders, routes
 from relay.message.routes import Resolved
-from relay.message.wording import SEPARATOR
+from relay.message.wording import FILE_MARK, SEPARATOR
 from relay.model import Alarm, Envelope, Letter, Target
 from relay.queue import intake, schema, states
 from relay.queue.engine import Change, Stale, Trouble
@@ -41,7 +40,6 @@ from relay.report import notices
 _log = logging.getLogger("relay.delivery")
 STEP = 200
 _TRIES = 20
-_FILES = re.compile(r"<file [0-9]{1,3}>")
 
 
 class Escalating:
@@ -223,7 +221,7 @@ class Escalating:
         meant = self._meant(step, judged, recipient, known)
         if isinstance(meant, str):
             return meant
-        said = _FILES.sub("", text.split(SEPARATOR, maxsplit=1)[0]).strip()
+        said = FILE_MARK.sub("", text.split(SEPARATOR, maxsplit=1)[0]).strip()
         note = f"escalation, step {step.n} of {of}: sent since the message was not {step.unless} in time"
         letter = Letter(subject=mail.subject, from_=mail.sender, plain=said, readable=said, notes=(note,))
         address = step.goal if meant.alias or not channels.CHANNELS[meant.channel].phone else ""

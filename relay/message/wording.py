@@ -6,6 +6,7 @@ command appear, and comments go through it as well: they travel in the same `mes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,8 @@ MAX_CHARS = 1000
 """Of `mes` on phone channels, comment included (vendor: sending, `mes`)."""
 _ANSWERED = ("re:", "re[", "aw:", "sv:", "отв:", "на:")
 SEPARATOR = "\n~~~\n"
+FILE_MARK = re.compile(r"<file [0-9]{1,3}>")
+"""Where a file stands in a stored text; nobody reads it on a phone."""
 
 
 class Source:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from relay.config import units
+from relay.config import places
 from relay.config.document import NOT_FETCHED, Document, Location
 from relay.config.setting import EACH, settings
 from relay.config.shape import Config
@@ -167,13 +167,13 @@ def _logins(document: Document, place: Location, listener: dict[str, object]) ->
 def _legacy(document: Document, place: Location, address: str) -> None:
     """Whoever is lenient with old devices is so with attackers too."""
     try:
-        host = "localhost" if address.startswith("unix:") else units.split(address)[0]
+        host = "localhost" if address.startswith("unix:") else places.split(address)[0]
     except ValueError:
         return  # a fault of its own
     where = (*place, "profile")
     if host in ("0.0.0.0", "::"):  # noqa: S104
         document.warn(where, "who is in no private network is refused; bind a private address")
-    elif re.search("[0-9:]$", host) and not units.private(host):
+    elif re.search("[0-9:]$", host) and not places.private(host):
         document.fault(where, "legacy is for private networks only; bind a private address, or write strict")
 
 
@@ -313,7 +313,7 @@ def _to_itself(document: Document, place: Location, smtp: dict[str, object]) -> 
 
 def _inside(url: str) -> bool:
     try:
-        return units.private(urlsplit(url).hostname or "")
+        return places.private(urlsplit(url).hostname or "")
     except ValueError:
         return True  # no URL at all, which is a fault already
 

@@ -6,25 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from relay.config import units
+from relay.config import places, units
+from relay.config.places import Domain, FilePath, Listen, Nameserver, Network, PrivateNetwork
 from relay.config.routing import Channel
 from relay.config.setting import Shape, setting
-from relay.config.units import (
-    ClientCertificate,
-    Domain,
-    Duration,
-    FilePath,
-    Line,
-    Listen,
-    Name,
-    Nameserver,
-    Network,
-    Pattern,
-    PrivateNetwork,
-    Secret,
-    Size,
-    Whole,
-)
+from relay.config.units import ClientCertificate, Duration, Line, Name, Pattern, Secret, Size, Whole
 
 Positive = Annotated[Duration, AfterValidator(units.positive)]
 
@@ -82,12 +68,12 @@ class Listener(Shape):
     @property
     def host(self) -> str:
         """The host to bind, "" where the door is a unix socket, or one of systemd's."""
-        return "" if self.address.startswith(("unix:", "fd:")) else units.split(self.address)[0]
+        return "" if self.address.startswith(("unix:", "fd:")) else places.split(self.address)[0]
 
     @property
     def port(self) -> int:
         """The port to bind, 0 for any free one."""
-        return 0 if self.address.startswith(("unix:", "fd:")) else units.split(self.address)[1]
+        return 0 if self.address.startswith(("unix:", "fd:")) else places.split(self.address)[1]
 
 
 class Tls(Shape):
@@ -137,4 +123,4 @@ class Dns(Shape):
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """The servers, address and port each."""
-        return tuple((each, 53) if units.is_ip(each) else units.split(each) for each in self.servers)
+        return tuple((each, 53) if places.is_ip(each) else places.split(each) for each in self.servers)

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from relay.config import units
+from relay.config.places import Host
 from relay.config.setting import NONE, Shape, setting
-from relay.config.units import Duration, Flag, Host, Hours, Line, Pattern, Port, Region, Secret, Text, Whole
+from relay.config.units import Duration, Flag, Hours, Line, Pattern, Port, Region, Secret, Text, Whole
 
 Channel = Literal[
     "sms",

@@ -20,23 +20,20 @@ from pydantic import AfterValidator, Field, model_validator
 from relay.config import units
 from relay.config.door import Dns, Listener, Positive, Sender, Tls
 from relay.config.limits import Limits, Log
+from relay.config.places import FilePath, ListenOrNot, Provider, Store
 from relay.config.routing import AliasOrMembers, Route, Smarthost
 from relay.config.setting import NONE, Shape, setting
 from relay.config.units import (
     AliasName,
     Duration,
-    FilePath,
     Flag,
     Hostname,
     Line,
-    ListenOrNot,
     Mailbox,
     MailboxOrNot,
     Name,
     Phone,
-    Provider,
     Secret,
-    Store,
     Whole,
 )
 

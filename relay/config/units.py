@@ -1,4 +1,4 @@
-"""How single values are written: lengths of time, sizes, networks, addresses, paths, secrets.
+"""How single values are written: lengths of time, sizes, names, mail addresses, numbers, secrets.
 
 Each is a type for the models of `shape`: it takes what YAML gave and either makes the value the
 program works with or says what to write instead. The words after the validator are what the
@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import re
 from email.utils import parseaddr
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, StrictBool, StrictInt, ValidationInfo
-
-AnyNetwork = IPv4Network | IPv6Network
+from pydantic import BeforeValidator, Field, SecretStr, StrictBool, StrictInt
 
 _TIMES = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _TIME = re.compile(r"([0-9]{1,9}) ?(ms|s|m|h|d)")
@@ -25,18 +20,9 @@ _LONGEST = 3650 * _TIMES["d"]
 _SIZES = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 _SIZE = re.compile(r"([0-9]{1,9}) ?([kmg]?b)", re.IGNORECASE)
 
+HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9])?")
-_ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_INSIDE = tuple(
-    ip_network(each)
-    for each in (
-        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"),
-        *("::1/128", "fc00::/7", "fe80::/10"),
-    )
-)
-_LOCAL = re.compile(r"localhost|.+\.localhost")
 
 
 def duration(value: object) -> int:
@@ -91,173 +77,6 @@ def name(value: object) -> object:
     if isinstance(value, str) and not _NAME.fullmatch(value):
         raise ValueError("a name has Latin letters, digits, '-' and '_', and begins with a letter or digit")
     return value
-
-
-def host(value: object) -> object:
-    """A host's name or address."""
-    value = line(value)
-    if isinstance(value, str) and not (_HOST.fullmatch(value) or is_ip(value)):
-        raise ValueError("write a host name in Latin letters or an IP address, without a port")
-    return value
-
-
-def is_ip(value: str) -> bool:
-    """Whether this is an IP address."""
-    try:
-        ip_address(value)
-    except ValueError:
-        return False
-    return True
-
-
-def split(address: str) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[v6]:port``; raises ValueError."""
-    match = _ADDRESS.fullmatch(address)
-    if match is None or int(match["port"]) > 65535:
-        raise ValueError("write host:port or [v6]:port, as in 127.0.0.1:2525 or [::1]:2525")
-    found: str = match["v6"] or match["host"]
-    valid = is_ip(found) if match["v6"] else _HOST.fullmatch(found)
-    if not valid:
-        raise ValueError("write host:port; for every interface of this host 0.0.0.0:port and [::]:port")
-    return found, int(match["port"])
-
-
-def listen(value: object, info: ValidationInfo) -> object:
-    """Where to listen: host:port, [v6]:port, unix:/path, or fd:NAME of systemd's."""
-    value = line(value)
-    if not isinstance(value, str):
-        return value
-    if value.startswith("fd:"):
-        if not re.fullmatch(r"[!-9;-~]{1,255}", value.removeprefix("fd:")):
-            raise ValueError("write fd: and the FileDescriptorName= of a socket unit, as in fd:smtp")
-        return value
-    if value.startswith("unix:"):
-        return f"unix:{path(value.removeprefix('unix:'), info)}"
-    split(value)
-    return value
-
-
-def listen_or_not(value: object) -> object:
-    """Where to listen, over TCP only; "" is nowhere."""
-    value = line(value)
-    if isinstance(value, str) and value:
-        split(value)
-    return value
-
-
-def nameserver(value: object) -> object:
-    """The address of a DNS server, with a port or without."""
-    value = line(value)
-    if not isinstance(value, str) or is_ip(value):
-        return value
-    try:
-        found, port = split(value)
-    except ValueError:
-        found, port = "", 0
-    if not (is_ip(found) and port):
-        raise ValueError("write the IP address of a DNS server, as in 192.0.2.53 or [2001:db8::53]:5353")
-    return value
-
-
-def domain(value: object) -> object:
-    """The name of a domain."""
-    value = line(value)
-    if isinstance(value, str) and not (_HOST.fullmatch(value) and "." in value):
-        raise ValueError("write the name of a domain, as in lists.example.org")
-    return value
-
-
-def network(value: object) -> AnyNetwork:
-    """A network or a single address."""
-    if isinstance(value, (IPv4Network, IPv6Network)):
-        return value
-    if not isinstance(value, str):
-        raise ValueError('write a network or an address, as in 10.0.0.0/8 or "::1"')  # noqa: TRY004  # pydantic's
-    try:
-        return ip_network(value)
-    except ValueError:
-        pass
-    try:
-        meant = ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError('write a network or an address, as in 10.0.0.0/8 or "::1"') from None
-    raise ValueError(f"this is an address inside a network; write {meant} for the whole network")
-
-
-def private_network(value: object) -> IPv4Network | IPv6Network:
-    """A network that is reached without leaving the house."""
-    found = network(value)
-    if not any(found.version == each.version and found.subnet_of(each) for each in _INSIDE):  # type: ignore[arg-type]
-        raise ValueError("write a private network, as in 10.0.0.0/8: passwords in clear go no further")
-    return found
-
-
-def path(value: object, info: ValidationInfo) -> object:
-    """A path; a relative one begins at the folder of the configuration."""
-    value = line(value)
-    if not isinstance(value, str):
-        return value
-    if not value:
-        raise ValueError("write a path")
-    return Path((info.context or {}).get("folder", "")) / value
-
-
-def store(value: object, info: ValidationInfo) -> object:
-    """A database's URL; the file of an SQLite one begins at the folder of the configuration."""
-    value = line(value)
-    if not isinstance(value, str):
-        return value
-    if value.startswith(("postgresql:", "postgres:")):
-        return _postgres(value)
-    file = value.removeprefix("sqlite:///")
-    if file in {value, "", ":memory:"} or "?" in file:
-        raise ValueError("write sqlite:///FILE, as in sqlite:///relay.db, without parameters")
-    return f"sqlite:///{path(file, info)}"
-
-
-def _postgres(value: str) -> str:
-    """The URL of a PostgreSQL database, as libpq has it: `host=a,b` in its query is several hosts."""
-    meant = "write postgresql://USER@HOST/DATABASE"
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        raise ValueError(meant) from None
-    if parts.scheme != "postgresql" or not parts.path.strip("/") or "/" in parts.path[1:] or parts.fragment:
-        raise ValueError(meant)
-    host = dict(parse_qsl(parts.query)).get("host", "")
-    if not parts.netloc.rpartition("@")[2] and not host:
-        raise ValueError(f"{meant}, or ?host=/FOLDER for a socket")
-    return value
-
-
-def provider(value: object) -> object:
-    """Scheme and host of the provider, or the word sandbox."""
-    value = line(value)
-    if not isinstance(value, str) or value == "sandbox":
-        return value
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), 0
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
-        raise ValueError("write https:// and the provider's host, as in https://smsc.ru, or: sandbox")
-    if "@" in parts.netloc:
-        raise ValueError("keep the login out of the URL; it has keys of its own, login and psw, or apikey")
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError("write scheme and host alone, as in https://smsc.ru; /sys/… is appended")
-    host(parts.hostname)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def private(hostname: str) -> bool:
-    """Whether this host is reached without leaving the house."""
-    if _LOCAL.fullmatch(hostname.lower()):
-        return True
-    try:
-        return ip_address(hostname).is_private
-    except ValueError:
-        return False
 
 
 def mailbox(value: object) -> object:
@@ -329,7 +148,7 @@ def alias(value: object) -> object:
 
 def hostname(value: object) -> object:
     """The name that we give ourselves."""
-    if isinstance(value, str) and not _HOST.fullmatch(value):
+    if isinstance(value, str) and not HOST.fullmatch(value):
         raise ValueError("write a full host name in Latin letters, as in sms.example.com")
     return value
 
@@ -365,15 +184,6 @@ Size = Annotated[int, BeforeValidator(size), "size"]
 Text = Annotated[str, BeforeValidator(text), "text"]
 Line = Annotated[str, BeforeValidator(line), "text"]
 Name = Annotated[str, BeforeValidator(name), "name"]
-Host = Annotated[str, BeforeValidator(host), "host"]
-Listen = Annotated[str, BeforeValidator(listen), "address"]
-ListenOrNot = Annotated[str, BeforeValidator(listen_or_not), "address"]
-Nameserver = Annotated[str, BeforeValidator(nameserver), "address"]
-Domain = Annotated[str, BeforeValidator(domain), "domain"]
-Network = Annotated[AnyNetwork, BeforeValidator(network), "network"]
-FilePath = Annotated[Path, BeforeValidator(path), "path"]
-Store = Annotated[str, BeforeValidator(store), "URL"]
-Provider = Annotated[str, BeforeValidator(provider), "URL"]
 Mailbox = Annotated[str, BeforeValidator(mailbox), "mail address"]
 MailboxOrNot = Annotated[str, BeforeValidator(mailbox_or_not), "mail address"]
 Secret = Annotated[SecretStr, BeforeValidator(secret), "secret"]
@@ -385,5 +195,4 @@ Country = Annotated[str, BeforeValidator(country), "country"]
 AliasName = Annotated[str, BeforeValidator(alias), "name"]
 Hostname = Annotated[str, BeforeValidator(hostname), "host"]
 ClientCertificate = Annotated[str, BeforeValidator(certificate), "certificate"]
-PrivateNetwork = Annotated[IPv4Network | IPv6Network, BeforeValidator(private_network), "network"]
 Hours = Annotated[str, BeforeValidator(hours), "hours"]

@@ -26,7 +26,7 @@ from functools import lru_cache
 
 from relay import replies
 from relay.config import Sender
-from relay.config.units import AnyNetwork
+from relay.config.places import AnyNetwork
 from relay.message.content import SHOWN
 from relay.model import Letter, Result, Spf
 from relay.replies import Reply

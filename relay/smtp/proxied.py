@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from relay.config.units import AnyNetwork
+from relay.config.places import AnyNetwork
 from relay.smtp import policy, proxy, sockets
 from relay.smtp.proxy import ProxyError, Source
 

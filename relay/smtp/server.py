@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from relay import replies
-from relay.config.units import AnyNetwork
+from relay.config.places import AnyNetwork
 from relay.model import Envelope
 from relay.replies import Reply, reply
 from relay.smtp import chunking, data, legacy, protocol, sockets, timing

@@ -11,6 +11,7 @@ import contextlib
 import random
 import signal
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -135,6 +136,18 @@ async def send(port: int, number: int, taken: set[int]) -> None:
             taken.add(number)
 
 
+async def heard_of(numbers: set[int], boxes: Sequence[Sandbox], relay: Process) -> None:
+    """Wait until the mails of these numbers are at one of these providers."""
+    wanted = {f"number {each}" for each in numbers}
+    try:
+        async with asyncio.timeout(240):
+            while not wanted <= {text for box in boxes for text in texts(box)}:  # noqa: ASYNC110 - two providers
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        missing = wanted - {text for box in boxes for text in texts(box)}
+        raise AssertionError(f"{sorted(missing)}; {(relay.folder / 'log').read_text()[-4000:]}") from None
+
+
 @pytest.mark.asyncio
 @pytest.mark.timeout(420)
 async def test_kill_while_orders_move_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
@@ -149,9 +162,7 @@ async def test_kill_while_orders_move_loses_nothing_and_doubles_nothing(tmp_path
     relay = Process(tmp_path, "", accounts=accounts, routes=[route])
     taken: set[int] = set()
     number = 0
-    turn = 0
-    while turn < 6 or (turn < 12 and not all(box.messages for box in boxes)):
-        turn += 1
+    for turn in range(6):
         await relay.start()
         clients = []
         for each in range(12):
@@ -163,21 +174,20 @@ async def test_kill_while_orders_move_loses_nothing_and_doubles_nothing(tmp_path
         await asyncio.sleep(chance.random() * 0.1)
         await relay.kill()
         await asyncio.gather(*clients)
+    await relay.start()
+    for broke, whole in (boxes, boxes[::-1]):
+        broke.set_balance("0")
+        whole.set_balance("100000")
+        await send(relay.port, number := number + 1, taken)
+        await heard_of({number}, [whole], relay)
     for box in boxes:
         box.set_balance("100000")
-    await relay.start()
-
-    def said() -> list[str]:
-        return [*texts(boxes[0]), *texts(boxes[1])]
-
-    async with asyncio.timeout(240):
-        while not {f"number {n}" for n in taken} <= set(said()):  # noqa: ASYNC110 - two providers' news
-            await asyncio.sleep(0.05)
+    await heard_of(taken, boxes, relay)
     status = await relay.kill(signal.SIGTERM)
     for box in boxes:
         await box.stop()
 
+    said = [text for box in boxes for text in texts(box)]
     assert len(taken) > 6
-    assert len(set(said())) == len(said())
-    assert all(box.messages for box in boxes)
+    assert len(set(said)) == len(said)
     assert 0 == status

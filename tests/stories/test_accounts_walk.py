@@ -171,6 +171,7 @@ async def test_kill_while_orders_move_loses_nothing_and_doubles_nothing(tmp_path
                 boxes[1 - turn % 2].set_balance("100000")
             clients.append(asyncio.create_task(send(relay.port, number := number + 1, taken)))
             await asyncio.sleep(chance.random() * 0.02)
+        await asyncio.wait(clients, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.sleep(chance.random() * 0.1)
         await relay.kill()
         await asyncio.gather(*clients)

@@ -83,13 +83,13 @@ def meant(
     `speaks` has the orders for which each spoke, `escalating` the mails that have steps left.
     """
     by = said_at + CLOCKS
-    told = [order for order in sent if to_people(order) and _read(order) and (order.sent_at or 0) <= by]
+    told = [order for order in sent if to_people(order) and _read(order) and order.told_at <= by]
     found: list[Order] = []
     for order in told:
         if order.alarm == Alarm.RECOVERY:
             continue  # whatever it spoke for is over
         alarms = [each for each in (order, *speaks.get(order.id, ())) if _open(each)]
-        lately = order is told[0] or said_at - (order.sent_at or 0) <= LATELY
+        lately = order is told[0] or said_at - order.told_at <= LATELY
         found += [each for each in alarms if lately or each.mail_id in escalating]
     return found
 

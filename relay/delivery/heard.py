@@ -2,7 +2,8 @@
 
 An entry is kept for as long as some rule asks for it: texts for the repeat window, messages
 for the time in which a burst is counted, recoveries for two hours, so that no problem that
-waited comes after its own recovery.
+waited comes after its own recovery. What the provider keeps until its time is heard then: until
+that moment it counts for nothing but itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import attrgetter
 
 from relay.message import channels
 from relay.model import HOUR, Alarm
@@ -36,6 +38,7 @@ class Heard:
     kind: str = ""  # problem, recovery, digest, made, aside, or "" for any other message
     topic: str = ""
     ends: int = 0  # of a recovery: problems of the topic up to this order are over
+    ahead: int = 0  # 1: the provider keeps it until `at`
 
     @property
     def fills(self) -> bool:
@@ -44,14 +47,24 @@ class Heard:
 
 
 def of(phone: Phone) -> list[Heard]:
-    """What the phone heard, oldest first."""
+    """What the phone heard or will hear, oldest first."""
     return list(_read(phone.texts))
+
+
+def past(entries: Iterable[Heard], now: int) -> list[Heard]:
+    """What was heard by now."""
+    return [each for each in entries if each.at <= now]
 
 
 @lru_cache(maxsize=4096)
 def _read(texts: str) -> tuple[Heard, ...]:
     """A phone is judged, and written, several times in a row."""
-    return tuple(Heard(*entry) for entry in json.loads(texts))
+    return tuple(sorted((Heard(*entry) for entry in json.loads(texts)), key=attrgetter("at")))
+
+
+def ahead(entries: Iterable[Heard], now: int) -> list[Heard]:
+    """What the provider keeps until its time."""
+    return [each for each in entries if each.ahead and each.at > now]
 
 
 def entry(order: Order, now: int, *, as_digest: bool = False) -> Heard:
@@ -60,10 +73,11 @@ def entry(order: Order, now: int, *, as_digest: bool = False) -> Heard:
         return Heard(order.says, now, order.id, DIGEST, order.topic)
     if not fills_bursts(order):
         return Heard(order.says, now, order.id, ASIDE)
+    at, kept = max(now, order.start_at), int(order.start_at > now)
     if order.alarm not in (PROBLEM, RECOVERY):
-        return Heard(order.says, now, order.id)
+        return Heard(order.says, at, order.id, ahead=kept)
     ends = order.id if order.alarm == RECOVERY else 0
-    return Heard(order.says, now, order.id, order.alarm, order.topic, ends)
+    return Heard(order.says, at, order.id, order.alarm, order.topic, ends, kept)
 
 
 def fills_bursts(order: Order) -> bool:
@@ -76,7 +90,11 @@ def written(phone: Phone, entries: Iterable[Heard], *, keep: int, now: int) -> P
 
     What a clock that jumped back left in the future is past.
     """
-    kept = [each for each in entries if 0 <= now - each.at < _kept_for(each, keep)]
+    kept = [
+        each
+        for each in entries
+        if (each.ahead and each.at > now) or 0 <= now - each.at < _kept_for(each, keep)
+    ]
     recoveries = [each for each in kept if each.kind == RECOVERY]
     old = set(recoveries[:-RECOVERIES])
     return replace(phone, texts=json.dumps([_row(each) for each in kept if each not in old]))
@@ -88,6 +106,8 @@ def _kept_for(each: Heard, keep: int) -> int:
 
 def _row(each: Heard) -> list[str | int]:
     plain: list[str | int] = [each.says, each.at, each.order]
+    if each.ahead:
+        return [*plain, each.kind, each.topic, each.ends, each.ahead]
     return [*plain, each.kind, each.topic, each.ends] if each.kind else plain
 
 

@@ -179,7 +179,7 @@ class Inbox:
         """The last message to the phone that a person could answer, before he did where there was one."""
         sent = await self._store.last_to(one.phone, since, _LAST)
         found = [each for each in sent if each.account == one.account and escalation.to_people(each)]
-        before = [each for each in found if (each.sent_at or 0) <= said_at + escalation.CLOCKS]
+        before = [each for each in found if each.told_at <= said_at + escalation.CLOCKS]
         return (before or found)[:1]
 
     async def _owed(

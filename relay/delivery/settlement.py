@@ -167,7 +167,7 @@ class Settlement:
     def _timing(self, order: Order, state: State, outcome: Outcome, now: int) -> dict[str, Any]:
         match state:
             case State.SENT:
-                first = now + self._terms.first_poll(order.account)
+                first = max(now, order.start_at) + self._terms.first_poll(order.account)
                 again = order.poll_at if order.state is State.SENT else first
                 return {
                     "sent_at": order.sent_at or now,

@@ -11,6 +11,8 @@ All of it is kept here, pure, from rows and the moment.
   after it: it is merged into the recovery.
 - The provider blocks a phone that gets more than fifty messages with gaps under a minute:
   after 45 messages in a chain, of any kind, a phone has 61 seconds of silence.
+- The provider may keep messages until their time, five for a phone and no text twice. Others wait
+  here, and are judged when their time has come, with those five as heard then.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from relay.queue.rows import DIGEST, Order, Phone
 
 CHAIN_MOST = 45
 CHAIN_GAP = 61 * SECOND
+AHEAD_MOST = 5
+"""So many messages for a phone wait at the provider; with a whole chain they are as many as may be."""
 _OPPOSITE = {Alarm.PROBLEM.value: Alarm.RECOVERY.value, Alarm.RECOVERY.value: Alarm.PROBLEM.value}
 
 
@@ -144,28 +148,36 @@ class _Mind:
         self.now = now
         self.over: list[Order] = []
         self.queued = 0  # orders that wait for room and may not join a digest
-        self._entries = [each for each in heard.of(phone) if each.at <= now]
+        self._entries = heard.past(heard.of(phone), now)
+        self._ahead = heard.ahead(heard.of(phone), now)
         self._unsaid = unsaid
         self._last: tuple[Order, bool] | None = None
 
     @property
     def phone(self) -> Phone:
         """The phone with all that it is about to hear."""
-        if self._last is not None:
-            order, as_digest = self._last
-            self._set(having_heard(self._phone, order, self.rules, now=self.now, as_digest=as_digest))
+        self._catch_up()
         return self._phone
 
     @property
     def _heard(self) -> list[Heard]:
-        return heard.of(self.phone) if self._last is not None else self._entries
+        self._catch_up()
+        return self._entries
+
+    def _catch_up(self) -> None:
+        """Add the last order that it hears."""
+        if self._last is not None:
+            order, as_digest = self._last
+            self._set(having_heard(self._phone, order, self.rules, now=self.now, as_digest=as_digest))
 
     def _set(self, phone: Phone) -> None:
-        self._phone, self._entries, self._last = phone, heard.of(phone), None
+        self._phone, self._last = phone, None
+        self._entries = heard.past(heard.of(phone), self.now)
+        self._ahead = heard.ahead(heard.of(phone), self.now)
 
     def hear(self, order: Order, *, as_digest: bool = False) -> None:
         """The order goes out."""
-        self._set(self.phone)
+        self._catch_up()
         self._last = order, as_digest
 
     def end(self, topic: str, order: int) -> None:
@@ -195,6 +207,24 @@ class _Mind:
         return any(
             each.kind == opposite and each.topic == order.topic and each.order not in self._unsaid
             for each in later
+        )
+
+    def _kept(self, order: Order) -> list[Heard]:
+        """What the provider keeps of others, oldest first."""
+        self._catch_up()
+        return [each for each in self._ahead if each.order != order.id and each.order not in self._unsaid]
+
+    def may_go_ahead(self, order: Order) -> bool:
+        """Whether the provider may keep the order until its time."""
+        kept = self._kept(order)
+        said = [*kept, *self._said(order, self.rules.window - (order.start_at - self.now))]
+        return len(kept) < AHEAD_MOST and all(each.says != order.says for each in said)
+
+    def soon_said(self, order: Order) -> int:
+        """When the phone will hear the same, if within the window; else now."""
+        until = self.now + self.rules.window
+        return next(
+            (each.at for each in self._kept(order) if each.says == order.says and each.at < until), self.now
         )
 
     def recovery(self, order: Order) -> Heard | None:
@@ -241,6 +271,9 @@ def _judge_one(judged: Judged, mind: _Mind, order: Order) -> None:
     if ended is not None:
         judged.merge.append((order, ended.order))
         return
+    if order.start_at > mind.now and heard.fills_bursts(order):
+        _send(judged, mind, order, mind.now if mind.may_go_ahead(order) else order.start_at)
+        return
     speaker = mind.speaker(order)
     if speaker is not None and mind.contradicts(order, speaker):
         judged.wait.append((order, speaker.at + mind.rules.window))
@@ -250,6 +283,10 @@ def _judge_one(judged: Judged, mind: _Mind, order: Order) -> None:
         if order.alarm == Alarm.RECOVERY and order.topic:
             mind.end(order.topic, order.id)
             judged.ends.setdefault(order.target, {})[order.topic] = order.id
+        return
+    until = mind.soon_said(order)
+    if until > mind.now:
+        judged.wait.append((order, until))
         return
     if order.alarm == DIGEST:
         until = mind.next_digest_at(order)
@@ -275,9 +312,8 @@ def _send(judged: Judged, mind: _Mind, order: Order, until: int, *, as_digest: b
 
 
 def _limited(order: Order, mind: _Mind) -> bool:
-    """Whether the order needs room: not what the provider is to keep until its time."""
-    recovers = order.alarm == Alarm.RECOVERY
-    return mind.rules.burst > 0 and heard.fills_bursts(order) and not recovers and order.start_at <= mind.now
+    """Whether the order needs room."""
+    return mind.rules.burst > 0 and heard.fills_bursts(order) and order.alarm != Alarm.RECOVERY
 
 
 def _may_join(order: Order) -> bool:

@@ -1,7 +1,9 @@
 """When a message goes, and by when it must have arrived: what the mail's client asked for. Pure.
 
-A mail that is to be held (FUTURERELEASE, RFC 4865) waits in our own queue: nobody has to be asked
-to give it back, and `expire` and delay warnings count from its release.
+A mail that is to be held (FUTURERELEASE, RFC 4865) goes out at once with the provider's `time`, where
+nothing else says when: then it is sent on time whatever becomes of the line between. Where the channel
+knows no `time`, where the message has its own, in quiet hours, and where it must arrive by a moment, it waits
+in our own queue. Either way `expire` and delay warnings count from its release.
 
 A mail that must arrive by a moment or come back (DELIVERBY with R, RFC 2852 section 4) shares out what
 time there is: a part of it in our queue, where the order expires, and the rest as `valid` at the provider,
@@ -37,6 +39,19 @@ def refusal(channel: str, route: Route, params: Mapping[str, str]) -> Reply | No
     if quiet.kept(route, channel, params) or quiet.time(route, channel, params):
         return reply(550, "5.3.3", "BY=…;R can't be promised where there are quiet hours")
     return None
+
+
+def handed(content: Content, route: Route, envelope: Envelope, now: int) -> Content | None:
+    """The content with the `time` until which the provider holds it; None where that is up to us."""
+    given = content.params
+    if envelope.hold_until <= now or envelope.returned or not quiet.reaches(content.channel):
+        return None
+    if {"time", "period"} & given.keys() or quiet.kept(route, content.channel, given):
+        return None
+    stamp = f"0{-(-envelope.hold_until // SECOND)}"  # the vendor's form that no time zone changes
+    rest = {name: value for name, value in given.items() if name != "tz"}
+    note = f"{held(envelope, now)}: the provider has it until then"
+    return replace(content, params={**rest, "time": stamp}, notes=(*content.notes, note))
 
 
 def bounded(content: Content, route: Route, envelope: Envelope, now: int) -> Content | Reply:

@@ -48,6 +48,7 @@ class _Way:
     digest: str
     says: str
     mask: str = ""
+    ahead: bool = False  # it leaves at once although its mail is held: the provider keeps it
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,14 @@ class _Board:
             made = deadlines.bounded(made, meant.route, self._envelope, self._now)
         if isinstance(made, Reply):
             return made
-        self.contents.append(made)
-        return _way(len(self.contents) - 1, made, source.letter, meant.route, self._now)
+        way = _way(len(self.contents), made, source.letter, meant.route, self._now)
+        handed = deadlines.handed(made, meant.route, self._envelope, self._now)
+        if handed is not None:  # the phone hears no other text because of when it does
+            says = way.says
+            way = _way(way.place, handed, source.letter, meant.route, self._now)
+            way = replace(way, says=says, ahead=True)
+        self.contents.append(way.content)
+        return way
 
 
 # -- the provider's own grammar -----------------------------------------------------------
@@ -254,8 +261,8 @@ def _drafts(
 ) -> list[Draft]:
     given = way.content.params
     hours = quiet.kept(meant.route, way.content.channel, given)
-    waits = deadlines.held(envelope, now)
-    leaves = max(now, envelope.hold_until)
+    waits = "" if way.ahead else deadlines.held(envelope, now)
+    leaves = now if way.ahead else max(now, envelope.hold_until)
     start = params.due_from_time(given.get("time", ""), given.get("tz", ""), leaves) or leaves
     if until := quiet.until(hours, leaves, zone):
         leaves = start = until

@@ -212,6 +212,11 @@ class Order:
         return tuple(json.loads(self.accounts)) if self.accounts else (self.account,)
 
     @property
+    def told_at(self) -> int:
+        """When its phone heard it at the earliest: the provider may have it before its time."""
+        return max(self.sent_at or 0, self.start_at)
+
+    @property
     def outcome(self) -> Outcome | None:
         """The last outcome; None while there is none."""
         if not self.kind:

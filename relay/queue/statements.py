@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, cast, delete, exists, func, or_, select, update
+from sqlalchemy import BigInteger, bindparam, case, cast, delete, exists, func, or_, select, update
 from sqlalchemy.sql.elements import BindParameter
 
 from relay.model import Alarm
@@ -160,10 +160,11 @@ PHONES = select(schema.phone).where(
     schema.phone.c.target.in_(bindparam("targets", expanding=True)),
 )
 ACCOUNTS = select(schema.account)
+_told_at = case((_o.start_at > _o.sent_at, _o.start_at), else_=_o.sent_at)
 LAST_TO = (
     select(schema.orders)
-    .where(_o.target == bindparam("target"), _o.sent_at > bindparam("before"))
-    .order_by(_o.sent_at.desc(), _o.id.desc())
+    .where(_o.target == bindparam("target"), _o.sent_at > bindparam("handed"), _told_at > bindparam("before"))
+    .order_by(_told_at.desc(), _o.id.desc())
     .limit(bindparam("many"))
 )
 RECOVERED = (

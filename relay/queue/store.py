@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from relay.clock import Clock
-from relay.model import File, Ids
+from relay.model import DAY, File, Ids
 from relay.queue import schema
 from relay.queue import statements as sql
 from relay.queue.agenda import Agenda
@@ -24,6 +24,7 @@ from relay.queue.states import State
 
 CHUNK = 256 * 1024
 _CHUNKS_A_CHANGE = 16
+_KEPT_MOST = 31 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,8 +190,12 @@ class Store(Agenda):
             await self.write(change)
 
     async def last_to(self, target: str, after: int, many: int) -> list[Order]:
-        """The last orders that the provider took for a phone after a moment, the youngest first."""
-        return await self._orders(sql.LAST_TO, target=target, before=after, many=many)
+        """The last orders that a phone may have heard after a moment, the youngest first.
+
+        The provider may have kept them for a month.
+        """
+        asked = {"target": target, "before": after, "handed": after - _KEPT_MOST, "many": many}
+        return await self._orders(sql.LAST_TO, **asked)
 
     async def recovered(self, topics: Iterable[str], targets: Iterable[str], after: int) -> bool:
         """Whether one of these phones was told after a moment that a problem of these topics is over."""

@@ -279,13 +279,72 @@ def test_recoveries_fill_no_burst_and_wait_for_none():
 
 @pytest.mark.parametrize(
     "odd",
-    [{"channel": "hlr"}, {"channel": "mms"}, {"channel": "mail"}, {"start_at": NOW + HOUR}],
-    ids=["a question", "a picture", "a mail", "kept by the provider"],
+    [
+        {"channel": "hlr"},
+        {"channel": "mms"},
+        {"channel": "mail"},
+        {"channel": "mail", "start_at": NOW + HOUR},
+    ],
+    ids=["a question", "a picture", "a mail", "a mail for later"],
 )
 def test_what_is_no_message_now_needs_no_room(odd):
-    """Questions, pictures, mails and what the provider keeps until its time are never in a digest."""
+    """Questions, pictures and mails are never in a digest."""
     found = burst([*(order(n) for n in range(3)), *(replace(order(n), **odd) for n in range(3, 9))])
     assert [*range(9)] == ids(found.send)
+
+
+def kept(number: int, says: str = "", after: int = HOUR, **columns: Any) -> Order:
+    """An order that the provider is to keep for a while."""
+    return replace(order(number, says), start_at=NOW + after, **columns)
+
+
+def test_five_wait_at_the_provider():
+    """They fill no burst meanwhile; the others wait here for their time, and are judged then."""
+    rows = [kept(n) for n in range(7)]
+    first = burst([*rows, *(order(n) for n in range(10, 13))])
+    assert [0, 1, 2, 3, 4, 10, 11, 12] == ids(first.send)
+    assert [(5, NOW + HOUR), (6, NOW + HOUR)] == [(each.id, at) for each, at in first.wait]
+    then = burst(rows[5:], first.phones[A], now=NOW + HOUR)
+    assert ([], [5, 6]) == (ids(then.send), ids([each for each, _ in then.over]))
+
+
+def test_what_is_over_makes_room_at_the_provider():
+    """Once its time has come, or when it never got there; a retried order is not in its own way."""
+    first = burst([kept(n) for n in range(5)])
+    again = burst([kept(2)], first.phones[A])
+    assert ([2], 5) == (ids(again.send), len(again.phones[A].heard))
+    known = {A: first.phones[A]}
+    assert [5] == ids(judged([kept(5)], known, unsaid=[3]).send)
+    assert [5] == ids(judged([kept(5, after=3 * HOUR)], known, now=NOW + 2 * HOUR).send)
+
+
+def test_the_same_text_is_heard_once_also_kept():
+    """The second one waits here, and is merged into the first when both are due."""
+    first = judged([kept(1, "x"), kept(2, "x", after=HOUR + SECOND), order(3, "x")])
+    assert ([1, 3], [2]) == (ids(first.send), ids([each for each, _ in first.wait]))
+    then = judged([kept(2, "x"), kept(4, "x")], first.phones, now=NOW + HOUR + SECOND)
+    assert [(2, 1), (4, 1)] == merges(then)
+
+
+def test_the_same_text_just_before_its_time_waits_for_it():
+    """And one that was just said is not said again ahead of time."""
+    first = judged([kept(1, "x", 90 * SECOND)])
+    before = judged([order(2, "x"), order(3, "y")], first.phones, now=NOW + 30 * SECOND)
+    soon = judged([order(2, "x"), order(3, "y")], first.phones, now=NOW + 30 * SECOND + 1)
+    assert ([2, 3], []) == (ids(before.send), before.wait)
+    assert ([3], [(2, NOW + 90 * SECOND)]) == (ids(soon.send), [(each.id, at) for each, at in soon.wait])
+    said = judged([order(1, "x")])
+    again = judged([kept(2, "x", WINDOW - 1), kept(3, "x", WINDOW)], said.phones)
+    assert ([3], [(2, NOW + WINDOW - 1)]) == (ids(again.send), [(each.id, at) for each, at in again.wait])
+
+
+def test_the_order_in_which_a_phone_hears_it_counts():
+    """News that was told after another, but is heard before it, contradicts it."""
+    up, down = {"alarm": "recovery", "topic": "pump"}, {"alarm": "problem", "topic": "pump"}
+    first = burst([kept(1, "up", **up), kept(2, "down", HOUR - SECOND, **down)])
+    assert [1, 2] == ids(first.send)
+    then = burst([kept(3, "down", **down)], first.phones[A], now=NOW + HOUR)
+    assert [(3, NOW + HOUR + 59 * SECOND)] == [(each.id, at) for each, at in then.wait]
 
 
 def test_questions_fill_no_burst():

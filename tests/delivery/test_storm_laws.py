@@ -62,10 +62,13 @@ class Queue:
     spoken: dict[int, int] = field(default_factory=dict)  # who speaks for whom
     number: int = 0
 
-    def put(self, at: int, target: str, says: str, alarm: str, topic: str, channel: str = "sms") -> None:
-        """An order comes."""
+    def put(
+        self, at: int, target: str, says: str, alarm: str, topic: str, channel: str = "sms", hold: int = 0
+    ) -> None:
+        """An order comes; the provider is to hold it for a while."""
         self.number += 1
-        self.waiting[self.number] = order(self.number, at, target, says, alarm, topic, channel)
+        made = order(self.number, at, target, says, alarm, topic, channel)
+        self.waiting[self.number] = replace(made, start_at=at + hold, expire_at=made.expire_at + hold)
 
     def next(self) -> int | None:
         """When something falls due."""
@@ -95,7 +98,7 @@ class Queue:
             self.phones |= storm.after(judged.send, phones, self.rules, now=now, alone=judged.alone)
             for each in judged.send:
                 said = replace(each, alarm=DIGEST) if each.id in judged.alone else each
-                self.heard.append((now, said))
+                self.heard.append((max(now, each.start_at), said))
                 del self.waiting[each.id]
 
     def _digest(self, row: Sequence[Order], now: int) -> Order:
@@ -185,6 +188,50 @@ def test_laws_of_bursts(alarms, burst, per, every):
         while speaker in queue.spoken:
             speaker = queue.spoken[speaker]
         assert speaker in told
+
+
+HELD = st.lists(
+    st.tuples(
+        st.integers(0, 400).map(lambda at: NOW + at * SECOND),
+        st.sampled_from([f"thing {n}" for n in range(12)]),
+        st.sampled_from([0, 0, 30, 59, 60, 61, 300, 301]).map(lambda hold: hold * SECOND),
+    ),
+    max_size=150,
+)
+
+
+@given(held=HELD, until=st.booleans())
+@examples(max_examples=150)
+def test_laws_of_what_is_held(held, until):
+    """No text twice within the window, five more than a burst or a chain, everybody said or spoken for."""
+    queue = Queue(RULES)
+    coming = sorted(held)
+    while coming or queue.waiting:
+        moments = [each for each in (coming[0][0] if coming else None, queue.next()) if each is not None]
+        now = min(moments)
+        while coming and coming[0][0] <= now:
+            at, thing, hold = coming.pop(0)
+            last = max(0, NOW + 500 * SECOND - at) if until and hold else hold  # all until one moment
+            queue.put(at, "+1", thing, "", "", hold=last)
+        queue.turn(now)
+    told = sorted(((at, each) for at, each in queue.heard), key=lambda one: one[0])
+    texts: dict[str, int] = {}
+    chain, last = 0, 0
+    for at, each in told:
+        assert at >= each.start_at
+        assert at - texts.get(each.says, 0) >= RULES.window, "the same twice"
+        texts[each.says] = at
+        chain, last = (chain + 1 if at - last < CHAIN_GAP else 1), at
+        assert chain <= storm.CHAIN_MOST + storm.AHEAD_MOST
+    filling = [at for at, each in told if each.alarm == ""]
+    for first, end in zip(filling, filling[RULES.burst + storm.AHEAD_MOST :], strict=False):
+        assert end - first >= RULES.per, "more than a burst"
+    said = {each.id for _, each in queue.heard}
+    for number in range(1, queue.number + 1):
+        speaker = number
+        while speaker in queue.spoken:
+            speaker = queue.spoken[speaker]
+        assert speaker in said
 
 
 @given(alarms=ALARMS)

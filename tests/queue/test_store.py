@@ -798,7 +798,9 @@ PARAMETERS = {
     "caps": ["day sender a"],
     "cap": "day sender a",
     "source": "watch",
-} | dict.fromkeys(["key", "rank", "now", "many", "mail", "file", "n", "order", "before", "above", "was"], 1)
+} | dict.fromkeys(
+    ["key", "rank", "now", "many", "mail", "file", "n", "order", "before", "handed", "above", "was"], 1
+)
 
 
 def steps_of(name, path):

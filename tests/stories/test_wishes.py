@@ -1,4 +1,4 @@
-"""What a client asks for at MAIL, end to end: to hold a mail, to deliver it in time, to let it go first."""
+"""What a client asks for at MAIL, end to end: to deliver a mail in time, to let it go first."""
 
 from __future__ import annotations
 
@@ -20,62 +20,6 @@ def actions(relay: Journey) -> list[str]:
     """What the reports say, in their order."""
     lines = "".join(report.as_string() for report in relay.reports()).splitlines()
     return [line.removeprefix("Action: ") for line in lines if line.startswith("Action: ")]
-
-
-# -- FUTURERELEASE (RFC 4865) -------------------------------------------------------------
-
-
-@pytest.mark.asyncio
-async def test_a_held_mail_goes_at_its_time(relay: Journey) -> None:
-    """Nothing before, no warning of a delay that is meant; expiry counts from the release."""
-    await relay.mail(bare(), to("4567"), options=["HOLDFOR=7200"])
-    await relay.pass_time(7199)
-    waiting, before, reports = await relay.order(), len(relay.sends()), relay.reports()
-    await relay.pass_time(2)
-
-    assert (0, []) == (before, reports)
-    assert (START + 2 * HOUR, START + 2 * HOUR, START + 2 * HOUR + DAYS) == (
-        waiting.due_at,
-        waiting.start_at,
-        waiting.expire_at,
-    )
-    assert waiting.reason.startswith("its client asked to hold the mail until 2027-01-15 10:00:00")
-    assert 1 == len(relay.sends())
-
-
-@pytest.mark.asyncio
-async def test_a_held_mail_outlives_a_restart(tmp_path: Path) -> None:
-    """It waits on disk, not in memory."""
-    async with journey(tmp_path) as relay:
-        await relay.mail(bare(), to("4567"), options=["HOLDUNTIL=2027-01-15T09:00:00Z"])
-        clock, sandbox = relay.clock, relay.sandbox
-    async with journey(tmp_path, clock=clock, sandbox=sandbox) as relay:
-        await relay.pass_time(3599)
-        before = len(relay.sends())
-        await relay.pass_time(2)
-        assert (0, 1) == (before, len(relay.sends()))
-
-
-@pytest.mark.asyncio
-async def test_a_held_mail_keeps_to_quiet_hours(relay: Journey) -> None:
-    """Released at night, it waits for the morning; released by day, it goes."""
-    change_route(relay, quiet=Quiet(hours="9-11", by="hold"), params={"tz": "-3"})
-    await relay.mail(bare("one"), to("4567"), options=["HOLDFOR=7200"])
-    await relay.mail(bare("two"), to("4568"), options=["HOLDFOR=14400"])
-    one, two = await relay.orders()
-
-    assert (START + 3 * HOUR, START + 4 * HOUR) == (one.due_at, two.due_at)
-    assert (True, True) == ("quiet" in one.reason, "asked to hold" in two.reason)
-
-
-@pytest.mark.asyncio
-async def test_a_held_mail_counts_its_own_time_from_the_release(relay: Journey) -> None:
-    """`time=+30` of an address is half an hour after it went out."""
-    change_route(relay, allow=("time",))
-    await relay.mail(bare(), '"79991234567+time=+30"@sms.example.com', options=["HOLDFOR=3600"])
-    order = await relay.order()
-
-    assert (START + HOUR, START + HOUR + 30 * MINUTE) == (order.due_at, order.start_at)
 
 
 # -- DELIVERBY (RFC 2852) -----------------------------------------------------------------
@@ -227,7 +171,7 @@ async def test_what_is_urgent_goes_first(tmp_path: Path) -> None:
             await relay.mail(
                 bare(f"text {chr(97 + number)}"),
                 to(f"456{number}"),
-                options=["HOLDFOR=60", f"MT-PRIORITY={priority}"],
+                options=["HOLDFOR=60", "BY=3600;R", f"MT-PRIORITY={priority}"],
             )
         await relay.pass_time(120)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -13,7 +12,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from pki import HOST, Pki
+from pki import Pki
+from transcripts import Client
 
 from relay import config, replies
 from relay.config import Limits as Shares
@@ -127,52 +127,6 @@ def told(what: str, value: Any) -> str:
 def escaped(octets: bytes) -> str:
     r"""Octets as a dialog writes them: \r, \n, \x00."""
     return octets.decode("latin-1").encode("unicode_escape").decode()
-
-
-class Client:
-    """A client that says exactly what it is told to."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def say(self, *lines: str | bytes) -> None:
-        """Send lines in one write; octets as they are."""
-        self.writer.write(b"".join(x if isinstance(x, bytes) else f"{x}\r\n".encode() for x in lines))
-        await self.writer.drain()
-
-    async def hear(self) -> str:
-        """The next whole reply, its lines joined; "" when the server has closed."""
-        lines = []
-        async with asyncio.timeout(10):
-            while True:
-                line = (await self.reader.readline()).decode()
-                lines.append(line.rstrip("\r\n"))
-                if line[3:4] != "-":
-                    return "\n".join(lines)
-
-    async def ask(self, *lines: str | bytes) -> str:
-        """Send lines, hear one reply."""
-        await self.say(*lines)
-        return await self.hear()
-
-    async def encrypt(self, context: ssl.SSLContext, name: str = HOST) -> None:
-        """Shake hands as a client; raises OSError where that fails."""
-        loop = asyncio.get_running_loop()
-        transport = await loop.start_tls(
-            self.writer.transport, self.writer.transport.get_protocol(), context, server_hostname=name
-        )
-        if transport is None:
-            raise ConnectionResetError
-        self.writer._transport = self.reader._transport = transport
-
-    async def begin(self, *recipients: str) -> str:
-        """From the greeting to 354."""
-        await self.hear()
-        await self.ask("EHLO client.example")
-        await self.ask("MAIL FROM:<a@b.example>")
-        for each in recipients or ("c@d.example",):
-            await self.ask(f"RCPT TO:<{each}>")
-        return await self.ask("DATA")
 
 
 class House:

@@ -11,6 +11,7 @@ import aiosmtplib
 import pytest
 import pytest_asyncio
 from harness import Journey, journey, settings
+from letters import letters, records
 from nameserver import SERVFAIL, Nameserver, nameserver
 from nexthop import nexthop, plain
 from signed import MAIL, rsa_key, sealed, signed, zone
@@ -89,6 +90,69 @@ async def test_dmarc_is_decided_at_data(world: Opener) -> None:
         "relay.example.com; spf=fail smtp.mailfrom=mon.example.com; dkim=pass header.d=mon.example.com"
         " header.s=s; dmarc=pass (p=reject) header.from=mon.example.com"
     )
+
+
+GOOD = "dkim=pass header.d=mon.example.com"
+CHANGED = "550 5.7.20 no valid DKIM signature (the body was changed)"
+UNFIT = "550 5.7.20 no valid DKIM signature (the signature does not fit)"
+LETTER_BY_LETTER = {
+    "plain": ("550 5.7.20 no valid DKIM signature", "dkim=none"),
+    "signed": ("250 2.0.0", f"{GOOD} header.s=s"),
+    "ed25519": ("250 2.0.0", f"{GOOD} header.s=e"),
+    "opendkim-relaxed": ("250 2.0.0", f"{GOOD} header.s=od"),
+    "opendkim-simple": ("250 2.0.0", f"{GOOD} header.s=od"),
+    "opendkim-sha1": ("550 5.7.20 no valid DKIM signature (SHA-1)", "dkim=policy"),
+    "opendkim-forged": (CHANGED, "dkim=fail"),
+    "changed-body": (CHANGED, "dkim=fail"),
+    "changed-subject": (UNFIT, "dkim=fail"),
+    "forged-key": (UNFIT, "dkim=fail"),
+    "expired": ("550 5.7.20 no valid DKIM signature (expired)", "dkim=fail"),
+    "part-of-body": ("550 5.7.20 no valid DKIM signature (only part of the body is signed)", "dkim=policy"),
+    "no-such-key": ("550 5.7.20 no valid DKIM signature (", "dkim=permerror"),
+    "one-of-three": ("250 2.0.0", f"{GOOD} header.s=e"),
+    "broken-and-unreachable": ("451 4.", "dkim=temperror"),
+    "two-of-whom-one-can-t-be-had": ("250 2.0.0", f"{GOOD} header.s=s"),
+}
+"""What a mail hears where a signature of its domain is required, and what is kept of it where none is."""
+
+
+@pytest.mark.asyncio
+async def test_signed_mail_of_two_programs_hears_what_it_is(world: Opener) -> None:
+    """By dkimpy and OpenDKIM, forged, expired, several at once, with a key that can't be had now."""
+    door = await world(sender("partner", from_=["*"], require="dkim"), records=records())
+    told = {}
+    for number, name in enumerate(LETTER_BY_LETTER):
+        answers = await door.mail(letters()[name], f"7999123{number:04}@sms.example.com", sender=OPS)
+        told[name] = answers[-1]
+
+    assert {} == {name: said for name, said in told.items() if not said.startswith(LETTER_BY_LETTER[name][0])}
+    assert sum(said[:3] == "250" for said in told.values()) == len(await door.relay.orders())
+
+
+@pytest.mark.asyncio
+async def test_what_was_found_out_is_kept(world: Opener) -> None:
+    """`Authentication-Results` of what a later entry let in: each signature, and why it did not count."""
+    door = await world(
+        sender("partner", from_=["*"], require="dkim"), sender("anybody", from_=["*"]), records=records()
+    )
+    kept = {}
+    for name, (said, _) in LETTER_BY_LETTER.items():
+        if said[:3] != "451":
+            number = f"7999123{len(kept):04}"
+            assert (
+                "250" == (await door.mail(letters()[name], f"{number}@sms.example.com", sender=OPS))[-1][:3]
+            )
+            kept[f"+{number}"] = name
+    orders = await door.relay.orders()
+    mails = await door.relay.app.store.mails({order.mail_id for order in orders})
+    found = {kept[order.target]: mails[order.mail_id] for order in orders}
+
+    assert sorted(kept.values()) == sorted(found)
+    for name, mail in found.items():
+        said, results = LETTER_BY_LETTER[name]
+        assert mail.results.startswith("relay.example.com; dkim=")
+        assert results in mail.results, name
+        assert mail.source == ("partner" if said[:3] == "250" else "anybody")
 
 
 @pytest.mark.asyncio

@@ -13,13 +13,14 @@ not been taken, for the final dot was never written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 import aiosmtplib
 
 from relay.delivery import passing
+from relay.message import deadlines
 from relay.model import Outcome
 from relay.queue.engine import Trouble
 from relay.queue.rows import Mail, Recipient
@@ -42,6 +43,8 @@ class Parcel:
     recipients: tuple[Recipient, ...]
     size: int
     chunks: Callable[[], AsyncIterator[bytes]]
+    asked: Mapping[str, str] = field(default_factory=dict)  # what its client wished, by `deadlines`' names
+    now: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +116,15 @@ class _Transaction:
             return
         head = passing.trace(mail, hostname=self._hostname, recipient=due[0].address if len(due) == 1 else "")
         size = len(head) + self._parcel.size
-        options = passing.of_mail(mail, offers, size=size, eight=survey.eight, utf8=utf8)
-        answer = await self._say(b"MAIL", b"FROM:<%b>" % mail.sender.encode(), *options)
+        asked = self._parcel.asked
+        least = self._client.esmtp_extensions.get("deliverby")
+        by = passing.by(asked.get(deadlines.BY, ""), least, self._where.host, self._parcel.now)
+        if isinstance(by, Outcome):
+            self.tell(by)
+            return
+        priority = asked.get(deadlines.PRIORITY, "")
+        options = passing.of_mail(mail, offers, size=size, eight=survey.eight, utf8=utf8, priority=priority)
+        answer = await self._say(b"MAIL", b"FROM:<%b>" % mail.sender.encode(), *options, *by)
         if answer.code not in _TAKEN:
             self.tell(self._answered(answer, "mail"))
             return

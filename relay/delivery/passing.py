@@ -4,10 +4,11 @@ Rule 1: the mail goes on octet by octet, with one trace line above it (RFC 5321 
 above that the results of our checks, where there were any (RFC 8601 section 4).
 Only what DATA can't carry is put right: a CR or LF that stands alone becomes a line end, and
 the last line gets its own. Rule 2: parameters of MAIL and RCPT go on where the next server
-offers them. With DSN it then also owes the sender what NOTIFY asked for, and we no longer do
-(RFC 3461 section 5.2). Rule 3: a reply counts for what it says: 5xx is final and told in that
-server's own words, all else is tried again. 530 wants a login or TLS, which an operator can
-put right, so it is no refusal.
+offers them. BY bears what is left of its time; with R the mail goes nowhere that can't promise it
+(RFC 2852 section 4). What was to be held has been, here. With DSN it then also owes the sender
+what NOTIFY asked for, and we no longer do (RFC 3461 section 5.2). Rule 3: a reply counts for what
+it says: 5xx is final and told in that server's own words, all else is tried again. 530 wants a login
+or TLS, which an operator can put right, so it is no refusal.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ UNREACHED = "4.4.1"  # no answer from host (RFC 3463)
 BROKEN = "4.4.2"  # bad connection
 TOO_LATE = "4.4.7"  # delivery time expired
 NO_ROUTE = "4.4.4"  # unable to route
+
+_NUMBER = re.compile("[0-9]{1,9}", re.ASCII)
+_MOST_SECONDS = 999_999_999  # of the syntax of BY (RFC 2852 section 4)
 
 Offers = Callable[[str], bool]
 """Whether the next server offers an extension, by its name in lower case."""
@@ -110,11 +114,37 @@ def wide(mail: Mail, recipient: Recipient) -> bool:
     return not f"{mail.sender}{recipient.address}".isascii()
 
 
-def of_mail(mail: Mail, offers: Offers, *, size: int, eight: bool, utf8: bool) -> list[bytes]:
-    """The parameters of MAIL."""
+def by(asked: str, least: str | None, host: str, now: int) -> list[bytes] | Outcome:
+    """BY with what is left of the time, or why the mail can't go there; `asked` is "moment;mode".
+
+    `least` is the shortest time that the next server promises, in seconds, None where it knows no BY.
+    """
+    if not asked:
+        return []
+    moment, _, mode = asked.partition(";")
+    left = (int(moment) - now) // model.SECOND
+    if mode.startswith("R"):
+        if least is None:
+            return _unpromised(host, "5.3.3", "does not know BY=…;R, it can't promise when a mail arrives")
+        if left < max(1, int(least) if _NUMBER.fullmatch(least) else 1):
+            return _unpromised(
+                host, "5.4.7", f"can't deliver within the {max(left, 0)} seconds that are left"
+            )
+    return [] if least is None else [f"BY={max(left, -_MOST_SECONDS)};{mode}".encode()]
+
+
+def _unpromised(host: str, status: str, why: str) -> Outcome:
+    return Outcome(kind=Kind.REFUSED, status=status, reason=f"the mail server {host} {why}")
+
+
+def of_mail(
+    mail: Mail, offers: Offers, *, size: int, eight: bool, utf8: bool, priority: str = ""
+) -> list[bytes]:
+    """The parameters of MAIL but for BY."""
     found = [b"SIZE=%d" % size] if offers("size") else []
     found += [b"BODY=8BITMIME"] if eight and offers("8bitmime") else []
     found += [b"SMTPUTF8"] if utf8 else []
+    found += [b"MT-PRIORITY=%b" % priority.encode()] if priority and offers("mt-priority") else []
     if offers("dsn"):
         found += [f"RET={mail.ret.upper()}".encode()] if mail.ret else []
         found += [f"ENVID={mail.envid}".encode()] if mail.envid else []

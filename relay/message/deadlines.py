@@ -9,7 +9,7 @@ A mail that must arrive by a moment or come back (DELIVERBY with R, RFC 2852 sec
 time there is: a part of it in our queue, where the order expires, and the rest as `valid` at the provider,
 exact to the minute. So whatever becomes of it, no phone hears it later than that. Where the provider
 has no such limit for the channel, or decides itself when to send, the promise can't be given and the
-recipient is refused.
+recipient is refused. Mail that is forwarded takes the wish along, to a server that can promise it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ from relay.replies import Reply, reply
 SHORTEST = 2 * MINUTE
 """The shortest time in which a message may have to arrive: a minute here, one at the provider."""
 
+BY, PRIORITY = "BY", "MT-PRIORITY"
+"""Names of what a forwarded mail asks of the next server, among the parameters of its content."""
+
 _MOST_VALID = 24 * HOUR
 _TOO_LATE = reply(550, "5.4.7", "the message can't go out in time for BY=…;R")
 
 
 def refusal(channel: str, route: Route, params: Mapping[str, str]) -> Reply | None:
     """Why nothing can be promised of when such a message arrives."""
+    if channel == channels.FORWARD:
+        return None  # the next server is asked
     if "valid" not in channels.CHANNELS[channel].params or channel == "mms":  # the vendor's page: SMS
         return reply(550, "5.3.3", f"BY=…;R can't be promised on the channel {channel}")
     if {"time", "period"} & params.keys():
@@ -56,6 +61,8 @@ def handed(content: Content, route: Route, envelope: Envelope, now: int) -> Cont
 
 def bounded(content: Content, route: Route, envelope: Envelope, now: int) -> Content | Reply:
     """The content with no more `valid` than leaves time for our queue; or why that can't be."""
+    if content.channel == channels.FORWARD:
+        return replace(content, params=_onward(envelope))
     if not envelope.returned:
         return content
     why = refusal(content.channel, route, content.params)
@@ -69,11 +76,22 @@ def bounded(content: Content, route: Route, envelope: Envelope, now: int) -> Con
     return replace(content, params={**content.params, "valid": f"{minutes // 60:02}:{minutes % 60:02}"})
 
 
+def _onward(envelope: Envelope) -> dict[str, str]:
+    """What the next server is to be asked for: the moment and the mode of BY, and the priority."""
+    asked = {} if envelope.priority is None else {PRIORITY: str(envelope.priority)}
+    if envelope.deliver_by:
+        mode = "R" if envelope.returned else "N"
+        asked[BY] = f"{envelope.deliver_by};{mode}{'T' if envelope.traced else ''}"
+    return asked
+
+
 def expiry(content: Content, route: Route, envelope: Envelope, start: int) -> int:
     """When an order that goes at `start` is given up where it still waits."""
     usual = start + route.expire
     if not envelope.returned:
         return usual
+    if content.channel == channels.FORWARD:
+        return min(usual, envelope.deliver_by)
     return min(usual, envelope.deliver_by - _length(content.params["valid"]))
 
 

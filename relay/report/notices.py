@@ -129,13 +129,16 @@ def _good_news(
     asked = channels.asks(order.channel)
     is_group = any(each.parent_id == order.id for each in siblings)
     as_a_whole = is_group if asked else order.parent_id is not None
-    if as_a_whole or before is state or outcome.passed_on:
+    if as_a_whole or before is state:
         return []  # a group is told of as a whole, but each answer by itself
     others = [each for each in siblings if each.id != order.id and each.parent_id is None]
     others = [] if asked or not order.hidden else others  # whom the sender named is told of by itself
     traced = recipient.traced and Notify.NEVER not in recipient.wishes and _answered(mail)
-    if traced and state is State.SENT and all(_went_well(each, Action.RELAYED) for each in others):
+    gone_on = state is State.SENT or order.forwarded
+    if traced and gone_on and all(_went_well(each, Action.RELAYED) for each in others):
         return [Fact(order=order, action=Action.RELAYED, outcome=outcome)]
+    if outcome.passed_on:
+        return []
     wanted = Action.DELIVERED if asked else success_at(reports)
     if wanted is Action.DELIVERED and state is State.SENT:
         return []

@@ -140,6 +140,40 @@ def test_parameters_go_on_where_they_are_offered() -> None:
     assert [] == passing.of_rcpt(BOB, everything, utf8=False) == passing.of_rcpt(bob, nothing, utf8=False)
 
 
+@pytest.mark.parametrize(("priority", "wanted"), [("", []), ("-4", [b"MT-PRIORITY=-4"])])
+def test_the_priority_goes_on(priority: str, wanted: list[bytes]) -> None:
+    """Where its client gave one, to a server that knows it (RFC 6710 section 4.1)."""
+    form = {"size": 9, "eight": False, "utf8": False, "priority": priority}
+    assert [b"SIZE=9", *wanted] == passing.of_mail(MAIL, everything, **form)
+    assert [] == passing.of_mail(MAIL, nothing, **form)
+
+
+@pytest.mark.parametrize(
+    ("mode", "least", "passed", "wanted"),
+    [
+        ("R", "", 0, b"BY=600;R"),
+        ("R", "240", 360, b"BY=240;R"),
+        ("RT", "240", 361, "5.4.7"),
+        ("R", "", 599, b"BY=1;R"),
+        ("R", "", 600, "5.4.7"),
+        ("R", "soon", 0, b"BY=600;R"),
+        ("R", None, 0, "5.3.3"),
+        ("NT", "", 10, b"BY=590;NT"),
+        ("N", "9999", 700, b"BY=-100;N"),
+        ("N", "", 10**12, b"BY=-999999999;N"),
+        ("N", None, 0, None),
+    ],
+)
+def test_what_is_left_of_the_time_goes_on(
+    mode: str, least: str | None, passed: int, wanted: bytes | str | None
+) -> None:
+    """Less by what it was here; with R only where the next server promises it (RFC 2852 section 4.1)."""
+    found = passing.by(f"{600_000};{mode}", least, "mx", passed * 1000)
+    told = found.status if isinstance(found, Outcome) else next(iter(found), None)
+    assert wanted == told
+    assert [] == passing.by("", least, "mx", 0)
+
+
 def test_an_orcpt_beyond_ascii_needs_smtputf8() -> None:
     """RFC 6533 section 3: without it, it would break the command."""
     bob = replace(BOB, orcpt="utf-8;боб@x")

@@ -697,3 +697,73 @@ async def test_kill_while_mail_is_handed_over(tmp_path: Path, hop: NextHop) -> N
         while not [taken for taken in hop.taken if CRLF == taken.content]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert 0 == await process.kill(signal.SIGTERM)
+
+
+# -- wishes that go on (RFC 2852, RFC 4865, RFC 6710) ----------------------------------------------
+
+WISHES = ("SIZE 100000000", "DSN", "DELIVERBY 60", "MT-PRIORITY", "FUTURERELEASE 99 2030-01-01T00:00:00Z")
+
+
+def actions(relay: Journey) -> list[str]:
+    """What the reports say, and for which status."""
+    lines = "".join(report.as_string() for report in relay.reports()).splitlines()
+    return [line for line in lines if line.startswith(("Action: ", "Status: "))]
+
+
+@pytest.mark.asyncio
+async def test_wishes_go_on_to_a_server_that_knows_them(relay: Journey, hop: NextHop) -> None:
+    """What is left of BY, after a try that failed, too; MT-PRIORITY as it was; a hold has been kept here."""
+    hop.offers = WISHES
+    hop.answers["MAIL"] = ["451 4.3.0 not now"]
+    await relay.mail(MAIL, BOB, options=["BY=3600;R", "HOLDFOR=600", "MT-PRIORITY=3"])
+    await relay.pass_time(599)
+    before = list(hop.said)
+    await relay.pass_time(60)
+
+    mails = [line.partition(" SIZE=")[2].split(" ", 1)[1] for line in hop.said if line.startswith("MAIL")]
+    assert ([], ["MT-PRIORITY=3 BY=3000;R", "MT-PRIORITY=3 BY=2990;R"]) == (before, mails)
+    assert ["delivered"] == await states(relay)
+    assert [] == relay.reports()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("offers", "status"), [(("SIZE 1000",), "5.3.3"), (("DELIVERBY 700",), "5.4.7")], ids=["none", "too slow"]
+)
+async def test_what_nobody_promises_comes_back(
+    relay: Journey, hop: NextHop, offers: tuple[str, ...], status: str
+) -> None:
+    """BY=…;R is not handed to a server that would pass over it."""
+    hop.offers = offers
+    await relay.mail(MAIL, BOB, options=["BY=600;R"])
+    await relay.pass_time(60)
+
+    assert (["failed"], []) == (await states(relay), hop.taken)
+    assert ["Action: failed", f"Status: {status}"] == actions(relay)
+
+
+@pytest.mark.asyncio
+async def test_what_is_late_before_anybody_takes_it_comes_back(relay: Journey, hop: NextHop) -> None:
+    """It is no longer tried once its time has passed."""
+    hop.answers["MAIL"] = ["451 4.3.0 not now"] * 99
+    hop.offers = WISHES
+    await relay.mail(MAIL, BOB, options=["BY=600;R"])
+    await relay.pass_time(601)
+
+    assert (["failed"], []) == (await states(relay), hop.taken)
+    assert "Action: failed" in actions(relay)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("offers", [WISHES, ("SIZE 1000",)], ids=["one that knows it", "one that does not"])
+async def test_a_notice_is_wished_for_and_a_trace(
+    relay: Journey, hop: NextHop, offers: tuple[str, ...]
+) -> None:
+    """With N the mail goes to any server; T tells its sender that it did."""
+    hop.offers = offers
+    await relay.mail(MAIL, BOB, options=["BY=600;NT"])
+    await relay.pass_time(60)
+
+    assert (["delivered"], 1) == (await states(relay), len(hop.taken))
+    assert ["Action: relayed", "Status: 2.0.0"] == actions(relay)
+    assert (offers is WISHES) == hop.taken[0].mail.endswith(" BY=600;NT")

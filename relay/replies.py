@@ -79,6 +79,7 @@ CREDENTIALS = Reply(550, "5.7.0", "a mail to send@ holds credentials, it goes to
 NO_SUCH_DOMAIN = Reply(550, "5.1.2", "no route for this domain")
 NO_SUCH_NAME = Reply(550, "5.1.1", "no such name here, or none that you can reach")
 NO_MAILBOX = Reply(550, "5.1.1", "no mailboxes here, write to the operator's own address")
+NO_POSTMASTER = Reply(550, "5.1.1", "no postmaster here: reports.operator names nobody whom mail would reach")
 TOO_LARGE = Reply(552, "5.3.4", "the mail is too large")
 BARE_LINE_ENDS = Reply(550, "5.5.2", "bare CR or LF in the mail, lines must end with CR LF (RFC 5321 2.3.8)")
 LOOP = Reply(554, "5.4.6", "mail loop: too many Received headers")

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from relay import model
-from relay.config import Config, Route
+from relay.config import Config
 from relay.delivery import leases, nexthop, passing, plan
 from relay.delivery.news import News, anew, news_of
 from relay.delivery.nexthop import Handed, Parcel
 from relay.delivery.rounds import Rounds
 from relay.delivery.settle import Settler
-from relay.message import routes
+from relay.message import postmaster, routes
 from relay.message.channels import FORWARD
 from relay.model import Kind, Outcome
 from relay.queue.engine import Change, Trouble
@@ -48,17 +49,18 @@ PAGES = 5
 
 
 def ways(config: Config) -> list[Smarthost]:
-    """All smarthosts that mail is forwarded to, each once."""
+    """All smarthosts of routes, each once."""
     found = (smarthost.of(route.smtp) for route in config.routes if route.smtp and route.channel == FORWARD)
     return list(dict.fromkeys(found))
 
 
-def smarthost_for(address: str, among: Sequence[Route]) -> Smarthost | None:
+def smarthost_for(address: str, config: Config) -> Smarthost | None:
     """The smarthost that an address goes to; None where it is not forwarded."""
-    route = routes.find(address, among)
-    if route is None or route.channel != FORWARD or route.smtp is None:
-        return None
-    return smarthost.of(route.smtp)
+    route = routes.find(address, config.routes)
+    found = route.smtp if route is not None and route.channel == FORWARD else None
+    if found is None and address == config.reports.operator:
+        found = postmaster.smarthost(config)
+    return smarthost.of(found) if found is not None else None
 
 
 class Forwarder(Rounds[Smarthost | None]):
@@ -82,7 +84,7 @@ class Forwarder(Rounds[Smarthost | None]):
 
     def host(self, address: str) -> str:
         """The host that an address is forwarded to now, "" for none."""
-        found = smarthost_for(address, self._config.routes)
+        found = smarthost_for(address, self._config)
         return found.host if found else ""
 
     # -- a round --------------------------------------------------------------------------
@@ -119,7 +121,7 @@ class Forwarder(Rounds[Smarthost | None]):
         """The orders of a mail that go the same way, as many such as the smarthosts may take now."""
         found: dict[object, tuple[Smarthost | None, list[Order]]] = {}
         for order in due:
-            where = smarthost_for(order.target, self._config.routes)
+            where = smarthost_for(order.target, self._config)
             row = found.setdefault((order.mail_id, where), (where, []))
             row[1].append(order)
         rooms = {where: self._room(where) for where, _orders in found.values()}
@@ -165,7 +167,9 @@ class Forwarder(Rounds[Smarthost | None]):
         if not files:
             raise Trouble("it is no longer kept")
         recipients = await self._store.recipients({order.recipient_id for order in orders})
-        in_order = sorted(recipients.values(), key=lambda each: each.position)
+        meant = {order.recipient_id: order.target for order in orders}  # the postmaster's is another one
+        named = [replace(each, address=meant[key]) for key, each in recipients.items()]
+        in_order = sorted(named, key=lambda each: each.position)
 
         def chunks() -> AsyncIterator[bytes]:
             return self._store.file_chunks(files[0])

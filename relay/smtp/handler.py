@@ -29,7 +29,7 @@ from relay.delivery import caps
 from relay.delivery.caps import Want
 from relay.delivery.counting import Counting
 from relay.delivery.settle import Settler
-from relay.message import content, deadlines, gateway, orders, routes
+from relay.message import content, deadlines, gateway, orders, postmaster, routes
 from relay.message.channels import FORWARD
 from relay.message.reader import Reader, Unreadable
 from relay.message.recogniser import Recogniser
@@ -229,7 +229,8 @@ class Handler:
         config = self._config()
         if config is not self._read:  # it was re-read
             self._read, self._book = config, routes.Book(config.routes, config.aliases)
-        return self._book.resolve(recipient.address)
+        found = self._book.resolve(recipient.address)
+        return postmaster.instead(recipient.address, found, config) if isinstance(found, Reply) else found
 
     def _entry(self, envelope: Envelope) -> Sender | None:
         """The entry that let the mail in; None before it is known."""

@@ -88,7 +88,9 @@ class Fetching:
 
     async def _fetch(self) -> Outcome | None:
         now, row = self._store.clock.now(), self._standing.row
-        hours = 1 if row.answers_at is None else (now - row.answers_at) // HOUR + 2
+        # Back to two hours before the last question, the first one too: else the second would list what
+        # is older than the first looked, and nobody could tell whether a call had told it.
+        hours = 2 + max(0, now - (row.answers_at or now)) // HOUR
         after = row.answer_id
         for _ in range(_PAGES):
             page = await self._client.answers(after, hours)

@@ -64,6 +64,23 @@ async def test_what_a_call_told_is_not_told_again(relay: Journey) -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_second_list_does_not_reach_further_back_than_the_first(relay: Journey) -> None:
+    """What a call told before the time of the first list is not new where a later list has it."""
+    await says(relay, "calls arrive: the list is looked at once an hour")
+    await relay.pass_time(1800)
+    relay.sandbox.receive(PHONE, "one")
+    await says(relay, "one", to_="79990000000", ts=relay.clock.now() // SECOND)
+    relay.sandbox.fault = "reset"
+    await relay.pass_time(1900)
+    relay.sandbox.fault = None
+    await relay.pass_time(3600)
+    await relay.mail(bare(), to("4567"))
+    await relay.pass_time(75)
+
+    assert ["one\n"] == [body(mail) for mail in inbox(relay)][1:]
+
+
+@pytest.mark.asyncio
 async def test_the_same_words_said_twice_are_two_mails(relay: Journey) -> None:
     """Equal words under two ids, neither brought by a call."""
     for _ in range(2):

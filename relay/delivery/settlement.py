@@ -128,18 +128,27 @@ class Settlement:
         if order.state in states.FINAL or outcome.kind is not Kind.NOTHING:
             tell(self.change, self._terms.store, order.id, "heard", detail(outcome))
         if outcome.kind is Kind.DELIVERED and order.state in states.FINAL:
-            facts = notices.correction(
-                order,
-                outcome,
-                mail=self._mails[order.mail_id],
-                recipient=self._recipients[order.recipient_id],
-                reports=self._terms.reports,
-            )
-            self._terms.owe(self.change, facts)
-            self._update(order, said(outcome))
+            self._correct(order, order.state, outcome)
         kept = _PRICE if order.state in states.FINAL else tuple(news.columns)
         if columns := {name: news.columns[name] for name in kept if name in news.columns}:
             self._update(order, columns)
+
+    def _correct(self, order: Order, ended: State, outcome: Outcome) -> None:
+        """It arrived after all: whoever was told otherwise hears so, those for whom it spoke too."""
+        facts = notices.correction(
+            order,
+            ended,
+            outcome,
+            mail=self._mails[order.mail_id],
+            recipient=self._recipients[order.recipient_id],
+            reports=self._terms.reports,
+        )
+        self._terms.owe(self.change, facts)
+        self._update(order, said(outcome))
+        for row in self._merged.get(order.id, ()):
+            each = self.orders.get(row.id, row)
+            if each.state is State.MERGED and each.finished_at is not None:
+                self._correct(each, ended, outcome)
 
     def _move(self, order: Order, news: News) -> State:
         assert news.event is not None  # noqa: S101 - decide saw to it

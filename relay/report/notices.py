@@ -163,10 +163,13 @@ def _went_well(order: Order, wanted: Action) -> bool:
 
 
 def correction(
-    order: Order, outcome: Outcome, *, mail: Mail, recipient: Recipient, reports: Reports
+    order: Order, ended: State, outcome: Outcome, *, mail: Mail, recipient: Recipient, reports: Reports
 ) -> list[Fact]:
-    """Delivered after the sender was told otherwise: owed once, to whoever was told."""
-    told_otherwise = order.state in (State.FAILED, State.UNKNOWN) and order.kind != Kind.DELIVERED
+    """Delivered after the sender was told otherwise: owed once, to whoever was told.
+
+    `ended` is how the order ended, or the one that speaks for it.
+    """
+    told_otherwise = ended in (State.FAILED, State.UNKNOWN) and order.kind != Kind.DELIVERED
     if not told_otherwise or not owed(mail, recipient, reports, Action.FAILED):
         return []
     return [Fact(order=order, action=Action.DELIVERED, outcome=outcome)]

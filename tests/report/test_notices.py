@@ -294,18 +294,29 @@ def test_delivered_after_all(state):
     """Whoever was told of a failure, or that nobody knows, is told that it arrived after all."""
     good = Outcome(kind=Kind.DELIVERED, status="2.1.5", reason="delivered")
     late = order(1, state)
+    spoken_for = order(2, State.MERGED)
     context = {"mail": mail(), "recipient": recipient()}
     wanted = [Fact(order=late, action=Action.DELIVERED, outcome=good)]
     told_before = state in (State.FAILED, State.UNKNOWN)
-    assert (wanted if told_before else []) == notices.correction(late, good, reports=reports(), **context)
-    assert [] == notices.correction(late, good, reports=reports(failure=False), **context)
+    assert (wanted if told_before else []) == notices.correction(
+        late, state, good, reports=reports(), **context
+    )
+    assert told_before == bool(
+        notices.correction(spoken_for, state, good, reports=reports(), **context)
+    )  # as the one that speaks for it
+    assert [] == notices.correction(late, state, good, reports=reports(failure=False), **context)
 
 
 @pytest.mark.parametrize(("notify", "wanted"), [("failure", 1), ("success", 0), ("never", 0)])
 def test_corrections_go_to_who_was_told(notify, wanted):
     """Who did not want failures has nothing to be corrected; who did hears it though success is `never`."""
     found = notices.correction(
-        order(1, State.FAILED), OUTCOME, mail=mail(), recipient=recipient(notify), reports=reports()
+        order(1, State.FAILED),
+        State.FAILED,
+        OUTCOME,
+        mail=mail(),
+        recipient=recipient(notify),
+        reports=reports(),
     )
     assert wanted == len(found)
 

@@ -12,8 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from faults import asked, bare, group, oncall, to
-from harness import START, Journey, journey, settings
+from faults import A, asked, bare, group, oncall, to
+from faults import told as told_to
+from harness import SENDER, START, Journey, journey, settings
 from pydantic import SecretStr
 
 from relay import metrics, model
@@ -262,6 +263,26 @@ async def test_delivered_after_it_failed_is_told_once(relay: Journey) -> None:
 
     assert "failed" == (await relay.order()).state
     assert ["Not delivered", "Delivered"] == [str(each["Subject"]).split(":")[0] for each in relay.reports()]
+
+
+@pytest.mark.asyncio
+async def test_whoever_was_spoken_for_hears_that_it_arrived_after_all(relay: Journey) -> None:
+    """Two senders, one message: both hear that it failed, and both once that it arrived."""
+    _order, name = await sent_one(relay)
+    await relay.mail(bare(), to("4567"), sender=A)
+    await relay.pass_time(1)
+    states = [order.state for order in await relay.orders()]
+    await call(relay, name, 3)
+    await relay.pass_time(5)
+    for _ in range(3):
+        assert 200 == await call(relay, name, 1)
+    await relay.pass_time(5)
+
+    assert ["sent", "merged"] == states
+    assert sorted([SENDER, A] * 2) == told_to(relay)
+    assert ["Not delivered"] * 2 + ["Delivered"] * 2 == [
+        str(each["Subject"]).split(":")[0] for each in relay.reports()
+    ]
 
 
 @pytest.mark.asyncio

@@ -4,8 +4,9 @@ For each order of each mail that was answered 250: exactly one message at the pr
 truthful final word about it, or none and one report that says it was not sent; what nobody can
 answer is unknown and reported as that. A step of escalation runs once at most, and not after somebody
 took the alarm; what a phone said is stored once. An order that another one speaks for has no message of
-its own and shares that one's end. What the provider has is taken from the sandbox, what senders
-heard from the maildir; of the relay's rows only what an order is and how it ended is believed.
+its own and shares that one's end. What was given up for lost, told so, and then arrives is told once
+more, once. What the provider has is taken from the sandbox, what senders heard from the maildir; of
+the relay's rows only what an order is and how it ended is believed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from harness import Journey
 from sqlalchemy import select
+from tidings import BAD, GOOD, Tidings
 
 from relay.queue import intake, schema
 from relay.queue.followups import Step, StepState
@@ -25,7 +27,6 @@ from relay.queue.rows import Order
 from relay.queue.states import State
 from relay.smsc.sandbox import Message
 
-GOOD, BAD = {1, 2, 4}, {3, 20, 22, 23, 25}
 KIND_STATES = {
     "delivered": State.DELIVERED,
     "refused": State.FAILED,
@@ -70,11 +71,38 @@ class Books:
     replies: Counter[tuple[str, str]]  # what phones said, as it is stored
     messages: Sequence[Message]
     retried: set[int]
+    arrived: set[tuple[str, str]]  # the id and the phone of what the provider told to have arrived
+    late: set[tuple[str, str]]  # of what did so after it had been given up for lost
     steady: bool  # whether the clock never went back: "within a minute" means little where it did
 
     def ends(self, order: Order) -> State:
         """How an order ended; one that another speaks for ends as that one did."""
-        return KIND_STATES.get(order.kind, order.state) if order.state is State.MERGED else order.state
+        if order.state is not State.MERGED:
+            return order.state
+        speaker = self.speaker(order)
+        if speaker is not None and _corrected(speaker) and _corrected(order):
+            return speaker.state
+        return KIND_STATES.get(order.kind, order.state)
+
+    def speaker(self, order: Order) -> Order | None:
+        """Who speaks for an order, in the end."""
+        speaker = self.orders.get(order.merged_into or 0)
+        while speaker is not None and speaker.state is State.MERGED:
+            speaker = self.orders.get(speaker.merged_into or 0)
+        return speaker
+
+    def ends_at(self, message: Message) -> int:
+        """The status that a message came to, before it arrived after all."""
+        late = (message.id, message.phone) in self.late
+        return message.history[-2 if late else -1].status
+
+    def corrections(self, order: Order) -> tuple[int, int]:
+        """How often, at least and at most, it is to be told that an order given up for lost arrived."""
+        own = self.speaker(order) if order.state is State.MERGED else order
+        if own is None or self.ends(order) not in (State.FAILED, State.UNKNOWN):
+            return 0, 0
+        of = {(message.id, message.phone) for message in self.of(own)}
+        return int(bool(of & self.arrived)), int(bool(of & self.late))
 
     def of(self, order: Order) -> list[Message]:
         """The messages that the provider has of an order."""
@@ -87,8 +115,8 @@ class Books:
         return [order for order in own if order.id not in parents]
 
 
-async def open_books(relay: Journey, *, steady: bool = True) -> Books:
-    """Read them all."""
+async def open_books(relay: Journey, *, steady: bool = True, tidings: Tidings | None = None) -> Books:
+    """Read them all; `tidings` are what the provider told by itself."""
     engine = relay.app.store.engine
     orders = {order.id: order for order in await relay.orders()}
     names: dict[int, set[str]] = defaultdict(set)
@@ -116,6 +144,8 @@ async def open_books(relay: Journey, *, steady: bool = True) -> Books:
         replies=Counter((row["phone"], row["text"]) for row in await engine.read(select(schema.incoming))),
         messages=relay.sandbox.messages,
         retried=retried,
+        arrived=tidings.arrived if tidings else set(),
+        late=tidings.late if tidings else set(),
         steady=steady,
     )
 
@@ -155,11 +185,10 @@ def _of_order(books: Books, order: Order) -> Iterator[str]:
         return
     members = any(each.parent_id == order.id for each in books.orders.values())
     mine = books.of(order)
-    finals = [message.final.status for message in mine]
+    finals = [books.ends_at(message) for message in mine]
+    late = any((message.id, message.phone) in books.late for message in mine)
     if order.state is State.MERGED:
-        speaker = books.orders.get(order.merged_into or 0)
-        while speaker is not None and speaker.state is State.MERGED:
-            speaker = books.orders.get(speaker.merged_into or 0)
+        speaker = books.speaker(order)
         if mine or speaker is None or books.ends(order) is not speaker.state:
             its = speaker.state if speaker else "nobody"
             yield f"speaks for itself: {finals}, ends {books.ends(order)}, its speaker {its}"
@@ -167,7 +196,7 @@ def _of_order(books: Books, order: Order) -> Iterator[str]:
         return  # a group: its members are looked at
     elif len(mine) > 1:
         yield f"{len(mine)} messages under {[m.id for m in mine]}"
-    elif order.state is State.DELIVERED and not set(finals) & GOOD:
+    elif order.state is State.DELIVERED and not (set(finals) & GOOD or late):
         yield f"delivered, the provider says {finals}"
     elif order.state is State.FAILED and set(finals) - BAD:
         yield f"failed, the provider says {finals}"
@@ -241,15 +270,28 @@ def _of_reports(books: Books, taken: Sequence[Taken], reports: Sequence[EmailMes
             who = f"{mail.envid} {address} ({dict(ends)})"
             if told != owed:
                 yield f"{who}: owes {owed}, owned up to {told}"
+            yield from _of_corrections(books, mail, key, leaves, who)
+            late = sum(each["recipient_id"] == key and _late(books, each) for each in books.notices)
+            if late and not words["delivered"]:
+                yield f"{who}: heard nothing of what arrived after all"
             for word, number in (("failed", failures), ("unknown", unknown), ("delivered", int(arrived))):
                 # several fates of one address may be one entry (each of them is one notice); good
                 # news is told once, and again of a retry
                 retried = sum(order.id in books.retried for order in leaves)
-                most = number if word != "delivered" else number * (1 + retried)
+                most = number if word != "delivered" else number * (1 + retried) + late
                 if not min(number, 1) <= words[word] <= most:
                     yield f"{who}: heard {dict(words)}"
             if words["relayed"]:
                 yield f"{who}: heard {dict(words)}"
+
+
+def _of_corrections(books: Books, mail: Taken, key: int, leaves: Sequence[Order], who: str) -> Iterator[str]:
+    """What arrived after its sender was told otherwise is told once, and nothing else is."""
+    told = Counter(n["order_id"] for n in books.notices if n["recipient_id"] == key and _late(books, n))
+    for order in leaves:
+        least, most = books.corrections(order) if mail.wants("FAILURE") else (0, 0)
+        if not least <= told[order.id] <= most:
+            yield f"{who}: {_shown(order)} was corrected {told[order.id]} times, not {least} to {most}"
 
 
 def _said(reports: Sequence[EmailMessage]) -> dict[tuple[str, str], Counter[str]]:
@@ -276,6 +318,17 @@ def blocks_for(blocks: Sequence[EmailMessage], address: str) -> list[str]:
 
 def _bad(notice: Mapping[str, Any]) -> bool:
     return notice["action"] == "failed" or bool(notice["unknown"])
+
+
+def _late(books: Books, notice: Mapping[str, Any]) -> bool:
+    """Whether it corrects what was told before."""
+    order = books.orders.get(notice["order_id"])
+    return notice["action"] == "delivered" and order is not None and books.ends(order) in TOLD
+
+
+def _corrected(order: Order) -> bool:
+    """Whether it arrived after it had come to its end."""
+    return order.kind == "delivered" and order.state in (State.FAILED, State.UNKNOWN, State.MERGED)
 
 
 def _group(order: Order) -> bool:

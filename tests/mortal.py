@@ -4,20 +4,23 @@ A `Trap` chooses the instant: the n-th write to the store or call to the provide
 before it happens or after, when nobody has heard of it yet. From then on nothing of the
 process happens any more, and `die` takes it away as `kill -9` would: nothing is drained. What
 is on disk and what the provider has is all that is left. The provider has a clock of its own,
-which never jumps.
+which never jumps. It may tell what becomes of messages by itself, even before it answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+import math
+from collections import deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness import PATIENCE, Journey, StillClock, settings
 from pydantic import SecretStr
+from tidings import SECRET, Tidings
 
 from relay.app import App
 from relay.config import Alias, Config
@@ -40,7 +43,19 @@ WHERE = ("before a write", "after a write", "before a call", "after a call")
 
 
 class Provider(Sandbox):
-    """The sandbox, with one more fault: `late-N` resets the line at once and accepts N seconds later."""
+    """The sandbox, with one more fault: `late-N` resets the line at once and accepts N seconds later.
+
+    Each of `before_answers` is done before the next send is answered, which the books have by then.
+    """
+
+    def __init__(self, *, now: Callable[[], float]) -> None:
+        super().__init__(now=now)
+        self.before_answers: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
+
+    async def _deliver(self, request: Any, call: Any, decoded: Any, found: Any) -> Any:
+        if self.before_answers and call.path.endswith("send.php"):
+            await self.before_answers.popleft()()
+        return await super()._deliver(request, call, decoded, found)
 
     def _judge(self, endpoint: Any, call: Any, decoded: Any, refusal: Any, fault: Any, address: str) -> Any:
         if not (isinstance(fault, str) and fault.startswith("late-")):
@@ -70,6 +85,8 @@ class Mortal:
         self.skew = 0  # how far the provider's clock is ahead of ours
         self.sandbox = Provider(now=lambda: (self.clock.now() + self.skew) / SECOND)
         self.sandbox.groups["777"] = list(MEMBERS)
+        self.tidings = Tidings(self.sandbox, self.sandbox._now, lambda: self.relay.app.web.address)
+        self.punctual = False  # whether the provider tells each status as soon as it is due
         self.trap: Trap | None = None
         self.dead = asyncio.Event()
         self.lives = 0
@@ -104,6 +121,8 @@ class Mortal:
         """End now: what has not happened never will."""
         self.dead.set()
         app = self.relay.app
+        for runner in app.web._runners:
+            runner._shutdown_timeout = 0  # its calls will never be answered
         calls = [task for worker in app.workers.values() for task in worker._tasks]
         tasks = [*app._loops, *app.watch._tasks, *calls]
         for task in tasks:
@@ -166,16 +185,33 @@ class Mortal:
         clock, end = self.clock, self.clock.now() + int(seconds * SECOND)
         while True:
             await self.rest()
+            if self.punctual and not self.dead.is_set():
+                await self._tell_all()
+                await self.rest()
             if self.dead.is_set():
                 await self.die()
                 await self.start()
                 continue
-            moments = [until for until in clock.sleepers.values() if until is not None and until <= end]
+            moments = [until for until in self._moments() if until <= end]
             if not moments:
                 break
             clock.set(max(clock.now(), min(moments)))
         clock.set(end)
         await self.rest()
+
+    def _moments(self) -> list[int]:
+        """When somebody wakes, or the provider has something to tell."""
+        found = [until for until in self.clock.sleepers.values() if until is not None]
+        if self.punctual and (at := self.tidings.next()) is not None:
+            found.append(math.floor(at * SECOND) + 1 - self.skew)
+        return found
+
+    async def _tell_all(self) -> None:
+        """The provider tells what is due, but for what was answered otherwise before."""
+        self.tidings.look()
+        for word in self.tidings.waiting:
+            if await self.unless_dead(self.tidings.tell(word)) is None:
+                return
 
     def jump_back(self, seconds: float) -> None:
         """Somebody sets this machine's clock back; the provider's goes on."""
@@ -184,7 +220,12 @@ class Mortal:
 
 
 def _config(folder: Path, url: str) -> Config:
-    base = settings(folder, reports={"gather": 5000}, delivery={"give_up": GIVE_UP * SECOND})
+    base = settings(
+        folder,
+        reports={"gather": 5000},
+        delivery={"give_up": GIVE_UP * SECOND},
+        web={"listen": "127.0.0.1:0", "callback_secret": SecretStr(SECRET)},
+    )
     named = {"url": url, "login": SecretStr("l"), "psw": SecretStr("p")}
     account = base.accounts["main"].model_copy(update=named)
     routes = tuple(route.model_copy(update={"expire": EXPIRE * SECOND}) for route in base.routes)

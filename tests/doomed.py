@@ -19,6 +19,7 @@ from typing import Any
 from relay import cli
 from relay.cli import serve as _imported  # noqa: F401 - so that a life begins at once
 from relay.delivery.claims import Claims
+from relay.queue.rows import DIGEST
 from relay.queue.sqlite import SQLite
 from relay.report import transport
 from relay.smsc.exchange import Exchange
@@ -33,6 +34,30 @@ def _any(_arguments: Arguments) -> bool:
 
 def _mail(arguments: Arguments) -> bool:
     return arguments[1].once is not None
+
+
+def _called() -> bool:
+    """Whether this is done for a call to the handler: on a task of aiohttp's server."""
+    task = asyncio.current_task()
+    return task is not None and "RequestHandler." in getattr(task.get_coro(), "__qualname__", "")
+
+
+def _inserts(arguments: Arguments, table: str, **wanted: str) -> bool:
+    return any(
+        each.name == table and wanted.items() <= values.items() for each, values in arguments[1].inserts
+    )
+
+
+def _of_status(arguments: Arguments) -> bool:
+    return _called() and _inserts(arguments, "story") and not _inserts(arguments, "incoming")
+
+
+def _of_reply(arguments: Arguments) -> bool:
+    return _inserts(arguments, "incoming")
+
+
+def _of_digest(arguments: Arguments) -> bool:
+    return _inserts(arguments, "orders", alarm=DIGEST)
 
 
 def _to(path: str) -> Callable[[Arguments], bool]:
@@ -52,6 +77,12 @@ STEPS: dict[str, tuple[Any, str, bool, Callable[[Arguments], bool]]] = {
     "before a report": (transport, "deliver", True, _any),
     "after a report": (transport, "deliver", False, _any),
     "after a write": (SQLite, "write", False, _any),
+    "before a status's commit": (SQLite, "write", True, _of_status),
+    "after a status's commit": (SQLite, "write", False, _of_status),
+    "before a reply's commit": (SQLite, "write", True, _of_reply),
+    "after a reply's commit": (SQLite, "write", False, _of_reply),
+    "before a digest's commit": (SQLite, "write", True, _of_digest),
+    "after a digest's commit": (SQLite, "write", False, _of_digest),
 }
 """What is watched, whether the end comes before it or after, and which of its calls count."""
 

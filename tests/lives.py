@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 from harness import PATIENCE, Process
+
+from relay.smsc.sandbox.callbacks import Post
 
 LATENCY = 0.03  # of the provider and of the smarthost: where a call can be killed in the middle
 
@@ -25,7 +28,10 @@ class Lives:
     def __init__(self, relay: Process) -> None:
         self.relay = relay
         self.pid = 0
+        self.web = ""  # where HTTP is answered
         self.ends: Counter[str] = Counter()
+        self.hit: Counter[str] = Counter()  # of these, by the step itself
+        self.by_itself = False
 
     async def begin(self) -> None:
         """Start the parent of them all."""
@@ -43,10 +49,12 @@ class Lives:
         assert self.parent.stdin
         self.parent.stdin.write(f"{self.relay.config}\t{step}\t{times}\t{later}\n".encode())
         self.pid = int((await self._line()).split()[1])
+        self.web = ""
         said = await self._line()
         if said.startswith("died"):
             self.pid = 0
             return 0
+        self.web = said.split()[2].removeprefix("web=")
         return int(said.split()[1].rpartition(":")[2])
 
     async def end(self, within: float, how: signal.Signals = signal.SIGKILL) -> int:
@@ -54,7 +62,8 @@ class Lives:
         ended = asyncio.ensure_future(self._line())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(ended), within)
-        if not ended.done():
+        self.by_itself = ended.done()
+        if not self.by_itself:
             os.kill(self.pid, how)
         said = await ended
         self.pid = 0
@@ -76,9 +85,61 @@ class Lives:
         await self.parent.wait()
 
 
-async def provider(folder: Path) -> tuple[asyncio.subprocess.Process, str]:
+class Front:
+    """The one address that the provider calls, whichever life there is: it repeats until that says 200."""
+
+    def __init__(self) -> None:
+        self.lives: Lives | None = None
+        self.passed: Counter[int] = Counter()  # answers of the relay; 0 where it died
+
+    async def begin(self) -> str:
+        """Its address."""
+        application = web.Application()
+        application.router.add_post("/{path:.*}", self._call)
+        self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self.runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        """Answer nobody any more."""
+        await self.runner.cleanup()
+
+    async def _call(self, request: web.Request) -> web.Response:
+        post = Post(
+            url=request.path_qs, content_type=request.headers["Content-Type"], body=await request.read()
+        )
+        await self.say(post)
+        return web.Response()
+
+    async def say(self, post: Post) -> None:
+        """Tell it to life after life, until one has taken it."""
+        status = 0
+        while status != 200:
+            to = self.lives.web if self.lives else ""
+            status = await self._post(to, post) if to else 0
+            self.passed[status] += 1
+            await asyncio.sleep(0.05)
+
+    async def _post(self, to: str, post: Post) -> int:
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(
+                    f"http://{to}{post.url}",
+                    data=post.body,
+                    headers={"Content-Type": post.content_type},
+                ) as answer,
+            ):
+                return answer.status
+        except aiohttp.ClientError:
+            return 0
+
+
+async def provider(folder: Path, *options: str) -> tuple[asyncio.subprocess.Process, str]:
     """`smsc-relay sandbox` as a process of its own, and its address."""
     command = ("-m", "relay", "sandbox", "--port", "0", "--latency", str(LATENCY), "--balance", "1000000")
+    command = (*command, *options)
     process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
     Process.started.append(process)
     assert process.stdout

@@ -145,14 +145,14 @@ def _of_group(message: Message) -> bool:
     return message.params.get("phones", "").lower().startswith("g")
 
 
-async def one_by_one(calls: Sequence[Awaitable[object]]) -> bool:
+async def one_by_one(calls: Sequence[Callable[[], Awaitable[None]]]) -> bool:
     """Each call after the one before."""
-    for each in calls:
-        await each
+    for call in calls:
+        await call()
     return True
 
 
-async def together(calls: Sequence[Awaitable[object]]) -> bool:
+async def together(calls: Sequence[Callable[[], Awaitable[None]]]) -> bool:
     """All calls at once."""
-    await asyncio.gather(*calls)
+    await asyncio.gather(*(call() for call in calls))
     return True

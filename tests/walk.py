@@ -84,6 +84,7 @@ class Relay(Telling):
         self.runner = asyncio.Runner()
         self.folder = Path(tempfile.mkdtemp(prefix="relay-"))
         self.taken: list[Taken] = []
+        self.wrong: list[str] = []  # what was found on the way
         self.unanswered: list[tuple[Taken, str, list[str]]] = []  # no 250 came, so the client tries again
         self.replies: Counter[tuple[str, str]] = Counter()
         self.acknowledged: dict[int, set[int]] = {}  # by mail: the steps that had run when it was taken
@@ -362,7 +363,8 @@ class Relay(Telling):
         world.sandbox.before_answers.clear()
         await world.pass_time(EXPIRE + GIVE_UP + 3600)
         books = await open_books(world.relay, steady=not world.skew, tidings=world.tidings)
-        bad = [*breaches(books, self.taken, world.relay.reports()), *self.limits(), *self.after_all(books)]
+        bad = [*self.wrong, *breaches(books, self.taken, world.relay.reports())]
+        bad += [*self.limits(), *self.after_all(books)]
         # The same word twice within a minute, by a call and in the list, may be one: nobody can tell.
         once = books.replies.keys() == self.replies.keys() and books.replies <= self.replies
         if books.steady and not once:

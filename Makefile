@@ -74,7 +74,7 @@ soak: $(VENV)/.test ## kill the relay 1,000 times, walk it 1,000 times (SEED=n c
 	MODEL_EXAMPLES=1000 $(BIN)/python -m pytest --hypothesis-seed=$(SEED) tests/stories/test_model.py
 	STORM_ALARMS=50000 $(BIN)/python -m pytest -n 0 --timeout 3600 tests/delivery/test_storm_laws.py
 	STORM_MAILS=50000 $(BIN)/python -m pytest -n 0 tests/stories/test_storm_week.py
-	FUZZ=100 $(BIN)/python -m pytest -n 0 --timeout 3600 tests/test_fuzz.py
+	FUZZ=100 $(BIN)/python -m pytest -n 0 --timeout 3600 tests/test_fuzz.py tests/smtp/test_fuzz.py tests/smtp/test_fuzz_doors.py
 
 mails: $(VENV)/.test ## write anew what the kept mails become; read the difference
 	$(BIN)/python tools/kept_mails.py

@@ -27,6 +27,7 @@ ON_BOTH_LOOPS = (
     "test_tls",
     "test_nexthop",
     "test_transport",
+    "test_fuzz_doors",
 )  # what handles transports itself; `test_loops` has the rest
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 

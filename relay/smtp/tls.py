@@ -163,7 +163,8 @@ async def shake_hands(
         transport, protocol, how.context(), server_side=True, ssl_handshake_timeout=how.handshake
     )
     # Cut meanwhile, which start_tls calls no error: asyncio has no transport then, uvloop a closed one.
-    if under_tls is None or under_tls.is_closing():
+    # Or broken by what came with the handshake's end, which asyncio then takes for done when it is not.
+    if under_tls is None or under_tls.is_closing() or not version(under_tls):
         raise ConnectionResetError
     return under_tls
 
@@ -195,9 +196,9 @@ def reason(error: OSError) -> str:
 
 
 def version(transport: asyncio.BaseTransport) -> str:
-    """TLSv1.3 and the like, "" in clear."""
+    """TLSv1.3 and the like, "" in clear and before the handshake's end."""
     found = transport.get_extra_info("ssl_object")
-    return str(found.version()) if found is not None else ""
+    return found.version() or "" if found is not None else ""
 
 
 def identities(transport: asyncio.BaseTransport) -> frozenset[str]:

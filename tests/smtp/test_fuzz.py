@@ -4,54 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from fuzzing import PIECES, bounded, judge
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 pytestmark = pytest.mark.asyncio
 
-LINES = [
-    *(
-        b"EHLO c",
-        b"LHLO c",
-        b"helo c",
-        b"EHLO",
-        b"RSET",
-        b"NOOP x",
-        b"HELP",
-        b"HELP DATA",
-        b"VRFY x",
-        b"EXPN x",
-    ),
-    *(b"MAIL FROM:<a@b.example>", b"MAIL FROM:<> SIZE=10 BODY=8BITMIME", b"MAIL FROM: x@y.example"),
-    *(b"MAIL FROM:<a@b.example> BY=600;R HOLDFOR=60 MT-PRIORITY=3", b"MAIL FROM:<a@b.example> X=\xff"),
-    *(b"RCPT TO:<c@d.example>", b"RCPT TO:<refuse@d.example>", b"RCPT TO:<crash@d.example>", b"RCPT TO:c"),
-    *(b"RCPT TO:<lost@d.example> NOTIFY=NEVER", b"RCPT TO:<later@d.example>", b"RCPT TO:<c@d.example>"),
-    *(b"DATA", b"DATA", b".", b".", b"..", b"text", b"", b".\r", b"RSET\r", b"BDAT 0", b"BDAT 0 LAST"),
-    *(b"BDAT 3 LAST\r\nab", b"BDAT 4\r\nab", b"BDAT 99\r\nab", b"BDAT 1 LAST", b"BDAT x", b"BDAT 999999"),
-    *(
-        b"AUTH PLAIN AA==",
-        b"XCLIENT A=B",
-        b"PROXY UNKNOWN",
-        b"\x00\x01",
-        b"\xff\xfe",
-        b"x" * 300,
-        b" ",
-        b"\t",
-    ),
-]
-PIECES = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from(LINES), st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"])).map(
-            b"".join
-        ),
-        st.sampled_from([b"\n.\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r\n", b"QUIT\r\n", b"GET / HTTP/1.1\r\n"]),
-        st.binary(max_size=20),
-    ),
-    max_size=30,
-).map(b"".join)
 MAIL = b"EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
 SAID = st.tuples(st.sampled_from([b"", MAIL, MAIL + b"DATA\r\n", MAIL + b"BDAT 4\r\nab\r\n"]), PIECES).map(
     b"".join
@@ -63,9 +23,6 @@ DOORS = st.sampled_from(
     ]
 )
 TINY = {"max_size": 120, "spool_over": 15, "command_line": 150, "max_recipients": 3, "errors": 1000}
-
-REPLY = re.compile(r"(?:220|250|354|421|[245]\d\d)(?:-[^\r\n]+|(?: [245]\.\d\.\d+)? [^\r\n]+)")
-_WITHOUT_STATUS = re.compile(r"220 relay|250[ -]|354 ")
 
 
 async def answered(door, pieces):
@@ -85,16 +42,6 @@ async def answered(door, pieces):
     return said.decode()
 
 
-def judge(said):
-    """Only replies are said, each whole, each with its status."""
-    lines = said.split("\r\n")
-    assert lines.pop() == ""
-    for line in lines:
-        assert REPLY.fullmatch(line), line
-        assert re.match(r"\d{3} [245]\.\d\.\d+ ", line) or _WITHOUT_STATUS.match(line), line
-        assert "hunter2" not in line
-
-
 async def gone(door):
     """Wait until nobody is connected."""
     async with asyncio.timeout(20):
@@ -102,7 +49,7 @@ async def gone(door):
             await asyncio.sleep(0.001)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@bounded(150)
 @given(SAID, DOORS, st.lists(st.floats(0, 1), max_size=12))
 async def test_anything_is_answered_and_nothing_stays(house, spool, caplog, said, kind, cuts):
     """Replies are well formed, mails are whole and clean, and how it was cut changes nothing of it."""
@@ -130,7 +77,7 @@ async def test_anything_is_answered_and_nothing_stays(house, spool, caplog, said
     await again.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@bounded(60)
 @given(
     st.sampled_from(
         [b"", b"PROXY TCP4 192.0.2.7 192.0.2.25 4711 25\r\n", b"\r\n\r\n\0\r\nQUIT\n", b"PROXY "]

@@ -125,7 +125,12 @@ def _ask(octets: bytes) -> Step:
 
 
 EHLO, STARTTLS, SHAKE = _ask(b"EHLO c"), _ask(b"STARTTLS"), Step("shake")
-MAIL = [_ask(b"MAIL FROM:<a@b.example>"), _ask(b"RCPT TO:<c@d.example>"), _ask(b"DATA"), _ask(b"text\r\n.")]
+MAIL = [
+    _ask(b"MAIL FROM:<a@b.example>"),
+    _ask(b"RCPT TO:<c@d.example>"),
+    _ask(b"DATA"),
+    _ask(b"text, twice\r\n" * 2 + b"."),
+]
 LOGIN = _ask(_LOGIN)
 _CHUNKS = [*MAIL[:2], _ask(b"BDAT 3\r\na\r"), _ask(b"BDAT 5 LAST\r\nb\r\n")]
 
@@ -147,6 +152,7 @@ _SHAKES = st.one_of(
         st.floats(0, 1),
     ),
 )
+EVIL = b"EHLO c\r\nMAIL FROM:<evil@x.example>\r\nRCPT TO:<c@d.example>\r\n"
 _BEHIND = st.sampled_from(
     [
         b"",
@@ -154,7 +160,7 @@ _BEHIND = st.sampled_from(
         b"NOOP\r\n",
         b"\n",
         b"x",
-        b"EHLO c\r\nMAIL FROM:<evil@x.example>\r\nRCPT TO:<c@d.example>\r\n",
+        EVIL,
         _HELLO,
     ]
 )

@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 from fuzzing import (
     EHLO,
+    EVIL,
     LOGIN,
     MAIL,
     PIECES,
@@ -120,6 +121,8 @@ def innocent(record: logging.LogRecord) -> bool:
 @bounded(80)
 @given(SCRIPTS, st.sampled_from(DOORS))
 @example([SHAKE, Step("torn", b"NOOP\r\n"), Step("end")], DOORS[4])  # "handshake not done yet"
+@example([EHLO, LOGIN, STARTTLS, SHAKE, EHLO, *MAIL, Step("end")], DOORS[1])
+@example([EHLO, Step("ask", STARTTLS.octets + EVIL), SHAKE, EHLO, *MAIL, Step("end")], DOORS[0])
 async def test_no_session_breaks_the_law(door, spool, caplog, script, kind):
     """However it goes, it ends, and the door is as before."""
     caplog.clear()

@@ -69,11 +69,12 @@ coverage: $(VENV)/.test ## the tests, with branch coverage
 interop: $(VENV)/.test ## swaks, msmtp, curl, nodemailer, Postfix and HAProxy send to the relay; as root it installs them
 	tools/interop $(BIN)/python
 
-soak: $(VENV)/.test ## kill the relay 1,000 times, walk it 1,000 times (SEED=n chooses which), two weeks of storms, long fuzzing
+soak: $(VENV)/.test ## kill the relay 1,000 times, walk it 1,000 times (SEED=n chooses which), two weeks of storms, crowds, long fuzzing
 	KILLS=1000 KILLS_SEED=$(SEED) $(BIN)/python -m pytest tests/stories/test_kills.py
 	MODEL_EXAMPLES=1000 $(BIN)/python -m pytest --hypothesis-seed=$(SEED) tests/stories/test_model.py
 	STORM_ALARMS=50000 $(BIN)/python -m pytest -n 0 --timeout 3600 tests/delivery/test_storm_laws.py
 	STORM_MAILS=50000 $(BIN)/python -m pytest -n 0 tests/stories/test_storm_week.py
+	CROWD=each $(BIN)/python -m pytest -n 0 tests/stories/test_crowd.py
 	FUZZ=100 $(BIN)/python -m pytest -n 0 --timeout 3600 tests/test_fuzz.py tests/smtp/test_fuzz.py tests/smtp/test_fuzz_doors.py
 
 mails: $(VENV)/.test ## write anew what the kept mails become; read the difference

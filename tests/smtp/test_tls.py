@@ -93,6 +93,25 @@ async def test_a_handshake_that_never_ends_is_cut(house):
     assert gauge("relay_smtp_tls_total", result="failed") == before + 1
 
 
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+async def test_a_handshake_that_trickles_in_is_cut(house, mode):
+    """An octet now and then wins no time: all who come so are cut when the handshake's own is over."""
+    door = await house(tls=mode, handshake=0.2)
+    clients = [await door.client() for _ in range(20)]
+    if mode == "starttls":
+        for client in clients:
+            await client.hear()
+            await client.ask("STARTTLS")
+    octets = iter(bytes.fromhex("1603010800010007fc0303") + bytes(1500))  # of a handshake of 2,048
+    async with asyncio.timeout(10):
+        while door.registry.count:
+            octet = bytes([next(octets)])
+            for client in clients:
+                if not client.writer.is_closing():
+                    client.writer.write(octet)
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("how", ["eof", "reset", "garbage"])
 @pytest.mark.parametrize("mode", ["starttls", "implicit"])
 async def test_a_handshake_that_breaks_off(house, mode, how):

@@ -1,10 +1,14 @@
-"""2,000 clients that hold the door, in a process of their own: memory is bounded, the house comes in."""
+"""2,000 clients that hold the door, in a process of their own: memory is bounded, the house comes in.
+
+With `CROWD` set, every kind of them comes alone as well.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import os
 import re
 import resource
 import smtplib
@@ -15,6 +19,7 @@ from pathlib import Path
 import crowd
 import pytest
 from harness import Process
+from pki import Pki
 
 CROWD = 2000
 _DESCRIPTORS = 2 * CROWD + 1000
@@ -43,10 +48,10 @@ def weight(pid: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def clients(port: int, kind: str) -> AsyncIterator[dict[str, int]]:
+async def clients(kinds: str, *ports: int) -> AsyncIterator[dict[str, int]]:
     """A crowd for as long as the block: what its greetings were."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, crowd.__file__, str(port), str(CROWD), kind),
+        *(sys.executable, crowd.__file__, ",".join(map(str, ports)), str(CROWD), kinds),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -85,12 +90,62 @@ async def test_a_crowd_that_is_let_in_is_held_in_bounded_memory(tmp_path: Path, 
     pid = relay.process.pid
     await asyncio.to_thread(send, relay.port)
     before = weight(pid)
-    async with clients(relay.port, kind) as greetings:
+    async with clients(kind, relay.port) as greetings:
         assert {"220": CROWD} == greetings
         assert "250 2.0.0" == (await asyncio.to_thread(send, relay.port))[:9]
         each = (weight(pid) - before) / CROWD
         assert each < 64 * 1024, f"{each:.0f} octets a connection"
     assert "250 2.0.0" == (await asyncio.to_thread(send, relay.port))[:9]
+    assert 0 == await relay.kill(15)
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+KINDS = ["starttls", "secure", "drop", "drip", "hello", "shaken"]
+ALL = KINDS if "CROWD" in os.environ else []  # each alone: in `make soak`
+
+
+def send_encrypted(port: int, pki: Pki) -> str:
+    """A mail of the house under TLS: what DATA was answered."""
+    with smtplib.SMTP_SSL(
+        "localhost", port, timeout=30, context=pki.client(), source_address=("127.0.0.1", 0)
+    ) as client:
+        client.helo("house")
+        client.mail("ops@mon.example.com")
+        client.rcpt("79991230002@sms.example.com")
+        code, said = client.data(MAIL)
+        return f"{code} {said.decode()}"
+
+
+@pytest.mark.parametrize("kinds", [",".join(KINDS), *ALL])
+async def test_a_crowd_that_shakes_hands_or_trickles_is_held_in_bounded_memory(
+    tmp_path: Path, kinds: str
+) -> None:
+    """Amid a handshake, silent behind one, an octet now and then: some kB for each, and mail is taken."""
+    pki = Pki(tmp_path)
+    files = pki.pair("relay", "localhost")
+    relay = Process(
+        tmp_path,
+        "sandbox",
+        limits={"connections": CROWD + 500, "memory": "16MB"},
+        tls={"certificate": str(files.certificate), "key": str(files.key)},
+        listeners=[{"address": "127.0.0.1:0", "tls": each} for each in ("starttls", "implicit")],
+    )
+    line = await relay.start()
+    ports = [int(each) for each in re.findall(r":(\d+)", line.split()[1])]
+    assert relay.process
+    pid = relay.process.pid
+    for _ in range(2):
+        await asyncio.to_thread(send, ports[0])
+        await asyncio.to_thread(send_encrypted, ports[1], pki)
+    before = weight(pid)
+    async with clients(kinds, *ports) as greetings:
+        assert CROWD == sum(greetings.values())
+        assert set(greetings) <= {"220", ""}
+        assert "250 2.0.0" == (await asyncio.to_thread(send, ports[0]))[:9]
+        assert "250 2.0.0" == (await asyncio.to_thread(send_encrypted, ports[1], pki))[:9]
+        each = (weight(pid) - before) / CROWD
+        assert each < 96 * 1024, f"{each:.0f} octets a connection"
+    assert "250 2.0.0" == (await asyncio.to_thread(send, ports[0]))[:9]
     assert 0 == await relay.kill(15)
     assert "Traceback" not in (tmp_path / "log").read_text()
 
@@ -104,7 +159,7 @@ async def test_a_crowd_of_strangers_leaves_room_for_the_house(tmp_path: Path) ->
         limits={"network": {"connections": 0, "sessions": 0}},
     )
     await relay.start()
-    async with clients(relay.port, "idle") as greetings:
+    async with clients("idle", relay.port) as greetings:
         assert {"220": 750, "421": CROWD - 750} == greetings
         assert "250 2.0.0" == (await asyncio.to_thread(send, relay.port))[:9]
     assert 1 == (tmp_path / "log").read_text().count('"limit": "strangers"')

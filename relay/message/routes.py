@@ -56,6 +56,14 @@ def home(routes: Sequence[Route]) -> str:
     return domain if re.fullmatch(r"[\w.-]+", domain) else ""
 
 
+def commands(given: str, routes: Sequence[Route]) -> bool:
+    """Whether an address takes commands in the provider's own grammar; no alias is looked at."""
+    if address.split(given)[0].lower() != gateway.MAILBOX:
+        return False
+    route = find(given, routes)
+    return route is not None and route.gateway and channels.CHANNELS[route.channel].phone
+
+
 def by_command(resolved: Sequence[Resolved | Reply]) -> bool:
     """Whether a mail to these holds a command in the provider's own grammar, and with it credentials."""
     return any(isinstance(each, Resolved) and each.gateway for each in resolved)

@@ -126,8 +126,8 @@ class Handler:
         """Whether this address can be served, each on its own."""
         if len(envelope.recipients) >= self._config().max_recipients:
             return replies.TOO_MANY_RECIPIENTS
-        if self._kept_from(envelope, recipient) and not self._by_command(envelope):
-            return replies.RECIPIENT_OK
+        if self._kept_from(envelope, recipient):
+            return replies.CREDENTIALS if self._by_command(envelope) else replies.RECIPIENT_OK
         resolved = self._resolve(recipient)
         if isinstance(resolved, Reply):
             return resolved
@@ -178,8 +178,12 @@ class Handler:
         return replies.capped(full[0].why) if full else None
 
     def _by_command(self, envelope: Envelope) -> bool:
-        """Whether the mail holds a command in the provider's grammar, and with it credentials."""
-        return routes.by_command([self._resolve(recipient) for recipient in envelope.recipients])
+        """Whether the mail holds a command in the provider's grammar, and with it credentials.
+
+        What its other recipients mean is not looked up: that would take longer for some names.
+        """
+        config = self._config()
+        return any(routes.commands(each.address, config.routes) for each in envelope.recipients)
 
     async def on_data(
         self, session: Session, envelope: Envelope, body: Body

@@ -75,6 +75,19 @@ def test_an_unknown_domain_is_refused():
     assert (550, "5.1.2") == (replies.NO_SUCH_DOMAIN.code, replies.NO_SUCH_DOMAIN.status)
 
 
+def test_which_addresses_take_commands():
+    """The mailbox of the provider's grammar, on a phone route that has it."""
+    there = [
+        route(gateway=True),
+        route("*@mail.example.com", "mail", gateway=True),
+        route("*@other.example.com"),
+    ]
+    names = ("send@sms", "SEND@SMS", "sender@sms", "send@mail", "send@other", "send@none", "send+x@sms")
+    found = [each for each in names if routes.commands(f"{each}.example.com", there)]
+    assert ["send@sms", "SEND@SMS"] == found
+    assert not routes.commands("send", there)
+
+
 @pytest.mark.parametrize(
     "address", ["Bob+flash@x.example", "79991234567@x.example", '"a, b"@x.example', "bob@[192.0.2.1]"]
 )

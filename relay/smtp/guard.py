@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from relay import replies
 from relay.replies import Reply, reply
-from relay.smtp import auth, policy
+from relay.smtp import auth, legacy, policy
 from relay.smtp.dialog import Dialog
 
 HELO_FIRST = reply(503, "5.5.1", "say EHLO first")
@@ -105,4 +105,5 @@ class Guard(Dialog):
 
     async def _challenge(self, text: str) -> bytes | None:
         await self._send(f"334 {text}")
-        return await self._read_line(auth.LINE)
+        line = await self._read_line(auth.LINE)
+        return legacy.command(line) if self._door.legacy and line is not None else line

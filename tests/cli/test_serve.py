@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import ssl
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -104,6 +106,109 @@ async def test_sighup_and_new_files_change_the_certificate(tmp_path: Path) -> No
     assert [*want, want[1]] == [second, third, fourth]
     assert pair.key.exists()
     assert 0 == status
+
+
+class Peer:
+    """A client that goes one step at a time, also through its handshake."""
+
+    def __init__(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], pki: Pki) -> None:
+        self.reader, self.writer = streams
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = pki.client().wrap_bio(self._in, self._out, server_hostname="relay.example")
+        self._secret = False
+
+    async def ask(self, line: str) -> str:
+        """Say a line ("": none), hear a reply of one line."""
+        octets = f"{line}\r\n".encode() if line else b""
+        if not self._secret:
+            self.writer.write(octets)
+            async with asyncio.timeout(PATIENCE):
+                return (await self.reader.readline()).decode()
+        if octets:
+            self._tls.write(octets)
+            self.writer.write(self._out.read())
+        return str((await self._done(lambda: self._tls.read(4096))).decode())
+
+    async def _done(self, what: Callable[[], bytes | None]) -> bytes:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return what() or b""
+                except ssl.SSLWantReadError:
+                    self.writer.write(self._out.read())
+                    octets = await self.reader.read(65536)
+                    assert octets, "it has closed"
+                    self._in.write(octets)
+
+    async def begin(self) -> bytes:
+        """The first half of a handshake is said; returns the other half."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+        hello = self._out.read()
+        self.writer.write(hello[: len(hello) // 2])
+        await self.writer.drain()
+        return hello[len(hello) // 2 :]
+
+    async def encrypt(self, rest: bytes = b"") -> bytes:
+        """Shake hands to the end; the certificate that was shown, in DER."""
+        self.writer.write(rest)
+        await self._done(self._tls.do_handshake)
+        self.writer.write(self._out.read())
+        self._secret = True
+        return self._tls.getpeercert(binary_form=True) or b""
+
+
+@pytest.mark.asyncio
+async def test_sessions_live_on_when_the_certificate_is_re_read(tmp_path: Path) -> None:
+    """In clear, before and amid a handshake, in a mail in clear and under TLS: SIGHUP breaks none of them."""
+    pki = Pki(tmp_path)
+    pki.pair("relay")
+    doors = [{"address": "127.0.0.1:0", "tls": each} for each in ("starttls", "implicit")]
+    relay = Process(
+        tmp_path, "sandbox", listeners=doors, tls={"certificate": "relay.pem", "key": "relay.key"}
+    )
+    line = await relay.start()
+    clear, secret = (int(each.rpartition(":")[2]) for each in line.split()[1].split(","))
+    old = await shown(secret)
+
+    async def peer(port: int, *lines: str) -> Peer:
+        made = Peer(await asyncio.open_connection("127.0.0.1", port), pki)
+        for each in lines:
+            await made.ask(each)
+        return made
+
+    mail = ("HELO c", "MAIL FROM:<a@mon.example.com>", "RCPT TO:<79991234567@sms.example.com>", "DATA")
+    greeted = await peer(clear, "", "HELO c")
+    due = await peer(clear, "", "STARTTLS")
+    amid = await peer(secret)
+    rest = await amid.begin()
+    sending = await peer(clear, "", *mail)
+    hidden = await peer(secret)
+    assert old == await hidden.encrypt()
+    for each in ("", *mail):
+        last = await hidden.ask(each)
+    assert last.startswith("354")
+
+    pki.pair("relay")
+    relay.signal(signal.SIGHUP)
+    await relay.said("configuration re-read")
+    new = await shown(secret)
+    assert new != old
+
+    assert (await greeted.ask("STARTTLS")).startswith("220")
+    assert new == await greeted.encrypt()
+    assert (await greeted.ask("HELO c")).startswith("250")
+    assert await due.encrypt() in (old, new)
+    assert (await due.ask("HELO c")).startswith("250")
+    assert await amid.encrypt(rest) in (old, new)
+    assert (await amid.ask("")).startswith("220")
+    for each in (sending, hidden):
+        assert (await each.ask("Subject: x\r\n\r\ny\r\n.")).startswith("250 2.0.0 queued")
+    for each in (greeted, due, amid, sending, hidden):
+        assert (await each.ask("QUIT")).startswith("221")
+        each.writer.close()
+    assert 0 == await relay.kill(signal.SIGTERM)
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 @pytest.mark.asyncio

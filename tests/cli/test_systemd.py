@@ -86,6 +86,36 @@ async def test_a_unix_socket_of_systemd(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("kind", ["inet", "unix"])
+async def test_a_proxy_before_what_systemd_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Its header counts there as well: for the client it names, and for none from whom nothing is taken."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    doors = [{"address": "fd:smtp", "proxy_protocol": ["127.0.0.0/8"]}, {"address": "127.0.0.1:0"}]
+    senders = [{"name": "them", "networks": ["192.0.2.0/24"]}]
+    relay = Process(tmp_path, "sandbox", listeners=doors, senders=senders)
+    line = await relay.start(under=manager(kind))
+    port = int(line.split()[1].split(",")[0].rpartition(":")[2]) if kind == "inet" else 0
+    heard = []
+    for header in (b"PROXY TCP4 192.0.2.7 192.0.2.25 4711 25\r\n", b"PROXY UNKNOWN\r\n", b"EHLO c\r\n"):
+        if kind == "inet":
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        else:
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "door0"))
+        writer.write(header + b"HELO c\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n")
+        async with asyncio.timeout(PATIENCE):
+            try:
+                heard.append([line[:3] for line in (await reader.read()).splitlines()])
+            except ConnectionResetError:
+                heard.append([])
+        writer.close()
+    assert [[b"220", b"250", b"250", b"221"], [b"220", b"250", b"550", b"221"], []] == heard
+    assert 0 == await relay.kill(signal.SIGTERM)
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("under", "said"),
     [

@@ -97,3 +97,35 @@ def test_mending_is_linear():
 def test_private_networks(peer, private):
     """This machine, RFC 1918, link-local and unique local addresses; a mapped IPv4 address is itself."""
     assert policy.private(peer) == private
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("end", ["", "\r", "\t", " \0"])
+async def test_a_device_logs_in_as_it_says_everything(house, end):
+    """In clear where its network may, without EHLO, in lower case, with what it leaves at its lines' ends."""
+    door = await house(profile="legacy", auth="required", clear="192.168.0.0/16", proxies="127.0.0.1")
+    client = await door.client()
+    await client.say("PROXY TCP4 192.168.0.9 192.168.0.1 4711 25")
+    await client.hear()
+    assert (await client.ask("MAIL FROM: plc@b.example")).startswith("530")
+    assert await client.ask(f"auth login{end}") == "334 VXNlcm5hbWU6"
+    assert await client.ask(f"YWxpY2U={end}") == "334 UGFzc3dvcmQ6"
+    assert (await client.ask(f"c2VjcmV0{end}")).startswith("235")
+    assert (await client.ask("MAIL FROM: plc@b.example")).startswith("250")
+    assert ["alice"] == [each.user for each in door.hooks.sessions]
+
+
+@pytest.mark.asyncio
+async def test_a_device_of_another_network_does_not_log_in(house):
+    """A private network that was not named is asked for no password in clear; a public one is sent away."""
+    door = await house(profile="legacy", auth="optional", clear="192.168.0.0/16", proxies="127.0.0.1")
+    client = await door.client()
+    await client.say("PROXY TCP4 10.0.0.9 192.168.0.1 4711 25")
+    await client.hear()
+    assert "AUTH" not in await client.ask("EHLO c")
+    assert (await client.ask("AUTH LOGIN")).startswith("538 5.7.11")
+    client = await door.client()
+    await client.say("PROXY TCP4 203.0.113.9 192.168.0.1 4711 25")
+    assert (await client.hear()).startswith("554 5.7.1")
+    assert await client.hear() == ""
+    assert [] == door.hooks.heard

@@ -1,8 +1,8 @@
 """A hostile client of the front door: what it says, how it says it, and who watches what comes of that.
 
-A script is a list of steps. `say` writes octets, `ask` waits for an answer as well, `shake` is a
-handshake (perhaps a bad one) where one is due, `torn` breaks a record of TLS. The client drives TLS by
-hand, so that every octet of it can be another one.
+A script is a list of steps. `say` writes octets, `ask` waits for an answer as well (not for long; `sure`
+waits until it comes), `shake` is a handshake (perhaps a bad one) where one is due, `torn` breaks a
+record of TLS. The client drives TLS by hand, so that every octet of it can be another one.
 """
 
 from __future__ import annotations
@@ -118,6 +118,11 @@ class Step:
     octets: bytes = b""
     how: str = ""
     at: float = 0.0
+
+
+def surely(steps: Iterable[Step]) -> list[Step]:
+    """The same steps, where each of them is answered for certain."""
+    return [replace(step, do="sure") if step.do == "ask" else step for step in steps]
 
 
 def _ask(octets: bytes) -> Step:
@@ -298,8 +303,8 @@ class Wire(asyncio.Protocol):
     async def take(self, step: Step) -> None:
         """Do one step."""
         match step.do:
-            case "say" | "ask":
-                await self._say(step.octets, wait=step.do == "ask")
+            case "say" | "ask" | "sure":
+                await self._say(step.octets, wait=step.do != "say", sure=step.do == "sure")
             case "shake" if self._due and self._tls is None:
                 self._mangle = step if step.how else None
                 self._tls = self._context.wrap_bio(self._in, self._out, server_hostname="relay.example")
@@ -320,7 +325,7 @@ class Wire(asyncio.Protocol):
             case "end":
                 await self._end()
 
-    async def _say(self, octets: bytes, *, wait: bool = False) -> None:
+    async def _say(self, octets: bytes, *, wait: bool = False, sure: bool = False) -> None:
         before = self._heard
         if self.shaken:
             octets = octets.replace(b"evil@", b"late@")  # only what is said in clear is evil
@@ -331,7 +336,7 @@ class Wire(asyncio.Protocol):
             octets = self._out.read()
         self._send(octets)
         if wait:
-            await self._until(lambda: self._heard > before)
+            await self._until(lambda: self._heard > before, patient=sure)
 
     async def _until(self, true: Any, *, patient: bool = False) -> None:
         """Wait for something that may never be; the patient are sure that it will."""
@@ -362,7 +367,7 @@ async def play(address: str, wire: Wire, script: Iterable[Step]) -> None:
     host, _, port = address.rpartition(":")
     await asyncio.get_running_loop().create_connection(lambda: wire, host, int(port))
     if not wire.implicit:
-        await wire._until(lambda: wire.clear)
+        await wire._until(lambda: wire.clear, patient=True)
     for step in script:
         await wire.take(step)
     async with asyncio.timeout(PATIENCE):

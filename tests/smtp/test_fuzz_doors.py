@@ -32,6 +32,7 @@ from fuzzing import (
     judge,
     play,
     queued,
+    surely,
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -121,7 +122,7 @@ def innocent(record: logging.LogRecord) -> bool:
 @bounded(80)
 @given(SCRIPTS, st.sampled_from(DOORS))
 @example([SHAKE, Step("torn", b"NOOP\r\n"), Step("end")], DOORS[4])  # "handshake not done yet"
-@example([EHLO, LOGIN, STARTTLS, SHAKE, EHLO, *MAIL, Step("end")], DOORS[1])
+@example(surely([EHLO, LOGIN, STARTTLS, SHAKE, EHLO, *MAIL, Step("end")]), DOORS[1])
 @example([EHLO, Step("ask", STARTTLS.octets + EVIL), SHAKE, EHLO, *MAIL, Step("end")], DOORS[0])
 async def test_no_session_breaks_the_law(door, spool, caplog, script, kind):
     """However it goes, it ends, and the door is as before."""
@@ -137,10 +138,10 @@ async def test_no_session_breaks_the_law(door, spool, caplog, script, kind):
     assert [] == [each.getMessage() for each in caplog.records if not innocent(each)]
 
 
-BEGINNING = [EHLO, *MAIL[:2]]
+BEGINNING = surely([EHLO, *MAIL[:2]])
 UNDER = [
     ({"tls": "implicit"}, [SHAKE]),
-    ({"tls": "starttls"}, [STARTTLS, SHAKE]),
+    ({"tls": "starttls"}, surely([STARTTLS, SHAKE])),
     ({"proxies": HERE}, []),
 ]
 
@@ -196,4 +197,4 @@ async def test_no_session_leaves_memory_behind(door, spool, caplog):
     finally:
         tracemalloc.stop()
     assert {"logins", "mails under TLS", "mails in clear"} <= set(seen)
-    assert after - before < 100 * 3 * len(drawn), f"{after - before} octets"
+    assert after - before < 200 * 3 * len(drawn), f"{after - before} octets"

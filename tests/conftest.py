@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import uvloop
 from harness import Journey, Process, StillClock, journey
 from harness import settings as a_config
 from hypothesis import HealthCheck, settings
@@ -29,7 +30,11 @@ ON_BOTH_LOOPS = (
     "test_transport",
     "test_fuzz_doors",
 )  # what handles transports itself; `test_loops` has the rest
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+LOOPS = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": lambda: importlib.import_module("uvloop").new_event_loop(),
+}
+NO_UVLOOP = pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop is not installed")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -38,8 +43,11 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], a
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that no worker is alone with it at the end."""
+    """What takes longest begins first, so that no worker is alone with it; no uvloop, no test of it."""
     items.sort(key=lambda item: item.path.stem not in LONG)
+    for item in items:
+        if "uvloop" in item.keywords:
+            item.add_marker(NO_UVLOOP)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ import asyncio
 import io
 import json
 import logging
-import os
 import re
 import time
 import tracemalloc
@@ -22,6 +21,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 import yaml
+from fuzzing import TIMES
 from harness import journey, settings
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis
@@ -41,7 +41,6 @@ from relay.model import Recipient
 from relay.replies import Reply
 from relay.smtp import protocol
 
-TIMES = int(os.environ.get("FUZZ", "1"))
 SECONDS = 2.0  # of the processor, for one example: thousands of times what it takes
 
 

@@ -165,6 +165,7 @@ class WatchedRoutes(tuple[Route, ...]):
 
 async def looked(relay: Journey, names: Sequence[str], looks: list[str]) -> dict[str, tuple[str, ...]]:
     """What each of these recipients is answered at RCPT, and what was looked at for that."""
+    await relay.rest()  # nobody else looks
     host, _, port = relay.app.listeners[0].address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
 

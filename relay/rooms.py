@@ -19,6 +19,7 @@ from relay.config import Account, Config
 from relay.delivery import assembly
 from relay.delivery.chores import Chores
 from relay.delivery.counting import Counting
+from relay.delivery.dozing import Dozing
 from relay.delivery.escalating import Escalating, Hurrying
 from relay.delivery.forwarding import Forwarder
 from relay.delivery.membership import Membership
@@ -189,7 +190,12 @@ class Rooms:
             keep=config.keep,
             delivery=config.delivery,
             kick=self.kick_all,
-            others=(Release(self.store, self.settler, self.counts), self.watch, self.escalating),
+            others=(
+                Release(self.store, self.settler, self.counts),
+                self.watch,
+                self.escalating,
+                Dozing(self.store),
+            ),
             own=(self.contexts, Hurrying(self.escalating)),
             leads=lambda: self.membership is None or self.membership.leads,
         )

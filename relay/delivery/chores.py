@@ -134,7 +134,8 @@ class Chores:
 
     async def _purge(self, now: int) -> None:
         """What is older than `keep` goes, a few hundred mails at a time."""
-        while await housekeeping.forget(self._store, now - max(self._keep.history, self._keep.texts)):
+        last, history = 0, now - max(self._keep.history, self._keep.texts)
+        while last := await housekeeping.forget(self._store, history, last):
             pass
         await housekeeping.wipe_incoming(self._store, now - self._keep.texts)
         if now - self._begun_at >= DAY:

@@ -91,7 +91,8 @@ class Escalating:
             ended, begun = self._ended, self._begun
             self._ended, self._begun = set(), True
             try:
-                for step in await (self._hurried(ended) if begun else self._left_behind()):
+                ran = (not begun and await self._look_behind()) or ran
+                for step in await self._hurried(ended):
                     ran = await self._surely(step) or ran
             except Trouble:
                 self._ended |= ended
@@ -99,9 +100,14 @@ class Escalating:
                 raise
         return ran
 
-    async def _left_behind(self) -> list[Step]:
-        """The next step of everything: a crash forgets what failed before it."""
-        return _first(await self._store.waiting_steps())
+    async def _look_behind(self) -> bool:
+        """Run the next step of everything, mail by mail: a crash forgets what failed before it."""
+        ran, after = False, 0
+        while mails := await self._store.mails_with_steps(after):
+            for step in _next(await self._store.steps_of_mails(mails)):
+                ran = await self._surely(step) or ran
+            after = mails[-1]
+        return ran
 
     async def _hurried(self, ended: Collection[int]) -> list[Step]:
         """The next steps of what ended."""
@@ -110,7 +116,7 @@ class Escalating:
         scene = await self._store.scene(ended)
         mails = {order.mail_id for order in (*scene.orders, *scene.merged)}
         steps = await self._store.steps_of_mails(mails)
-        return _first(step for step in steps if step.state is StepState.WAITING)
+        return _next(steps)
 
     async def _surely(self, step: Step) -> bool:
         for _ in range(_TRIES):
@@ -324,6 +330,11 @@ class Hurrying:
 def steps_of(step: Step, steps: Iterable[Step]) -> list[Step]:
     """All steps of the same recipient."""
     return [each for each in steps if each.recipient_id == step.recipient_id]
+
+
+def _next(steps: Iterable[Step]) -> list[Step]:
+    """Of each recipient the first step that waits."""
+    return _first(step for step in steps if step.state is StepState.WAITING)
 
 
 def _first(steps: Iterable[Step]) -> list[Step]:

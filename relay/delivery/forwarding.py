@@ -104,7 +104,11 @@ class Forwarder(Rounds[Smarthost | None]):
         return min((moment for moment in moments if moment is not None), default=None)
 
     async def _start(self, due: Sequence[Order], now: int) -> None:
-        """Claim what may go now in one transaction, then begin."""
+        """Claim what may go now in one transaction, then begin; what came too late has failed."""
+        if late := [order for order in due if order.expire_at <= now]:
+            await self._settler.settle([news_of(order.id, passing.expired(order.outcome)) for order in late])
+            self._kick.set()  # there may be more behind them
+            due = [order for order in due if order.expire_at > now]
         change = Change()
         take = partial(leases.take, change, self._store, event=Event.CLAIMED, now=now)
         claimed: list[tuple[Smarthost | None, list[Order]]] = []

@@ -1,8 +1,8 @@
 """The gate before a claim: what is due, but not to go out now, steps aside.
 
 An order whose quiet hours it is waits for their end, and its time counts from there. An order
-whose cap on parts or money was reached since it was taken is held. Neither keeps those behind
-it from going.
+whose cap on parts or money was reached since it was taken is held. One whose time passed has
+failed. None keeps those behind it from going.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from relay.delivery import counting
 from relay.delivery.counting import Counting
-from relay.delivery.news import said
+from relay.delivery.news import news_of, said
 from relay.delivery.settle import Settler
 from relay.message import quiet
 from relay.model import Kind, Outcome
@@ -20,6 +20,7 @@ from relay.queue import schema
 from relay.queue.engine import Change
 from relay.queue.rows import Order
 from relay.queue.store import Store, tell
+from relay.smsc import outcomes
 
 
 @dataclass(slots=True)
@@ -41,17 +42,21 @@ class Gate:
 
     async def passed(self, orders: Sequence[Order], now: int) -> Passed:
         """Which of these due orders may go out; the others are put aside at once."""
+        late = [order for order in orders if order.expire_at <= now]
+        orders = [order for order in orders if order.expire_at > now] if late else orders
         waits = {order.id: until for order in orders if (until := self._quiet_until(order, now))}
         awake = [order for order in orders if order.id not in waits]
         over = await self._counts.spent(awake)
-        if waits or over:
+        if late or waits or over:
             news = [counting.held_back(awake[place], each, now) for place, each in over.items()]
+            news += [news_of(order.id, outcomes.expired(order.outcome)) for order in late]
             sleeping = [(order, waits[order.id]) for order in orders if order.id in waits]
             await self._settler.settle(news, lambda change: self._postpone(change, sleeping))
         if over:
             self._counts.told(list(over.values()))
             self._held()
-        return Passed([order for place, order in enumerate(awake) if place not in over], bool(waits or over))
+        aside = bool(late or waits or over)
+        return Passed([order for place, order in enumerate(awake) if place not in over], aside)
 
     def joins(self, order: Order) -> bool:
         """Whether another may leave before its answer is on disk: not where that may reach a cap."""

@@ -15,8 +15,10 @@ from relay.queue import statements as sql
 from relay.queue.engine import Engine, Query
 from relay.queue.followups import Notice, Step
 from relay.queue.rows import Order, Request
+from relay.queue.states import State
 
 _FAR = 1 << 32  # beyond any rank
+_NOT_THERE = (State.WAITING, State.SENDING, State.UNSURE)  # on their way to the provider
 
 
 class Agenda:
@@ -30,6 +32,10 @@ class Agenda:
         rows = await self.engine.read(statement, **parameters)
         return next(iter(rows[0].values())) if rows else None
 
+    async def _least(self, *queries: Query) -> int | None:
+        moments = [next(iter(rows[0].values())) for rows in await self.engine.read_all(*queries)]
+        return min((moment for moment in moments if moment is not None), default=None)
+
     async def _orders(self, statement: ClauseElement, **parameters: Any) -> list[Order]:
         return [Order.of(row) for row in await self.engine.read(statement, **parameters)]
 
@@ -40,19 +46,24 @@ class Agenda:
     ) -> tuple[list[Request], list[Order], list[Order]]:
         """Requests, sent orders and waiting orders whose time has come, so many of each at most.
 
-        Waiting orders come by rank, then age, but for those of some senders; the others by how
-        long they have been due.
+        Waiting orders come by rank, then age, but for those of some senders, and those among them
+        that have expired too; the others by how long they have been due.
         """
         due: dict[str, Any] = {"account": account, "now": now}
         asked = sql.DUE_REQUESTS, sql.DUE_POLLS, sql.DUE
         if self.part[0] > 1:
             due |= {"of": self.part[0], "number": self.part[1], "late": now - parts.LEFT}
             asked = parts.DUE_REQUESTS, parts.DUE_POLLS, parts.DUE
-        found = await self.engine.read_all(
-            (asked[0], {**due, "many": requests}),
-            (asked[1], {**due, "many": polls}),
-            (asked[2], {**due, "many": orders, "but": list(but)}),
-        )
+        while True:
+            *found, overslept = await self.engine.read_all(
+                (asked[0], {**due, "many": requests}),
+                (asked[1], {**due, "many": polls}),
+                (asked[2], {**due, "many": orders, "but": list(but)}),
+                (sql.OVERSLEPT, {"account": account, "now": now}),
+            )
+            if not overslept:
+                break
+            await self._wake(account, now)
         if self.part[0] > 1 and (room := orders - len(found[2])) > 0:
             found[2] += await self.engine.read(parts.DUE_LEFT, **due, many=room, but=list(but))
             found[2].sort(key=lambda row: (row["rank"], row["id"]))
@@ -73,8 +84,10 @@ class Agenda:
         )
 
     async def due_forwards(self, now: int, many: int, after: Order | None = None) -> list[Order]:
-        """Waiting orders that go past the provider and whose time has come, by rank, then age."""
+        """Waiting orders that go past the provider and whose time has come, or is over, by rank, then age."""
         rank, key = (after.rank, after.id) if after else (-_FAR, 0)
+        if await self.engine.read(sql.OVERSLEPT, account="", now=now):
+            await self._wake("", now)
         return await self._orders(sql.DUE_FORWARDS, account="", now=now, many=many, rank=rank, key=key)
 
     async def to_move(self, account: str, now: int, many: int, after: Order | None = None) -> list[Order]:
@@ -84,19 +97,54 @@ class Agenda:
 
     async def next_send(self, account: str, now: int) -> int | None:
         """When the next waiting order of an account falls due that is not due now."""
-        return await self._one(sql.NEXT_DUE, account=account, now=now)
+        asked = {"account": account, "now": now}
+        return await self._least(*((sql.NEXT_DUE, {**asked, "asleep": asleep}) for asleep in (0, 1)))
 
     async def next_question(self, account: str) -> int | None:
         """When the next question of an account falls, or fell, due."""
-        asked: list[Query] = [(sql.NEXT_REQUEST, {"account": account}), (sql.NEXT_POLL, {"account": account})]
-        moments = [next(iter(rows[0].values())) for rows in await self.engine.read_all(*asked)]
-        return min((moment for moment in moments if moment is not None), default=None)
+        asked = {"account": account}
+        return await self._least((sql.NEXT_REQUEST, asked), (sql.NEXT_POLL, asked))
+
+    # -- sleep -------------------------------------------------------------------------
+
+    async def lay_down(self, after: int) -> bool:
+        """What waits for a time after that is put to sleep, where there is much of it; whether any was.
+
+        Nothing changes by it but what it costs to find the others: whoever is asleep wakes in time.
+        """
+        laid = False
+        for account in ["", *await self._accounts(sql.NEXT_WAITING_AT)]:
+            asked = {"account": account, "after": after}
+            if await self.engine.read(sql.RESTLESS, **asked):
+                laid = await self._all_of(sql.LAY_DOWN, **asked) or laid
+        return laid
+
+    async def _wake(self, account: str, now: int) -> None:
+        await self._all_of(sql.WAKE, account=account, now=now)
+
+    async def _all_of(self, statement: ClauseElement, **parameters: Any) -> bool:
+        """Run what takes STEP rows at most until it finds none, others write in between; whether any was."""
+        ran = False
+        while await self.engine.delete(statement, **parameters):
+            ran = True
+        return ran
+
+    async def _accounts(self, statement: ClauseElement) -> list[str]:
+        """The names that a statement finds one after the other."""
+        found: list[str] = []
+        while name := await self._one(statement, key=found[-1] if found else ""):
+            found.append(name)  # type: ignore[arg-type]
+        return found
 
     # -- what time brings --------------------------------------------------------------
 
     async def expired(self, now: int, many: int) -> list[Order]:
         """Orders that waited past their time."""
-        return await self._orders(sql.EXPIRED, now=now, many=many)
+        asked = {"now": now, "many": many}
+        found = await self.engine.read_all(
+            (sql.EXPIRED, asked), *((sql.EXPIRED_MERGED, {**asked, "kind": kind}) for kind in sql.NOT_SENT)
+        )
+        return [Order.of(row) for rows in found for row in rows][:many]
 
     async def lapsed(self, before: int, many: int) -> list[Order]:
         """Orders on their way whose lease ran out before a moment, the longest ago first."""
@@ -108,10 +156,14 @@ class Agenda:
 
     async def next_deadline(self, give_up: int) -> int | None:
         """When the next order expires, owes a delay warning, or is given up."""
-        opened = await self._one(sql.NEXT_OPEN)
-        moments = [await self._one(sql.NEXT_EXPIRY), await self._one(sql.NEXT_WARNING)]
+        opened = await self._oldest(State.SENT, State.UNSURE)
+        merged: list[Query] = [(sql.NEXT_EXPIRY_MERGED, {"kind": kind}) for kind in sql.NOT_SENT]
+        moments = [await self._least((sql.NEXT_EXPIRY, {}), (sql.NEXT_WARNING, {}), *merged)]
         moments.append(None if opened is None else opened + give_up)
         return min((moment for moment in moments if moment is not None), default=None)
+
+    async def _oldest(self, *states: State) -> int | None:
+        return await self._least(*((sql.OLDEST, {"state": state}) for state in states))
 
     async def to_warn(self, now: int, many: int) -> list[Order]:
         """Orders that owe a delay warning."""
@@ -127,11 +179,13 @@ class Agenda:
 
     async def oldest_order(self, but: str) -> Order | None:
         """The order, of all sources but one, whose time came or comes first and that is not sent."""
-        return next(iter(await self._orders(sql.OLDEST_ORDER, source=but, above=0)), None)
+        asked = [(sql.OLDEST_ORDER, {"source": but, "state": state}) for state in _NOT_THERE]
+        found = [Order.of(row) for rows in await self.engine.read_all(*asked) for row in rows]
+        return min(found, key=lambda order: order.start_at, default=None)
 
     async def oldest(self) -> int | None:
         """Since when the order has been due that has waited longest for the provider."""
-        return await self._one(sql.OLDEST)
+        return await self._oldest(*_NOT_THERE)
 
     # -- what follows orders -----------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy.sql import ClauseElement
 
 from relay import model
@@ -25,15 +27,16 @@ async def sweep(store: Store) -> None:
     await _drop_files(store, [row["id"] for row in rows])
 
 
-async def _all_of(store: Store, statement: ClauseElement, **parameters: int) -> None:
+async def _all_of(store: Store, statement: ClauseElement, **parameters: Any) -> None:
     """Run a delete of at most STEP rows until it finds none: others write in between."""
     while await store.engine.delete(statement, **parameters):
         pass
 
 
 async def _drop_files(store: Store, ids: list[int]) -> None:
+    for each in ids:
+        await store.engine.delete(sql.SWEEP_CHUNKS, key=each)
     if ids:
-        await store.engine.delete(sql.SWEEP_CHUNKS, ids=ids)
         await store.engine.delete(sql.SWEEP_FILES, ids=ids)
 
 
@@ -43,28 +46,44 @@ async def wipe_incoming(store: Store, before: int) -> None:
 
 
 async def wipe(store: Store, before: int, above: int) -> int:
-    """Forget texts, files and headers of finished mails received before; the last mail wiped.
+    """Forget texts, files and headers of finished mails received before; the last mail looked at.
 
     One bounded step, from the mail after `above` on; 0 where none is left.
     """
-    rows = await store.engine.read(sql.NOT_WIPED, before=before, above=above)
-    ids = [row["id"] for row in rows]
+    last, ids = await _finished(store, sql.NOT_WIPED, before, above)
     if ids:
-        files = await store.engine.read(sql.FILES_OF, ids=ids)
-        await _drop_files(store, [row["id"] for row in files])
-        await store.engine.delete(sql.WIPE_CONTENTS, ids=ids)
+        await _drop_files_of(store, ids)
+        await _all_of(store, sql.WIPE_CONTENTS, ids=ids)
         await store.engine.delete(sql.WIPE_MAILS, ids=ids)
-    return ids[-1] if ids else 0
+    return last
 
 
-async def forget(store: Store, before: int) -> bool:
-    """Forget everything of finished mails received before, in one bounded step; whether any went."""
-    rows = await store.engine.read(sql.OLD_MAILS, before=before, above=0)
-    ids = [row["id"] for row in rows]
+async def forget(store: Store, before: int, above: int) -> int:
+    """Forget everything of finished mails received before; the last mail looked at.
+
+    One bounded step, from the mail after `above` on; 0 where none is left.
+    """
+    last, ids = await _finished(store, sql.OLD_MAILS, before, above)
     if ids:
-        await _drop_files(store, [row["id"] for row in await store.engine.read(sql.FILES_OF, ids=ids)])
-        for statement in sql.FORGET:
-            await store.engine.delete(statement, ids=ids)
-    else:
+        await _drop_files_of(store, ids)
+        for statement in sql.FORGET[:-1]:
+            await _all_of(store, statement, ids=ids)
+        await store.engine.delete(sql.FORGET[-1], ids=ids)
+    if not last:
         await _all_of(store, sql.OLD_REQUESTS, key=model.key_at(before))
-    return bool(ids)
+    return last
+
+
+async def _finished(store: Store, statement: ClauseElement, before: int, above: int) -> tuple[int, list[int]]:
+    """The last mail of the next window of those received before, and those of it that are to go."""
+    looked = {"above": above, "key": model.key_at(before + 1) - 1}
+    (row,) = await store.engine.read(sql.LAST_LOOKED_AT, **looked)
+    window = next(iter(row.values()))
+    if window is None:
+        return 0, []
+    ids = [each["id"] for each in await store.engine.read(statement, above=above, key=window)]
+    return (ids[-1] if len(ids) == sql.STEP else window), ids
+
+
+async def _drop_files_of(store: Store, mails: list[int]) -> None:
+    await _drop_files(store, [row["id"] for row in await store.engine.read(sql.FILES_OF, ids=mails)])

@@ -16,6 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from relay.queue import nodes, schema
 from relay.queue.dialect import DIALECT
 from relay.queue.engine import TooOld, Trouble
+from relay.queue.migrations import MIGRATIONS
 from relay.queue.nodes import NOW
 
 try:
@@ -104,7 +105,7 @@ async def check_creatable(connection: Connection) -> None:
 
 async def _forward(connection: Connection, found: int) -> None:
     for step in range(found + 1, schema.VERSION + 1):
-        for statement in schema.MIGRATIONS[step]:
+        for statement in MIGRATIONS[step]:
             await connection.execute(statement)
     await _write_down(connection)
 

@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from relay.queue import schema
 from relay.queue.engine import InUse, Trouble
+from relay.queue.migrations import MIGRATIONS
 
 _DIALECT = sqlite.dialect(paramstyle="named")
 
@@ -45,6 +46,7 @@ def opened(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten, not just unlinked
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA cache_size = -16384")
         migrate(connection)
     except BaseException:
         connection.close()
@@ -78,7 +80,7 @@ def _check_usable(connection: sqlite3.Connection, found: int) -> None:
 
 def _forward(connection: sqlite3.Connection, found: int) -> None:
     for version in range(found + 1, schema.VERSION + 1):
-        for statement in schema.MIGRATIONS[version]:
+        for statement in MIGRATIONS[version]:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("UPDATE meta SET value = ? WHERE key = 'oldest'", (str(schema.OLDEST),))

@@ -187,6 +187,7 @@ class Order:
     digests: int
     over_at: int | None
     answered_at: int | None
+    asleep: int
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy.dialects import postgresql
 
-VERSION = 4
+VERSION = 5
 """The schema's version; a database of an older one is brought forward when it is opened."""
 OLDEST = 1
 """The oldest program (by the schema version it knows) that may use a database of this version."""
@@ -56,6 +56,11 @@ def _bytes(name: str) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=False, info={"default": b""})
 
 
+def _only(rows: str) -> dict[str, Any]:
+    """What makes an index one of these rows only, in either database."""
+    return {"sqlite_where": text(rows), "postgresql_where": text(rows)}
+
+
 # fmt: off
 mail = Table(                     # one accepted SMTP transaction
     "mail", metadata,
@@ -67,7 +72,6 @@ mail = Table(                     # one accepted SMTP transaction
     _when("full_id"),             # the file that holds the whole mail, only for RET=FULL
     _text("notes"),               # JSON: what could not be read
     _later("results"),            # what checks of the sender said, as in Authentication-Results
-    Index("mail_received", "received_at"),
 )
 repeat = Table(                   # what tells a repeated mail (RFC 1047), kept for 24 h
     "repeat", metadata,
@@ -129,30 +133,23 @@ orders = Table(                   # one text to one phone by one channel
                                   # who must go alone begins with one
     _when("over_at"),             # since when it waits for a digest
     _when("answered_at"),         # when somebody took the alarm of which it tells
+    _count("asleep"),             # 1 where it waits for a time far ahead, so that nobody has to pass over it
     Index("orders_mail", "mail_id"),
-    Index("orders_age", "account", "state", "rank", "id", "due_at"),
-    Index("orders_due", "account", "due_at", sqlite_where=text("state = 'waiting'"),
-          postgresql_where=text("state = 'waiting'")),
-    Index("orders_storm", "account", "target", sqlite_where=text("state = 'waiting'"),
-          postgresql_where=text("state = 'waiting'")),
-    Index("orders_request", "request_id", sqlite_where=text("request_id IS NOT NULL"),
-          postgresql_where=text("request_id IS NOT NULL")),
-    Index("orders_poll", "account", "poll_at", sqlite_where=text("poll_at IS NOT NULL"),
-          postgresql_where=text("poll_at IS NOT NULL")),
-    Index("orders_warn", "warn_at", sqlite_where=text("warn_at IS NOT NULL"),
-          postgresql_where=text("warn_at IS NOT NULL")),
-    Index("orders_merged", "merged_into", sqlite_where=text("merged_into IS NOT NULL"),
-          postgresql_where=text("merged_into IS NOT NULL")),
-    Index("orders_parent", "parent_id", sqlite_where=text("parent_id IS NOT NULL"),
-          postgresql_where=text("parent_id IS NOT NULL")),
-    Index("orders_target", "target", "sent_at", sqlite_where=text("sent_at IS NOT NULL"),
-          postgresql_where=text("sent_at IS NOT NULL")),
-    Index("orders_started", "start_at", sqlite_where=text("finished_at IS NULL"),
-          postgresql_where=text("finished_at IS NULL")),
-    Index("orders_open", "expire_at", sqlite_where=text("finished_at IS NULL"),
-          postgresql_where=text("finished_at IS NULL")),
-    Index("orders_held", "cap", "id", sqlite_where=text("state = 'held'"),
-          postgresql_where=text("state = 'held'")),
+    Index("orders_age", "account", "rank", "id", "due_at", **_only("state = 'waiting' AND asleep = 0")),
+    Index("orders_due", "account", "asleep", "due_at", **_only("state = 'waiting'")),
+    Index("orders_storm", "account", "target", "rank", "id", **_only("state = 'waiting' AND asleep = 0")),
+    Index("orders_moving", "account", "rank", "id", **_only("state = 'waiting' AND accounts <> ''")),
+    Index("orders_request", "request_id", **_only("request_id IS NOT NULL")),
+    Index("orders_poll", "account", "poll_at", **_only("poll_at IS NOT NULL")),
+    Index("orders_warn", "warn_at", **_only("warn_at IS NOT NULL")),
+    Index("orders_merged", "merged_into", **_only("merged_into IS NOT NULL")),
+    Index("orders_parent", "parent_id", **_only("parent_id IS NOT NULL")),
+    Index("orders_target", "target", "sent_at", **_only("sent_at IS NOT NULL")),
+    Index("orders_started", "state", "start_at", **_only("finished_at IS NULL")),
+    Index("orders_open", "expire_at",
+          **_only("finished_at IS NULL AND sent_at IS NULL AND merged_into IS NULL")),
+    Index("orders_spoken", "kind", "expire_at", **_only("finished_at IS NULL AND merged_into IS NOT NULL")),
+    Index("orders_held", "cap", "id", **_only("state = 'held'")),
 )
 request = Table(                  # one HTTP call: one or more orders under one id of ours
     "request", metadata,
@@ -162,8 +159,8 @@ request = Table(                  # one HTTP call: one or more orders under one 
     _text("cause"),               # lost, or nine: what error 9 says is known after 60 s only
     _int("created_at"), _int("attempts"),
     _when("sent_at"), _when("broke_at"), _when("due_at"), _int("asks"), _int("absences"),
-    Index("request_due", "account", "due_at", sqlite_where=text("due_at IS NOT NULL"),
-          postgresql_where=text("due_at IS NOT NULL")),
+    Index("request_due", "account", "due_at", **_only("due_at IS NOT NULL")),
+    Index("request_calling", "id", **_only("state = 'calling'")),
 )
 notice = Table(                   # one fact owed to a sender
     "notice", metadata,
@@ -173,10 +170,8 @@ notice = Table(                   # one fact owed to a sender
     _int("created_at"), _when("due_at"), _int("attempts"), _when("report_id"), _text("last"),
     _when("lead_id"),             # of what a phone sent: the notice that owes it to its first sender
     Index("notice_mail", "mail_id"),
-    Index("notice_lead", "lead_id", sqlite_where=text("lead_id IS NOT NULL"),
-          postgresql_where=text("lead_id IS NOT NULL")),
-    Index("notice_due", "due_at", sqlite_where=text("due_at IS NOT NULL"),
-          postgresql_where=text("due_at IS NOT NULL")),
+    Index("notice_lead", "lead_id", **_only("lead_id IS NOT NULL")),
+    Index("notice_due", "due_at", **_only("due_at IS NOT NULL")),
 )
 story = Table(                    # what happened to an order, for `queue show`
     "story", metadata,
@@ -222,8 +217,7 @@ incoming = Table(                 # what a phone sent, or that it called
     Index("incoming_mark", "mark", unique=True),
     Index("incoming_phone", "phone", "received_at"),
     Index("incoming_received", "received_at"),
-    Index("incoming_notice", "notice_id", sqlite_where=text("notice_id IS NOT NULL"),
-          postgresql_where=text("notice_id IS NOT NULL")),
+    Index("incoming_notice", "notice_id", **_only("notice_id IS NOT NULL")),
 )
 step = Table(                     # a step of a recipient's escalation
     "step", metadata,
@@ -236,69 +230,10 @@ step = Table(                     # a step of a recipient's escalation
     _when("made_id"),             # the recipient of the orders that it made
     _text("said"),                # why it is over
     Index("step_mail", "mail_id"),
-    Index("step_due", "due_at", sqlite_where=text("due_at IS NOT NULL"),
-          postgresql_where=text("due_at IS NOT NULL")),
+    Index("step_due", "due_at", **_only("due_at IS NOT NULL")),
 )
 meta = Table("meta", metadata, Column("key", _TEXT, primary_key=True), _text("value"))
 # fmt: on
-
-MIGRATIONS: Mapping[int, tuple[str, ...]] = {
-    2: (
-        "ALTER TABLE orders ADD COLUMN alarm TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE orders ADD COLUMN label TEXT NOT NULL DEFAULT ''",
-    ),
-    3: (
-        "ALTER TABLE orders ADD COLUMN accounts TEXT NOT NULL DEFAULT ''",
-        # a phone that two accounts spoke to keeps what it heard last
-        """DELETE FROM phone WHERE EXISTS (
-            SELECT 1 FROM phone AS other WHERE other.target = phone.target AND (
-                other.last_at > phone.last_at
-                OR (other.last_at = phone.last_at AND other.account > phone.account)))""",
-        "UPDATE phone SET account = ''",
-        "ALTER TABLE orders ADD COLUMN source TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE orders ADD COLUMN quiet TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE orders ADD COLUMN cap TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE orders ADD COLUMN counted_at BIGINT",
-        "CREATE INDEX orders_held ON orders (cap, id) WHERE state = 'held'",
-        (
-            "CREATE TABLE spent (cap TEXT NOT NULL, at BIGINT NOT NULL, messages BIGINT NOT NULL, "
-            "parts BIGINT NOT NULL, cost BIGINT NOT NULL, PRIMARY KEY (cap, at))"
-        ),
-        "CREATE INDEX spent_at ON spent (at)",
-        "CREATE TABLE heard (account TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (account))",
-        """CREATE TABLE incoming (id BIGINT NOT NULL, mark TEXT NOT NULL, account TEXT NOT NULL,
-            phone TEXT NOT NULL, to_phone TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
-            received_at BIGINT NOT NULL, order_id BIGINT, notice_id BIGINT, PRIMARY KEY (id))""",
-        "CREATE UNIQUE INDEX incoming_mark ON incoming (mark)",
-        "CREATE INDEX incoming_phone ON incoming (phone, received_at)",
-        "CREATE INDEX incoming_received ON incoming (received_at)",
-        "CREATE INDEX incoming_notice ON incoming (notice_id) WHERE notice_id IS NOT NULL",
-        "CREATE INDEX orders_target ON orders (target, sent_at) WHERE sent_at IS NOT NULL",
-        "ALTER TABLE orders ADD COLUMN mask TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE orders ADD COLUMN topic TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE orders ADD COLUMN digests BIGINT NOT NULL DEFAULT 0",
-        "ALTER TABLE orders ADD COLUMN over_at BIGINT",
-        "CREATE INDEX orders_storm ON orders (account, target) WHERE state = 'waiting'",
-        "UPDATE orders SET rank = 2 * rank WHERE rank <> 0",  # between two priorities go recoveries
-        "ALTER TABLE mail ADD COLUMN results TEXT NOT NULL DEFAULT ''",
-    ),
-    4: (
-        "ALTER TABLE account ADD COLUMN answer_id BIGINT NOT NULL DEFAULT 0",
-        "ALTER TABLE account ADD COLUMN answers_at BIGINT",
-        "ALTER TABLE incoming ADD COLUMN took BIGINT NOT NULL DEFAULT 0",
-        "ALTER TABLE incoming ADD COLUMN told TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE orders ADD COLUMN answered_at BIGINT",
-        "ALTER TABLE notice ADD COLUMN lead_id BIGINT",
-        """CREATE TABLE step (id BIGINT NOT NULL, version BIGINT NOT NULL, mail_id BIGINT NOT NULL,
-            recipient_id BIGINT NOT NULL, n BIGINT NOT NULL, after BIGINT NOT NULL, unless TEXT NOT NULL,
-            channel TEXT NOT NULL, goal TEXT NOT NULL, state TEXT NOT NULL, due_at BIGINT, ended_at BIGINT,
-            made_id BIGINT, said TEXT NOT NULL, PRIMARY KEY (id))""",
-        "CREATE INDEX step_mail ON step (mail_id)",
-        "CREATE INDEX step_due ON step (due_at) WHERE due_at IS NOT NULL",
-        "CREATE INDEX notice_lead ON notice (lead_id) WHERE lead_id IS NOT NULL",
-    ),
-}
-"""What brings a database to a version from the one before; every version after the first is here."""
 
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     table.name: {column.name: column.info.get("default") for column in table.columns}

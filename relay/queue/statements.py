@@ -8,10 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, case, cast, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Delete,
+    Select,
+    Table,
+    bindparam,
+    case,
+    cast,
+    column,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.elements import BindParameter
 
-from relay.model import Alarm
+from relay.model import Alarm, Kind
 from relay.queue import schema
 from relay.queue.followups import NoticeState, Told
 from relay.queue.rows import RequestState
@@ -19,25 +34,37 @@ from relay.queue.states import State
 
 STEP = 500
 """Rows that one step of the purge takes."""
+RESTLESS_MOST = 1000
+"""Orders of an account that wait for later and are passed over again and again, until they are asleep."""
+MAILS_LOOKED_AT = 2000
+"""Mails that one step of the purge looks at, whether or not any of them goes."""
 
 _o, _r, _n, _c = schema.orders.c, schema.request.c, schema.notice.c, schema.content.c
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
-_ready = (_o.account == bindparam("account"), _o.state == State.WAITING, _o.expire_at > bindparam("now"))
+_waiting = (_o.account == bindparam("account"), _o.state == State.WAITING)
+_unexpired = _o.expire_at > bindparam("now")
 # Found by rank and age, not by the index of times: that would sort all that waits to hand out a few.
+# What waits for a time far ahead is asleep, so that hardly any is passed over; what expired is handed
+# out too, for whoever reads it to say so.
 _due = _o.due_at + 0 <= bindparam("now")
+_awake = _o.asleep == 0
 _others = _o.sender.not_in(bindparam("but", expanding=True))
 _further = (_o.rank > bindparam("rank")) | ((_o.rank == bindparam("rank")) & (_o.id > bindparam("key")))
-_by_rank = select(schema.orders).where(*_ready).order_by(_o.rank, _o.id).limit(bindparam("many"))
-DUE = _by_rank.where(_due, _others)
-DUE_TO = (
-    _by_rank.where(_o.target == bindparam("target"), _due, _others)
-    .order_by(None)
-    .order_by(_o.rank + 0, _o.id)  # by the phone's own index, and sorted
-)
-DUE_FORWARDS = _by_rank.where(_due, _further)
-TO_MOVE = _by_rank.where(_o.accounts != "", _further)
-WAITING_AT = select(_o.account).distinct().where(_o.state == State.WAITING, _o.accounts != "")
+_by_rank = select(schema.orders).where(*_waiting).order_by(_o.rank, _o.id).limit(bindparam("many"))
+DUE = _by_rank.where(_awake, _due, _others)
+DUE_TO = _by_rank.where(_awake, _o.target == bindparam("target"), _unexpired, _due, _others)
+DUE_FORWARDS = _by_rank.where(_awake, _due, _further)
+TO_MOVE = _by_rank.where(_o.accounts != "", _unexpired, _further)
+_next_account = select(func.min(_o.account)).where(_o.state == State.WAITING, _o.account > bindparam("key"))
+NEXT_TO_MOVE_AT = _next_account.where(_o.accounts != "")
+NEXT_WAITING_AT = _next_account
+_asleep = (*_waiting, _o.asleep == 1, _o.due_at <= bindparam("now"))
+OVERSLEPT = select(_o.id).where(*_asleep).limit(1)
+_later = (*_waiting, _o.asleep == 0, _o.due_at > bindparam("after"))
+RESTLESS = select(_o.id).where(*_later).limit(1).offset(RESTLESS_MOST)
+WAKE = update(schema.orders).where(_o.id.in_(select(_o.id).where(*_asleep).limit(STEP))).values(asleep=0)
+LAY_DOWN = update(schema.orders).where(_o.id.in_(select(_o.id).where(*_later).limit(STEP))).values(asleep=1)
 DUE_REQUESTS = (
     select(schema.request)
     .where(_r.account == bindparam("account"), _r.due_at <= bindparam("now"))
@@ -51,7 +78,7 @@ DUE_POLLS = (
     .limit(bindparam("many"))
 )
 NEXT_DUE = select(func.min(_o.due_at)).where(
-    _o.account == bindparam("account"), _o.state == State.WAITING, _o.due_at > bindparam("now")
+    *_waiting, _o.asleep == bindparam("asleep"), _o.due_at > bindparam("now")
 )
 NEXT_REQUEST = select(func.min(_r.due_at)).where(_r.account == bindparam("account"), _r.due_at.is_not(None))
 NEXT_POLL = select(func.min(_o.poll_at)).where(_o.account == bindparam("account"), _o.poll_at.is_not(None))
@@ -76,20 +103,21 @@ ORDERS_OF_MAILS = select(schema.orders).where(_o.mail_id.in_(_ids)).order_by(_o.
 ORDERS_MERGED = select(schema.orders).where(MERGED).order_by(_o.id)
 ORDERS_MEMBERS = select(schema.orders).where(_o.parent_id.in_(_ids)).order_by(_o.id)
 ORDERS_IN = select(schema.orders).where(_o.state == bindparam("state"), _o.finished_at.is_(None))
-STILL_HERE = _o.state.in_((State.WAITING, State.HELD)) | (
-    # merged into one that is not at the provider either
-    (_o.state == State.MERGED) & _o.kind.in_(("", "nothing", "later"))
-)
-EXPIRED = (
-    select(schema.orders)
-    .where(_o.finished_at.is_(None), _o.expire_at <= bindparam("now"), STILL_HERE)
-    .order_by(_o.expire_at)
-    .limit(bindparam("many"))
-)
+_open = _o.finished_at.is_(None)
+# Not at the provider, and nobody speaks for it; or it is merged into one that is not there either.
+_unsent = (_open, _o.sent_at.is_(None), _o.merged_into.is_(None))
+_spoken_for = (_open, _o.merged_into.is_not(None), _o.kind == bindparam("kind"))
+NOT_SENT = ("", Kind.NOTHING.value, Kind.LATER.value)
+"""The kinds of outcome of a merged order whose speaker the provider has not got."""
+_expired = select(schema.orders).where(_o.expire_at <= bindparam("now")).order_by(_o.expire_at)
+_its_state = _o.state.concat("")  # looked at in what the index of times finds, not to find it
+EXPIRED = _expired.where(*_unsent, _its_state.in_((State.WAITING, State.HELD))).limit(bindparam("many"))
+EXPIRED_MERGED = _expired.where(*_spoken_for).limit(bindparam("many"))
 NEXT_EXPIRY = select(func.min(_o.expire_at)).where(
-    _o.finished_at.is_(None),
-    STILL_HERE | (_o.state == State.SENDING),  # which may come back to waiting
+    *_unsent,
+    _its_state.in_((State.WAITING, State.HELD, State.SENDING)),  # which may come back to waiting
 )
+NEXT_EXPIRY_MERGED = select(func.min(_o.expire_at)).where(*_spoken_for)
 NEXT_WARNING = select(func.min(_o.warn_at)).where(_o.warn_at.is_not(None))
 TO_WARN = select(schema.orders).where(_o.warn_at <= bindparam("now")).limit(bindparam("many"))
 SPENT = (
@@ -121,12 +149,7 @@ HELD_BY = (
 )
 OLDEST_ORDER = (
     select(schema.orders)
-    .where(
-        _o.finished_at.is_(None),
-        _o.state.in_((State.WAITING, State.SENDING, State.UNSURE)),
-        _o.source != bindparam("source"),
-        _o.start_at > bindparam("above"),
-    )
+    .where(_open, _o.state == bindparam("state"), _o.source != bindparam("source"))
     .order_by(_o.start_at)
     .limit(1)
 )
@@ -137,17 +160,10 @@ LIST = (
     .limit(bindparam("many"))
 )
 COUNTS = select(_o.state, func.count().label("n")).where(_o.finished_at.is_(None)).group_by(_o.state)
-OLDEST = select(func.min(_o.start_at)).where(
-    _o.finished_at.is_(None), _o.state.in_((State.WAITING, State.SENDING, State.UNSURE))
-)
-NEXT_OPEN = select(func.min(_o.start_at)).where(
-    _o.finished_at.is_(None), _o.state.in_((State.SENT, State.UNSURE))
-)
+OLDEST = select(func.min(_o.start_at)).where(_open, _o.state == bindparam("state"))
 OPEN_SINCE = (
     select(schema.orders)
-    .where(
-        _o.finished_at.is_(None), _o.state.in_((State.SENT, State.UNSURE)), _o.start_at <= bindparam("before")
-    )
+    .where(_open, _o.state.in_((State.SENT, State.UNSURE)), _o.start_at <= bindparam("before"))
     .limit(bindparam("many"))
 )
 MAILS = select(schema.mail).where(schema.mail.c.id.in_(_ids))
@@ -202,7 +218,12 @@ DUE_STEPS = (
     .order_by(_s.due_at, _s.id)
     .limit(bindparam("many"))
 )
-WAITING_STEPS = select(schema.step).where(_s.due_at.is_not(None)).order_by(_s.due_at)
+MAILS_WITH_STEPS = (
+    select(_s.mail_id)
+    .where(_s.mail_id > bindparam("above"), _s.due_at.is_not(None))
+    .order_by(_s.mail_id)
+    .limit(STEP)
+)
 NEXT_STEP = select(func.min(_s.due_at)).where(_s.due_at.is_not(None))
 STEPS_OF_MAILS = select(schema.step).where(_s.mail_id.in_(_ids)).order_by(_s.recipient_id, _s.n)
 OLD_INCOMING = delete(schema.incoming).where(
@@ -241,19 +262,21 @@ SWEEP_REPEATS = delete(schema.repeat).where(
         select(schema.repeat.c.key).where(schema.repeat.c.at <= bindparam("before")).limit(STEP)
     )
 )
+_m = schema.mail.c
+# The key of a mail is its time: what is old is found by it, a window at a time.
+_window = select(_m.id).where(_m.id > bindparam("above"), _m.id <= bindparam("key"))
+LAST_LOOKED_AT: Select[Any] = select(func.max(column("id"))).select_from(
+    _window.order_by(_m.id).limit(MAILS_LOOKED_AT).subquery()
+)
 OLD_MAILS = (
-    select(schema.mail.c.id)
-    .where(
-        schema.mail.c.received_at <= bindparam("before"),
-        schema.mail.c.id > bindparam("above"),
-        ~exists().where(_o.mail_id == schema.mail.c.id, _o.finished_at.is_(None)),
-        ~exists().where(_n.mail_id == schema.mail.c.id, _n.state == NoticeState.WAITING),
-        ~exists().where(_s.mail_id == schema.mail.c.id, _s.due_at.is_not(None)),
+    _window.where(
+        ~exists().where(_o.mail_id == _m.id, _o.finished_at.is_(None)),
+        ~exists().where(_n.mail_id == _m.id, _n.state == NoticeState.WAITING),
+        ~exists().where(_s.mail_id == _m.id, _s.due_at.is_not(None)),
     )
-    .order_by(schema.mail.c.id)
+    .order_by(_m.id)
     .limit(STEP)
 )
-_m = schema.mail.c
 NOT_WIPED = OLD_MAILS.where(
     or_(
         _m.head != b"",
@@ -264,21 +287,37 @@ NOT_WIPED = OLD_MAILS.where(
 )
 FILES_OF = select(schema.file.c.id).where(schema.file.c.mail_id.in_(_ids))
 WIPE_CONTENTS = (  # notes quote what was cut
-    update(schema.content).where(_c.mail_id.in_(_ids)).values(text="", params="{}", files="[]", notes="[]")
+    update(schema.content)
+    .where(
+        _c.id.in_(
+            select(_c.id)
+            .where(_c.mail_id.in_(_ids))
+            .where(or_(_c.text != "", _c.params != "{}", _c.files != "[]", _c.notes != "[]"))
+            .limit(STEP)
+        )
+    )
+    .values(text="", params="{}", files="[]", notes="[]")
 )
 WIPE_MAILS = (
     update(schema.mail)
     .where(schema.mail.c.id.in_(_ids))
     .values(head=b"", subject="", notes="[]", full_id=None)
 )
+_stories = schema.story.join(schema.orders, _o.id == schema.story.c.order_id)
+
+
+def _some(table: Table, rows: Select[Any]) -> Delete:
+    """A delete of at most STEP of these rows: a mail may have a thousand recipients."""
+    return delete(table).where(table.c.id.in_(rows.limit(STEP)))
+
+
 FORGET = (
-    delete(schema.story).where(schema.story.c.order_id.in_(select(_o.id).where(_o.mail_id.in_(_ids)))),
-    delete(schema.notice).where(_n.mail_id.in_(_ids)),
-    delete(schema.step).where(_s.mail_id.in_(_ids)),
-    delete(schema.orders).where(_o.mail_id.in_(_ids)),
-    delete(schema.content).where(_c.mail_id.in_(_ids)),
-    delete(schema.recipient).where(schema.recipient.c.mail_id.in_(_ids)),
-    delete(schema.mail).where(schema.mail.c.id.in_(_ids)),
+    _some(schema.story, select(schema.story.c.id).select_from(_stories).where(_o.mail_id.in_(_ids))),
+    *(
+        _some(table, select(table.c.id).where(table.c.mail_id.in_(_ids)))
+        for table in (schema.notice, schema.step, schema.orders, schema.content, schema.recipient)
+    ),
+    delete(schema.mail).where(_m.id.in_(_ids)),
 )
 OLD_REQUESTS = delete(schema.request).where(
     _r.id.in_(select(_r.id).where(_r.id <= bindparam("key"), _r.state == RequestState.DONE).limit(STEP))
@@ -297,5 +336,5 @@ ORPHANS = (
     )
     .limit(STEP)
 )
-SWEEP_CHUNKS = delete(schema.chunk).where(schema.chunk.c.file_id.in_(_ids))
+SWEEP_CHUNKS = delete(schema.chunk).where(schema.chunk.c.file_id == bindparam("key"))
 SWEEP_FILES = delete(schema.file).where(schema.file.c.id.in_(_ids))

@@ -101,7 +101,7 @@ class Store(Agenda):
 
     async def waited_for(self) -> set[str]:
         """The accounts that orders wait for which another may carry as well."""
-        return {next(iter(row.values())) for row in await self.engine.read(sql.WAITING_AT)}
+        return set(await self._accounts(sql.NEXT_TO_MOVE_AT))
 
     async def scene(self, ids: Iterable[int]) -> Scene:
         """Orders, those that they speak for, and everything of the recipients of both."""
@@ -223,9 +223,10 @@ class Store(Agenda):
         """What one mail to be sent is made of, oldest first."""
         return [Incoming.of(row) for row in await self.engine.read(sql.INCOMING_OF, key=notice)]
 
-    async def waiting_steps(self) -> list[Step]:
-        """All steps of escalation that may still run: at start, what a crash left behind."""
-        return [Step.of(row) for row in await self.engine.read(sql.WAITING_STEPS)]
+    async def mails_with_steps(self, after: int) -> list[int]:
+        """The next mails, some hundred at most, of which a step of escalation may still run."""
+        rows = await self.engine.read(sql.MAILS_WITH_STEPS, above=after)
+        return sorted({row["mail_id"] for row in rows})
 
     async def steps_of_mails(self, mails: Iterable[int]) -> list[Step]:
         """The steps of mails, by recipient and in their order."""

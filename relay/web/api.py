@@ -310,7 +310,7 @@ def _again(order: Order, store: Store) -> dict[str, Any]:
         "sent_at": None, "finished_at": None, "warn_at": None, "poll_at": None, "polls": 0,
         "kind": "", "status": "", "reason": "", "code": "", "words": "", "cost": "", "parts": 0,
         "cap": "", "counted_at": now,
-        "digests": 0, "over_at": None, "answered_at": None,
+        "digests": 0, "over_at": None, "answered_at": None, "asleep": 0,
     }  # fmt: skip
     return values
 

@@ -129,6 +129,14 @@ async def test_schema_is_made(engine):
     assert [{"key": "oldest", "value": str(schema.OLDEST)}] == await engine.read(select(schema.meta))
 
 
+def indexes(engine):
+    """All indexes by their names, with what each is of."""
+    found = engine._connection.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql <> ''"
+    )
+    return {name: " ".join(sql.split()) for name, sql in found}
+
+
 def columns(engine, table):
     """A table's columns, without their order: name, type, whether they may be null, default, key."""
     return sorted(tuple(row)[1:] for row in engine._connection.execute(f"PRAGMA table_info({table})"))
@@ -156,6 +164,7 @@ async def test_older_schema_is_brought_forward(path, version):
     fresh = SQLite(str(path) + ".fresh")
     for name in schema.metadata.tables:
         assert columns(fresh, name) == columns(old, name)
+    assert indexes(fresh) == indexes(old)
     (order,) = [Order.of(row) for row in await old.read(select(schema.orders))]
     assert ("+79991234567", "", "") == (order.target, order.alarm, order.label)
     assert ("", ("main",)) == (order.accounts, order.choice)

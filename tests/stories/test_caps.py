@@ -199,6 +199,20 @@ async def test_a_held_order_that_finds_no_room_fails_in_its_time(tmp_path: Path)
 
 
 @pytest.mark.asyncio
+async def test_what_expired_steps_aside_before_it_is_claimed(tmp_path: Path) -> None:
+    """Whoever comes to it first says that its time is over, so that nothing behind it waits for a chore."""
+    config = capped(tmp_path, {"sender": "monitoring", "messages": 0, "over": "hold"})
+    async with journey(tmp_path, config=config) as relay:
+        await relay.mail(bare(), ONE)
+        held = await relay.order()
+        passed = await relay.app.workers["main"]._gate.passed([held], held.expire_at)
+        order = await relay.order()
+
+    assert ([], True) == (passed.orders, passed.aside)
+    assert ("failed", "4.7.1") == (order.state, order.status)
+
+
+@pytest.mark.asyncio
 async def test_a_person_lets_a_held_order_pass_all_caps(tmp_path: Path) -> None:
     """It goes out at once, also where the money is spent, and counts like any other."""
     config = capped(tmp_path, {"account": "main", "per": "hour", "cost": 0, "over": "hold"})

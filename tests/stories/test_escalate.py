@@ -229,7 +229,7 @@ async def test_a_step_that_another_decider_ran_is_not_run_again(relay: Journey) 
     change_route(relay, escalate=steps(CALL))
     await relay.mail(bare(), to("4567"))
     await relay.pass_time(60)
-    (step,) = await relay.app.store.waiting_steps()
+    (step,) = await relay.app.store.steps_of_mails(await relay.app.store.mails_with_steps(0))
     relay.clock.set(step.due_at)  # type: ignore[attr-defined]
     ran = await asyncio.gather(*(relay.app.escalating._surely(step) for _ in range(5)))
     await relay.pass_time(30)
@@ -369,7 +369,7 @@ async def test_texts_are_kept_until_the_last_step(tmp_path: Path) -> None:
         assert [("sms", "alarm\ndoor open")] == heard(relay, BOSS)
         await relay.pass_time(3 * 3600)
         assert [] == await relay.orders()
-        assert [] == await relay.app.store.waiting_steps()
+        assert [] == await relay.app.store.mails_with_steps(0)
 
 
 @pytest.mark.asyncio

@@ -589,8 +589,8 @@ async def test_a_mail_that_is_gone_is_never_sent_in_part(relay: Journey, hop: Ne
     await relay.rest()
     order = await relay.order()
     files = await relay.app.store.engine.read(sql.FILES_OF, ids=[order.mail_id])
-    ids = [order.mail_id] if lost is sql.WIPE_CONTENTS else [row["id"] for row in files]
-    await relay.app.store.engine.delete(lost, ids=ids)
+    which = {"ids": [order.mail_id]} if lost is sql.WIPE_CONTENTS else {"key": files[0]["id"]}
+    await relay.app.store.engine.delete(lost, **which)
     await relay.pass_time(60)
     waiting = await relay.order()
     await relay.pass_time(DAY / SECOND)

@@ -2,15 +2,16 @@
 
 Amounts are added in the transaction in which an order comes or moves, so a crash loses and
 doubles nothing. Who judges and then writes does both under `lock`: of two mails at once, one
-sees the other. The lock is this process's; two processes on one database may together pass a
-cap by what both take in the same moment.
+sees the other. The lock is this process's. Between processes on one database versions tell: the
+change names the caps that it was judged by as they were read, and is stale where another process
+has judged by one of them since; then it is judged anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +21,13 @@ from relay.delivery.caps import Over, Use, Want
 from relay.delivery.news import News, person, said
 from relay.model import Kind, Outcome
 from relay.queue import schema
-from relay.queue.engine import Change
+from relay.queue.engine import Change, Stale
 from relay.queue.intake import Intake
 from relay.queue.rows import Order
 from relay.queue.states import Event, State
 from relay.queue.store import Store, tell
 
+_TRIES = 50  # of nodes that take mail towards the same cap one gets through each time
 Told = Callable[[Collection[Over]], None]
 
 
@@ -135,12 +137,45 @@ class Counting:
         for counted in {counted for _cap, counted in caps.touching(self._caps, caps.want(order))}:
             change.add(counted, caps.step(counted, at), **amounts)
 
+    # -- between processes ----------------------------------------------------------------
+
+    async def read(self, orders: Sequence[Order]) -> dict[str, int]:
+        """The caps on messages that these touch, as they stand before it is judged by them."""
+        return await self._store.decided_upon(self._numbered(orders)) if self._store.shared else {}
+
+    def decide(self, change: Change, before: Mapping[str, int], orders: Sequence[Order]) -> None:
+        """The change lets these count towards caps that were read; Stale where others did meanwhile."""
+        if before:
+            change.counts |= {counted: before[counted] for counted in self._numbered(orders)}
+
+    def _numbered(self, orders: Sequence[Order]) -> set[str]:
+        touched = [each for order in orders for each in caps.touching(self._caps, caps.want(order))]
+        return {counted for cap, counted in touched if cap.messages is not None}
+
     # -- holding --------------------------------------------------------------------------
+
+    async def written(self, made: Callable[[], Intake]) -> tuple[Intake, int | None]:
+        """Write what was made, held where it is over a cap; made anew where others took what was left.
+
+        The earlier mail's id, where it repeats one. Raises engine.Trouble.
+        """
+        left = _TRIES
+        while True:
+            left -= 1
+            taken = made()
+            try:
+                async with self.alone(taken.orders):
+                    await self.hold_at_once(taken)
+                    return taken, await self._store.write(taken.change)
+            except Stale:
+                if not left:
+                    raise
 
     async def hold_at_once(self, taken: Intake) -> None:
         """Orders that come with this mail: those over a cap are held, all others count."""
         if not self._caps:
             return
+        before = await self.read(taken.orders)
         found = await self.over([caps.want(order) for order in taken.orders])
         now = self._store.clock.now()
         rows = {values["id"]: values for table, values in taken.change.inserts if table is schema.orders}
@@ -154,6 +189,7 @@ class Counting:
                 values["warn_at"] = now  # the sender hears of it now, not when it is late
             tell(taken.change, self._store, order.id, Event.HELD.value, f"{outcome.status} {outcome.reason}")
         self.taken(taken.change, taken.orders)
+        self.decide(taken.change, before, [order for n, order in enumerate(taken.orders) if n not in found])
         if found:
             self.told(list(found.values()))
 

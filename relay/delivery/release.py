@@ -12,7 +12,7 @@ from relay.delivery.news import News, person, said
 from relay.delivery.settle import Settler
 from relay.model import MINUTE, Kind
 from relay.queue import schema
-from relay.queue.engine import Change
+from relay.queue.engine import Change, Stale
 from relay.queue.rows import Order
 from relay.queue.states import Event
 from relay.queue.store import Store
@@ -22,6 +22,7 @@ EVERY = MINUTE
 STEP = 200
 CAPS = 100
 """Caps looked at in one turn; with a cap on each phone there may be many, the next turn goes on."""
+_TRIES = 10
 _BEFORE_ALL = caps.PASSED  # sorts before every name of a cap
 
 
@@ -50,25 +51,37 @@ class Release:
                 break
             more = True
             while more:
-                freed, more = await self._step(cap)
+                freed, more = await self._surely(cap)
                 released = released or freed > 0
         return released
+
+    async def _surely(self, cap: str) -> tuple[int, bool]:
+        """A step; where others count towards the cap all the time it is left to the next turn."""
+        for _ in range(_TRIES):
+            try:
+                return await self._step(cap)
+            except Stale:
+                continue
+        return 0, False
 
     async def _step(self, cap: str) -> tuple[int, bool]:
         """How many were released of this cap, and whether there may be more."""
         async with self._counts.lock:
             orders = await self._store.held_by(cap, STEP)
+            before = await self._counts.read(orders)
             over = await self._counts.over([caps.want(order) for order in orders])
             now = self._store.clock.now()
-            news = [_free(order, now) for place, order in enumerate(orders) if place not in over]
             others = {place: each for place, each in over.items() if each.name != cap}
+            freed = [order for place, order in enumerate(orders) if place not in over]
+            news = [_free(order, now) for order in freed]
 
             def held_by_others(change: Change) -> None:
                 for place, each in others.items():
                     _move(change, orders[place], each)
+                self._counts.decide(change, before, freed)
 
             if news or others:
-                await self._settler.settle(news, held_by_others)
+                await self._settler.settle(news, held_by_others, seen=freed)
         return len(news), len(news) + len(others) == STEP
 
 

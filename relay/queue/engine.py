@@ -53,13 +53,16 @@ class Change:
 
     `once` is a key that may be written only once and the mail it stands for: where the key
     is there already nothing is written, and the earlier mail's id is the answer. `sums` are what
-    is added to rows of `spent`, which needs no version: whoever else adds does no harm.
+    is added to rows of `spent`, which needs no version: whoever else adds does no harm. `counts` are
+    caps that the change was decided upon, with the version that was read: where another process
+    decided upon one of them since, the change is stale. Only a store that is shared has them.
     """
 
     inserts: list[tuple[Table, dict[str, Any]]] = field(default_factory=list)
     updates: list[tuple[Table, tuple[str, ...], dict[str, Any]]] = field(default_factory=list)
     once: tuple[str, int, int] | None = None
     sums: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     _places: dict[tuple[str, tuple[Any, ...]], int] = field(default_factory=dict)
 
     def insert(self, table: Table, **values: Any) -> None:
@@ -98,8 +101,10 @@ class Change:
             row[name] += amount
 
     def take(self, other: Change) -> None:
-        """Add the new rows and the amounts of another change."""
+        """Add the new rows and the amounts of another change, and what it was decided upon."""
         self.inserts += other.inserts
+        for cap, version in other.counts.items():
+            self.counts[cap] = min(version, self.counts.get(cap, version))
         for (cap, at), amounts in other.sums.items():
             self.add(cap, at, **amounts)
 

@@ -105,7 +105,7 @@ async def check_creatable(connection: Connection) -> None:
 
 async def _forward(connection: Connection, found: int) -> None:
     for step in range(found + 1, schema.VERSION + 1):
-        for statement in MIGRATIONS[step]:
+        for statement in (*MIGRATIONS[step], *nodes.MIGRATIONS.get(step, ())):
             await connection.execute(statement)
     await _write_down(connection)
 

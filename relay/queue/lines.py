@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from typing import Any
 
 from relay.queue import joining
 from relay.queue.engine import Full, Stale, Trouble
@@ -54,6 +55,14 @@ class Line:
                 await connection.close(timeout=2)
             except Exception:  # noqa: BLE001 - it is let go of, whatever state it is in
                 connection.terminate()
+
+
+async def alone(url: Url, connection: Connection, how: str, sql: str, *values: Any) -> Any:
+    """Run one statement; behind a pooler its parts stay together in a transaction only."""
+    if not url.pooled:
+        return await getattr(connection, how)(sql, *values)
+    async with connection.transaction():
+        return await getattr(connection, how)(sql, *values)
 
 
 def count(status: str) -> int:

@@ -14,10 +14,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import BigInteger, Column, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text, bindparam, select
 from sqlalchemy.dialects import postgresql
 
-from relay.model import SECOND
+from relay.model import DAY, SECOND
 from relay.queue.engine import Row
 
 LEASE = 15 * SECOND
@@ -59,13 +59,36 @@ refusal = Table(                  # the provider refused a sender's orders: who 
     _text("account", key=True), _text("sender", key=True), _int("node", key=True), _int("at", key=True),
     _int("n"),
 )
+cap = Table(                      # how often somebody decided upon what counts towards a cap
+    "cap", metadata,
+    _text("name", key=True), _int("version"), _int("at"),
+)
 # fmt: on
+
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {
+    5: (
+        """CREATE TABLE cap (name TEXT COLLATE "C" DEFAULT '' NOT NULL, version BIGINT DEFAULT 0 NOT NULL,
+            at BIGINT DEFAULT 0 NOT NULL, PRIMARY KEY (name))""",
+    ),
+}
+"""What brings these tables to a version of the schema, beside what `migrations` has."""
 
 INDEXES = ("CREATE INDEX orders_leased ON orders (lease_until) WHERE lease_until IS NOT NULL",)
 """Indexes that only several nodes need."""
 
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 """The database's time, UTC milliseconds."""
+
+DECIDED_UPON = select(cap.c.name, cap.c.version).where(cap.c.name.in_(bindparam("names", expanding=True)))
+COUNT = f"""
+    INSERT INTO cap (name, version, at)
+    SELECT name, version + 1, {NOW} FROM unnest($1::text[], $2::bigint[]) AS read (name, version)
+    ORDER BY name
+    ON CONFLICT (name) DO UPDATE SET version = excluded.version, at = excluded.at
+    WHERE cap.version = excluded.version - 1
+    RETURNING name"""
+"""Those of the caps that nobody has decided upon since these versions of them were read; others wait."""
+_CAP_KEPT = 40 * DAY
 
 _INTRODUCE = "UPDATE node SET name = $2, part = $3, version = $4 WHERE id = $1"
 _BEAT = f"""
@@ -190,8 +213,9 @@ class Nodes:
         return await self._engine.rows(_REFUSALS, self.id)
 
     async def sweep(self) -> None:
-        """Forget refusals that count no more."""
+        """Forget refusals and decisions that count no more."""
         await self._engine.rows(f"DELETE FROM refusal WHERE at < {NOW} - 600000")
+        await self._engine.rows(f"DELETE FROM cap WHERE at < {NOW} - {_CAP_KEPT}")
 
     async def end(self, node: int) -> None:
         """A node has ended, and nothing of it is under way: its slots are free."""

@@ -8,55 +8,33 @@ somebody decides: versions tell who was first, within a node and between nodes.
 Nothing of a session is relied upon beyond a transaction but the statements that the driver keeps,
 and where the URL says `statement_cache_size=0`, not even those: that serves poolers.
 
-What can go wrong. A deadlock, or a transaction that can't be put in order with others: the batch is
-written once more. The connection is lost before the commit was asked for: nothing is there, so the
-same batch goes over a new connection, to whichever host takes writes now. It is lost after that:
-each transaction leaves its number in a row of its node, and the number tells whether it landed. It
-is asked for under a lock, so that a commit still under way is waited for. No server within
-the patience: `Trouble`, the client is told to come again.
+What can go wrong with writing stands in `writer`. A connection that reads is lost: what was asked
+is asked once more over a new one, and after some patience whoever asked is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import secrets
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Table
 from sqlalchemy.sql import ClauseElement
 
-from relay.queue import joining, schema
-from relay.queue.dialect import Compiled, columns_of, update_names
+from relay.queue import joining
+from relay.queue.dialect import Compiled
 from relay.queue.ear import CHANNEL, Ear
-from relay.queue.engine import Change, Query, Row, Stale, Trouble
+from relay.queue.engine import Change, Query, Row, Trouble
 from relay.queue.joining import Connection, Url
-from relay.queue.lines import Line, count, is_lost, needed, passes, reason, translated
+from relay.queue.lines import Line, alone, count, is_lost, needed, passes, reason, translated
 from relay.queue.nodes import NOW
+from relay.queue.writer import DOUBT, PAUSE, Writer
 
-_log = logging.getLogger("relay.queue")
 T = TypeVar("T")
 
-BATCH = 500
-"""Changes in one transaction: bounds what a replay costs."""
 READERS = 3
 PATIENCE = 5.0
 """Seconds that a lost server is looked for before who asked is told."""
-DOUBT = 60.0
-"""Seconds that it is tried to find out whether a commit landed whose answer was lost."""
-_TRIES = 5
-_PAUSE = 0.1
-_REPEAT = ("key", "mail_id", "at")
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    change: Change
-    future: asyncio.Future[int | None]
 
 
 class Postgres:
@@ -68,44 +46,44 @@ class Postgres:
         needed()
         self.url = Url(url)
         self._patience = patience
-        self._doubt = doubt
         self._compiled = Compiled()
-        self._jobs: deque[_Job] = deque()
-        self._wake = asyncio.Event()
-        self._writer = Line(self.url)
+        self._writer = Writer(self.url, self._compiled, patience=patience, doubt=doubt)
         self._readers = [Line(self.url) for _ in range(READERS)]
         self._idle: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
         for line in self._readers:
             self._idle.put_nowait(line)
-        self._task: asyncio.Task[None] | None = None
         self._ear = Ear(self.url)
-        self._number = 0
         self._closed = False
         self.node = 0
-        self.transactions = 0
-        self.replays = 0
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions were written."""
+        return self._writer.transactions
+
+    @property
+    def replays(self) -> int:
+        """How many batches had to be written change by change."""
+        return self._writer.replays
 
     async def open(self) -> None:
         """Connect, bring the schema up to date, and take a number that no other node has."""
         try:
-            connection = await self._writer.ready()
+            connection = await self._writer.line.ready()
             await joining.migrate(connection)
             self.node = await joining.numbered(connection)
         except Trouble:
-            await self._writer.close()
+            await self._writer.line.close()
             raise
         except Exception as error:
-            await self._writer.close()
+            await self._writer.line.close()
             raise Trouble(f"cannot open {self.url.shown}: {reason(error)}") from error
-        self._task = asyncio.create_task(self._run(), name="store")
+        self._writer.start(self.node)
 
     async def write(self, change: Change) -> int | None:
         if self._closed:
             raise Trouble("the store is closed")
-        job = _Job(change, asyncio.get_running_loop().create_future())
-        self._jobs.append(job)
-        self._wake.set()
-        return await job.future
+        return await self._writer.write(change)
 
     async def read(self, statement: ClauseElement, **parameters: Any) -> list[Row]:
         sql, values = self._compiled.other(statement, parameters)
@@ -124,7 +102,7 @@ class Postgres:
         sql, values = self._compiled.other(statement, parameters)
 
         async def run(connection: Connection) -> int:
-            return count(await self._alone(connection, "execute", sql, *values))
+            return count(await alone(self.url, connection, "execute", sql, *values))
 
         return await self._reading(run)
 
@@ -133,7 +111,7 @@ class Postgres:
 
         async def run(connection: Connection) -> list[Row]:
             if not first:
-                return _dicts(await self._alone(connection, "fetch", sql, *values))
+                return _dicts(await alone(self.url, connection, "fetch", sql, *values))
             async with connection.transaction():
                 await connection.execute(first)
                 return _dicts(await connection.fetch(sql, *values))
@@ -169,20 +147,11 @@ class Postgres:
             return
         self._closed = True
         await self._ear.close()
-        if self._task is not None:
-            self._wake.set()
-            await self._task
-        for line in (self._writer, *self._readers):
+        await self._writer.close()
+        for line in self._readers:
             await line.close()
 
     # -- reading --------------------------------------------------------------------------
-
-    async def _alone(self, connection: Connection, how: str, sql: str, *values: Any) -> Any:
-        """Run one statement; behind a pooler its parts stay together in a transaction only."""
-        if not self.url.pooled:
-            return await getattr(connection, how)(sql, *values)
-        async with connection.transaction():
-            return await getattr(connection, how)(sql, *values)
 
     async def _reading(self, do: Callable[[Connection], Awaitable[T]]) -> T:
         """Do it on a connection that nobody else uses meanwhile; once more where that was lost."""
@@ -201,171 +170,12 @@ class Postgres:
                         line.drop()
                     if asyncio.get_running_loop().time() >= until:
                         raise Trouble(f"the database can't be reached: {reason(error)}") from error
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(PAUSE)
         except asyncio.CancelledError:
             line.drop()
             raise
         finally:
             self._idle.put_nowait(line)
-
-    # -- writing --------------------------------------------------------------------------
-
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._jobs:
-                jobs = [self._jobs.popleft() for _ in range(min(BATCH, len(self._jobs)))]
-                for job, value, error in await self._commit(jobs):
-                    if job.future.done():
-                        continue
-                    if error is None:
-                        job.future.set_result(value)
-                    else:
-                        job.future.set_exception(error)
-            if self._closed:
-                return
-
-    async def _commit(self, jobs: Sequence[_Job]) -> list[tuple[_Job, int | None, Exception | None]]:
-        """One transaction for all; where that fails, each on its own under a savepoint."""
-        self.transactions += 1
-        until, tries, alone = asyncio.get_running_loop().time() + self._patience, 0, False
-        while True:
-            self._number += 1
-            asked = False
-            try:
-                connection = await self._writer.ready()
-                await self._begin(connection)
-                answers = await (self._replayed if alone else self._at_once)(connection, jobs)
-                asked = True
-                await connection.execute("COMMIT")
-                return answers  # noqa: TRY300 - the answers of what has just been committed
-            except Exception as error:  # noqa: BLE001 - found out below
-                if asked:
-                    self._writer.drop()
-                    try:
-                        if await self._landed(self._number):
-                            return answers
-                    except Trouble as trouble:
-                        return [(job, None, trouble) for job in jobs]
-                elif is_lost(error):
-                    self._writer.drop()
-                else:
-                    await self._rollback()
-                if asked or is_lost(error):
-                    if asyncio.get_running_loop().time() >= until:
-                        lost = Trouble(f"the database can't be reached: {reason(error)}")
-                        return [(job, None, lost) for job in jobs]
-                    await asyncio.sleep(_PAUSE)
-                elif passes(error) and tries < _TRIES:
-                    tries += 1
-                    await asyncio.sleep(secrets.randbelow(20) / 1000)
-                elif alone:
-                    return [(job, None, translated(error)) for job in jobs]
-                else:
-                    alone, tries = True, 0
-                    self.replays += 1
-
-    async def _begin(self, connection: Connection) -> None:
-        """Begin, and leave the transaction's number; one that nobody speaks to any more ends by itself."""
-        await connection.execute(
-            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 10000; "
-            "SELECT set_config('synchronous_commit', 'on', true) "
-            "WHERE current_setting('synchronous_commit') = 'off'; "
-            f"INSERT INTO batch (node, n) VALUES ({self.node}, {self._number}) "
-            f"ON CONFLICT (node) DO UPDATE SET n = {self._number}"
-        )
-
-    async def _rollback(self) -> None:
-        try:
-            await (await self._writer.ready()).execute("ROLLBACK")
-        except Exception:  # noqa: BLE001 - without a connection there is no transaction either
-            self._writer.drop()
-
-    async def _landed(self, number: int) -> bool:
-        """Whether the transaction of this number was committed; raises Trouble where nobody can say."""
-        until = asyncio.get_running_loop().time() + self._doubt
-        while True:
-            try:
-                connection = await self._writer.ready()
-                sql = f"SELECT n FROM batch WHERE node = {self.node} FOR UPDATE"
-                found = await self._alone(connection, "fetchval", sql)
-            except Exception as error:
-                self._writer.drop()
-                if asyncio.get_running_loop().time() >= until:
-                    said = "the database was lost during a commit, and whether that landed is not known"
-                    raise Trouble(f"{said}: {reason(error)}") from error
-                await asyncio.sleep(_PAUSE)
-            else:
-                return found is not None and int(found) >= number
-
-    async def _at_once(
-        self, connection: Connection, jobs: Sequence[_Job]
-    ) -> list[tuple[_Job, int | None, Exception | None]]:
-        earlier = await self._repeats(connection, jobs)
-        await self._together(connection, [job.change for job in jobs if job not in earlier])
-        return [(job, earlier.get(job), None) for job in jobs]
-
-    async def _replayed(
-        self, connection: Connection, jobs: Sequence[_Job]
-    ) -> list[tuple[_Job, int | None, Exception | None]]:
-        answers: list[tuple[_Job, int | None, Exception | None]] = []
-        for job in jobs:
-            await connection.execute("SAVEPOINT one")
-            try:
-                answers += await self._at_once(connection, [job])
-            except Exception as error:
-                if is_lost(error) or passes(error):
-                    raise
-                await connection.execute("ROLLBACK TO one")
-                answers.append((job, None, translated(error)))
-            await connection.execute("RELEASE one")
-        return answers
-
-    async def _repeats(self, connection: Connection, jobs: Sequence[_Job]) -> dict[_Job, int]:
-        """The changes whose `once` key is there already, or earlier in this batch."""
-        wanted = {job: job.change.once for job in jobs if job.change.once is not None}
-        if not wanted:
-            return {}
-        first: dict[str, _Job] = {}
-        for job, (key, _mail, _at) in wanted.items():
-            first.setdefault(key, job)
-        rows = [dict(zip(_REPEAT, wanted[job], strict=True)) for _key, job in sorted(first.items())]
-        sql = f"{self._compiled.insert(schema.repeat)} ON CONFLICT (key) DO NOTHING RETURNING key"
-        new = {row["key"] for row in await connection.fetch(sql, *columns_of(_REPEAT, rows))}
-        found = {key: wanted[first[key]][1] for key in new}
-        if len(new) < len(first):
-            known = "SELECT key, mail_id FROM repeat WHERE key = ANY($1)"
-            found |= dict(await connection.fetch(known, [key for key in first if key not in new]))
-        return {
-            job: found[key] for job, (key, _, _) in wanted.items() if key not in new or first[key] is not job
-        }
-
-    async def _together(self, connection: Connection, changes: Iterable[Change]) -> None:
-        """All rows, table by table in one order, and by key, so that nodes seldom wait in circles."""
-        rows: dict[str, tuple[Table, list[dict[str, Any]]]] = {}
-        updates: dict[tuple[str, tuple[str, ...]], tuple[Table, list[dict[str, Any]]]] = {}
-        sums: dict[tuple[str, int], dict[str, Any]] = {}
-        for change in changes:
-            for table, values in change.inserts:
-                rows.setdefault(table.name, (table, []))[1].append(values)
-            for table, columns, parameters in change.updates:
-                updates.setdefault((table.name, columns), (table, []))[1].append(parameters)
-            for key, amounts in change.sums.items():
-                row = sums.setdefault(key, {"cap": key[0], "at": key[1], **dict.fromkeys(schema.AMOUNTS, 0)})
-                for name, amount in amounts.items():
-                    row[name] += amount
-        for _name, (table, many) in sorted(rows.items()):
-            await connection.execute(self._compiled.insert(table), *columns_of(table.columns.keys(), many))
-        if sums:
-            added = [sums[key] for key in sorted(sums)]
-            names = ("cap", "at", *schema.AMOUNTS)
-            await connection.execute(self._compiled.added(), *columns_of(names, added))
-        for (_name, columns), (table, many) in sorted(updates.items(), key=lambda each: each[0]):
-            many.sort(key=lambda row: (row["k0"], row.get("k1", "")))
-            arrays = columns_of(update_names(table, columns), many)
-            if count(await connection.execute(self._compiled.update(table, columns), *arrays)) != len(many):
-                raise Stale("a row changed meanwhile")
 
 
 def _dicts(records: Iterable[Mapping[str, Any]]) -> list[Row]:

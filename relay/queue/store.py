@@ -14,7 +14,7 @@ from typing import Any
 
 from relay.clock import Clock
 from relay.model import DAY, File, Ids
-from relay.queue import schema
+from relay.queue import nodes, schema
 from relay.queue import statements as sql
 from relay.queue.agenda import Agenda
 from relay.queue.engine import Change, Engine, Query, Row
@@ -265,6 +265,15 @@ class Store(Agenda):
             (sql.SPENT, {"caps": caps, "above": above, "now": now}) for caps, above in windows
         ]
         return {row["cap"]: row for rows in await self.engine.read_all(*asked) for row in rows}
+
+    async def decided_upon(self, caps: Iterable[str]) -> dict[str, int]:
+        """The versions of caps, for `Change.counts`; none where no other process may decide upon them.
+
+        They are to be read before what is spent is.
+        """
+        wanted = list(caps) if self.shared else []
+        rows = await self.engine.read(nodes.DECIDED_UPON, names=wanted) if wanted else []
+        return dict.fromkeys(wanted, 0) | {row["name"]: row["version"] for row in rows}
 
     # -- people ---------------------------------------------------------------------------
 

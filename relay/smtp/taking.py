@@ -78,23 +78,25 @@ class Taking:
         whole = await self._whole(mail_id, body) if returned or composed.whole else None
         if whole is not None:
             files[model.WHOLE] = whole
-        taken = intake.change_for(
-            envelope,
-            letter,
-            composed,
-            mail_id=mail_id,
-            ids=self._store.ids,
-            now=now,
-            size=body.size,
-            files=files,
-            full_id=whole.id if whole and returned else None,
-        )
+
+        def made() -> Intake:
+            taken = intake.change_for(
+                envelope,
+                letter,
+                composed,
+                mail_id=mail_id,
+                ids=self._store.ids,
+                now=now,
+                size=body.size,
+                files=files,
+                full_id=whole.id if whole and returned else None,
+            )
+            self._owe(taken, envelope)
+            return taken
+
         wait = None if patience is None else self._waiting.expect(mail_id, now + patience)
         try:
-            self._owe(taken, envelope)
-            async with self._counts.alone(taken.orders):
-                await self._counts.hold_at_once(taken)
-                first = await self._store.write(taken.change)
+            taken, first = await self._counts.written(made)
         except BaseException:
             if wait is not None:
                 self._waiting.drop(wait)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from email.utils import parseaddr
+from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -221,14 +222,12 @@ class Api:
         if composed.refusals:
             refused = composed.refusals[0].reply
             return _wrong(f"{refused.status} {refused.text}", 422)
-        taken = intake.change_for(
-            envelope, letter, composed, mail_id=store.ids.new(now), ids=store.ids, now=now,
+        made = partial(
+            intake.change_for, envelope, letter, composed, mail_id=store.ids.new(now), ids=store.ids, now=now,
             size=len(text), files={}, full_id=None,
         )  # fmt: skip
         try:
-            async with self._relay.counts.alone(taken.orders):
-                await self._relay.counts.hold_at_once(taken)
-                await store.write(taken.change)
+            taken, _first = await self._relay.counts.written(made)
         except Trouble as trouble:
             return _wrong(f"the store did not take it: {trouble}", 503)
         self._relay.queued({order.account for order in taken.orders})

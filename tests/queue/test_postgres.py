@@ -320,3 +320,33 @@ async def test_tried(postgres, database):
     assert "made" not in await tried(database)
     with pytest.raises(Trouble, match="does not exist"):
         await tried(database.replace("@/", "@/no"))
+
+
+# -- caps ---------------------------------------------------------------------------------
+
+
+def counting(number, *caps, version=0):
+    """A change that was decided upon by caps as they stood at a version."""
+    change = line(number)
+    change.counts = dict.fromkeys(caps, version)
+    return change
+
+
+@pytest.mark.asyncio
+async def test_who_decided_by_old_counts_is_stale(engine, database):
+    """Of two that decide by the same cap at the same time one is right, whichever node or batch it is of."""
+    other = Postgres(database)
+    await other.open()
+    answers = await results(engine.write(counting(1, "a", "b")), other.write(counting(2, "b", "c")))
+    assert {None, Stale} == set(answers)
+    before = engine.transactions
+    answers = await results(
+        engine.write(counting(3, "d")), engine.write(counting(4, "d")), engine.write(counting(5, "e"))
+    )
+    assert [None, Stale, None] == answers
+    assert engine.transactions - before <= 2
+    assert 0 == engine.replays
+    later = other.write(counting(6, "d", version=1)), engine.write(counting(7, "d", "e", version=1))
+    assert {None, Stale} == set(await results(*later))
+    assert 4 == len(await written(engine))
+    await other.close()

@@ -72,6 +72,28 @@ async def test_one_stands_still(tmp_path, database):
 
 
 @pytest.mark.asyncio
+async def test_nodes_share_a_cap(tmp_path, database):
+    """What several nodes take at once for one sender, or one phone, passes no cap on it together."""
+    rules = [
+        {"sender": "all", "per": "day", "messages": 20, "over": "hold"},
+        {"phone": f"+{phone(7)}", "per": "day", "messages": 3, "over": "hold"},
+    ]
+    async with several(tmp_path, database) as nodes:
+        await nodes.start(2, caps=rules, storm={"burst": 0})
+        senders = (
+            nodes.mail(nodes.nodes[n % 2], range(5 * n, 5 * n + 5), to=lambda n: phone(n if n % 5 else 7))
+            for n in range(8)
+        )
+        taken = sum(map(len, await asyncio.gather(*senders)))
+        await nodes.settled()
+        held = await nodes.value("SELECT count(*) FROM orders WHERE state = 'held'")
+        assert 20 == nodes.delivered().total() == taken - held
+        assert nodes.delivered()[phone(7)] <= 3
+        assert 20 == await nodes.value("SELECT sum(messages) FROM spent WHERE cap = 'day sender all'")
+        assert 40 == taken
+
+
+@pytest.mark.asyncio
 async def test_the_other_node_answers(tmp_path, database):
     """Who waits at one node for the outcome hears of it, though another makes the call."""
     door = {"listeners": [{"address": "127.0.0.1:0", "answer": "outcome", "answer_timeout": "20s"}]}

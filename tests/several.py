@@ -20,6 +20,7 @@ from harness import PATIENCE, Process
 from relay.smsc.sandbox import Sandbox
 
 HURRIED = (str(Path(__file__).parent / "hurried.py"),)
+SKEWED = (str(Path(__file__).parent / "skewed.py"),)
 LONG = 60.0  # seconds that anything may take on a busy machine
 
 

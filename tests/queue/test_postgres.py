@@ -11,8 +11,10 @@ import pytest
 import pytest_asyncio
 from changes import account, asked, line, results, written
 from sqlalchemy import select
+from sqlalchemy.schema import CreateTable
 
-from relay.queue import schema
+from relay.queue import nodes, schema
+from relay.queue.dialect import DIALECT
 from relay.queue.engine import Change, Stale, TooOld, Trouble
 from relay.queue.lines import tried
 from relay.queue.postgres import Postgres
@@ -265,6 +267,53 @@ async def test_several_start_at_once(postgres):
 
 
 @pytest.mark.asyncio
+async def test_older_schema_is_brought_forward(postgres):
+    """Tables of an older version become those of a new database, and keep their rows."""
+    url, fresh = await asyncio.to_thread(postgres.empty), await asyncio.to_thread(postgres.empty)
+    script = (Path(__file__).parent / "schemas" / "4.sql").read_text()
+    for ours, theirs in ((" BLOB", " BYTEA"), (" TEXT", ' TEXT COLLATE "C"')):
+        script = script.replace(ours, theirs)
+    lines = [each for each in script.splitlines() if not each.startswith(("BEGIN", "COMMIT", "PRAGMA"))]
+    own = [str(CreateTable(each).compile(dialect=DIALECT)) for each in nodes.metadata.sorted_tables]
+    raw = await asyncpg.connect(url)
+    await raw.execute("\n".join(lines))
+    for statement in (*own, "DROP TABLE cap", *nodes.INDEXES, "INSERT INTO meta VALUES ('version', '4')"):
+        await raw.execute(statement)
+    await raw.close()
+    shapes = []
+    for each in (url, fresh):
+        engine = Postgres(each)
+        await engine.open()
+        shapes.append([await engine.rows(shape) for shape in SHAPES])
+        await engine.close()
+    assert shapes[0] == shapes[1]
+
+
+SHAPES = (
+    """SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns
+        WHERE table_schema = 'public' ORDER BY 1, 2""",
+    "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+)
+
+
+@pytest.mark.asyncio
+async def test_a_newer_program_changes_a_table(engine, database):
+    """Who works while a newer program adds a column goes on, reading and writing."""
+    other = await asyncpg.connect(database)
+    await engine.write(account())
+    for number in range(3):
+        await engine.read(select(schema.account))
+        await other.execute(f"ALTER TABLE account ADD COLUMN more{number} BIGINT NOT NULL DEFAULT 0")
+        change = Change()
+        change.update(schema.account, "main", number + 1, probes=number)
+        await engine.write(change)
+        assert [number] == [row["probes"] for row in await engine.read(select(schema.account))]
+    for number in range(3):
+        await other.execute(f"ALTER TABLE account DROP COLUMN more{number}")
+    await other.close()
+
+
+@pytest.mark.asyncio
 async def test_newer_schema(engine, database):
     """A database that only newer programs may use stops those that run, and lets no old one start."""
     connection = await asyncpg.connect(database)
@@ -293,6 +342,18 @@ async def test_nothing_there(tmp_path):
     with pytest.raises(Trouble, match="cannot open postgresql://relay@/relay") as caught:
         await engine.open()
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_the_first_host_is_dead(database, tmp_path):
+    """Of several hosts the one that answers is used."""
+    name, _, rest = database.partition("?host=")
+    folder, _, port = rest.partition("&port=")
+    engine = Postgres(f"{name}?host={tmp_path},{folder}&port={port},{port}&target_session_attrs=read-write")
+    await engine.open()
+    await engine.write(line(1))
+    assert [1] == await written(engine)
+    await engine.close()
 
 
 @pytest.mark.asyncio

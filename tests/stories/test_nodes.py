@@ -10,7 +10,7 @@ import time
 
 import pytest
 from postgres import MISSING, Server
-from several import LONG, lost, phone, several
+from several import LONG, SKEWED, lost, phone, several
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -69,6 +69,27 @@ async def test_one_stands_still(tmp_path, database):
         assert late + 20 == await nodes.value("SELECT sum(attempts) FROM orders")
         assert nodes.sandbox.max_in_flight <= 14
         assert "orders are taken over" in (second.folder / "log").read_text()
+
+
+@pytest.mark.asyncio
+async def test_clocks_that_are_wrong(tmp_path, database, monkeypatch):
+    """Nodes whose clocks are minutes apart go by the database's: nothing is lost, late, early or doubled."""
+    async with several(tmp_path, database, latency=0.2) as nodes:
+        for minutes in (-11, 7):
+            monkeypatch.setenv("SKEW", str(60 * minutes))
+            await nodes.add(program=SKEWED)
+        first, second = nodes.nodes
+        await nodes.until("SELECT count(DISTINCT node) = 2 FROM slot WHERE node <> 0")
+        taken, more = await asyncio.gather(nodes.mail(first, range(30)), nodes.mail(second, range(100, 130)))
+        async with asyncio.timeout(LONG):
+            await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) > 15)
+        await first.kill()  # what it had in its hands is taken over by one that is 18 minutes ahead
+        await nodes.settled()
+        assert {phone(number): 1 for number in [*taken, *more]} == nodes.delivered()
+        now = await nodes.value("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        for column in ("created_at", "start_at", "sent_at"):
+            ends = [await nodes.value(f"SELECT {end}({column}) FROM orders") for end in ("min", "max")]
+            assert now - 120_000 <= ends[0] <= ends[1] <= now
 
 
 @pytest.mark.asyncio

@@ -29,7 +29,7 @@ _log = logging.getLogger("relay.delivery")
 
 EVERY = 5 * SECOND
 SWEEP_EVERY = HOUR
-STEP = 200
+STEP = 50  # orders that are judged at a stretch: so long nobody else is heard
 
 
 class Chore(Protocol):
@@ -145,9 +145,12 @@ class Chores:
 
     async def _expire(self) -> None:
         """Waiting and held orders whose time passed have failed, with the last cause's status."""
+        ended = False
         while rows := await self._store.expired(self._store.clock.now(), STEP):
             news = [News(order=order.id, event=Event.EXPIRED, outcome=_too_late(order)) for order in rows]
             await self._settler.settle(news)
+            ended = True
+        if ended:  # not before: a worker would come upon the same orders, and judge them for nothing
             self._kick()
 
     async def _give_up(self) -> None:

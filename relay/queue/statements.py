@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.sql.elements import BindParameter
@@ -85,8 +86,12 @@ NEXT_POLL = select(func.min(_o.poll_at)).where(_o.account == bindparam("account"
 ORDERS_BY_ID = select(schema.orders).where(_o.id.in_(_ids))
 ORDERS_BY_REQUEST = select(schema.orders).where(_o.request_id.in_(_ids)).order_by(_o.id)
 ORDERS_BY_MAIL = select(schema.orders).where(_o.mail_id == bindparam("mail")).order_by(_o.id)
-GROUPS_OF = select(_o.parent_id).where(_o.id.in_(_ids), _o.parent_id.is_not(None))
-MERGED = _o.merged_into.in_(_ids) | _o.merged_into.in_(GROUPS_OF)
+# One list of speakers, and not two that either may hold: PostgreSQL would look at every order for that.
+_speakers = union_all(
+    select(_o.id).where(_o.id.in_(_ids)),
+    select(_o.parent_id).where(_o.id.in_(_ids), _o.parent_id.is_not(None)),  # their groups
+)
+MERGED = _o.merged_into.in_(_speakers)
 _recipients_of_scene = (
     select(_o.recipient_id).where(_o.id.in_(_ids)).union(select(_o.recipient_id).where(MERGED))
 )

@@ -8,10 +8,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from relay.model import HOUR
-from relay.queue import opening, schema
+from relay.queue import dialect, opening, parts, schema
 from relay.queue import statements as sql
 from relay.queue.sqlite_dialect import Compiled
 
@@ -51,15 +52,20 @@ ASKED = {
 }
 
 
+ORDER = {
+    "account": "main", "channel": "sms", "state": "waiting", "created_at": NOW, "start_at": NOW,
+    "due_at": NOW - 1, "expire_at": NOW + HOUR, "warn_at": NOW + HOUR,
+}  # fmt: skip
+
+
 def filled(path: Path, depth: int) -> sqlite3.Connection:
     """A database with so many waiting orders of as many mails."""
     connection = opening.opened(path)
     connection.execute("BEGIN")
     rows = [
         schema.row(
-            schema.orders, id=n, mail_id=n, recipient_id=n, content_id=n, account="main", channel="sms",
-            target=f"+7999{n:09d}", state="waiting", due_at=NOW - n % 7, created_at=NOW, start_at=NOW,
-            expire_at=NOW + HOUR, warn_at=NOW + HOUR, digest=str(n), says=str(n), rank=-(n % 3),
+            schema.orders, id=n, mail_id=n, recipient_id=n, content_id=n, target=f"+7999{n:09d}",
+            digest=str(n), says=str(n), rank=-(n % 3), **ORDER | {"due_at": NOW - n % 7},
         )
         for n in range(1, depth + 1)
     ]  # fmt: skip
@@ -128,3 +134,48 @@ def test_depth_costs_nothing(name, queues):
     """Ten times as many orders, at most a fifth more work."""
     shallow, deep = (steps(each, name) for each in queues)
     assert deep <= 1.2 * shallow + 1
+
+
+NODES = {"of": 2, "number": 0, "late": NOW - 5000}
+PARTS = ("DUE", "DUE_REQUESTS", "DUE_POLLS", "LAPSED")
+ON_NODES = {name: getattr(sql, name) for name in ASKED} | {
+    f"parts.{name}": getattr(parts, name) for name in PARTS
+}
+
+
+def given(name):
+    """What a statement is asked with."""
+    return (
+        ASKED[name.removeprefix("parts.")] | NODES if name != "parts.LAPSED" else {"before": NOW, "many": 9}
+    )
+
+
+@pytest.mark.asyncio
+async def test_postgresql_reads_no_table(database):
+    """It has indexes for everything that nodes ask all the time, and its planner takes them."""
+    connection = await asyncpg.connect(database)
+    for table, common in ((schema.orders, ORDER), (schema.mail, {})):
+        row = {name: _literal(value) for name, value in schema.row(table, **common).items()} | {"id": "n"}
+        if table is schema.orders:
+            row |= dict.fromkeys(("mail_id", "recipient_id", "content_id"), "n")
+            row |= {"target": "'+7999' || lpad(n::text, 9, '0')", "rank": "-(n % 3)"}
+        await connection.execute(
+            f"INSERT INTO {table.name} ({', '.join(row)}) "
+            f"SELECT {', '.join(row.values())} FROM generate_series(1, {2 * DEEP}) AS n"
+        )
+        await connection.execute(f"ANALYZE {table.name}")
+    read = {}
+    for name, statement in ON_NODES.items():
+        text, values = dialect.Compiled().other(statement, given(name))
+        plan = [row[0] for row in await connection.fetch(f"EXPLAIN {text}", *values)]
+        whole = [line.strip() for line in plan if "Seq Scan on orders" in line or "Seq Scan on mail" in line]
+        if whole:
+            read[name] = whole
+    await connection.close()
+    assert {} == read
+
+
+def _literal(value):
+    if value is None:
+        return "NULL"
+    return "''::bytea" if isinstance(value, bytes) else f"'{value}'" if isinstance(value, str) else str(value)

@@ -28,7 +28,7 @@ LATENCY = 0.05
 MAILS = 1500
 ROUNDS = 3
 SLOTS = 14
-_READY = 12.0  # seconds that nodes have to start and to divide the slots
+_READY = 20.0  # seconds that nodes have to start and to divide the slots
 _SERVER = "-c max_connections=100 -c shared_buffers=64MB"
 
 

@@ -15,8 +15,9 @@ relay/delivery/passing.py,relay/delivery/plan.py,relay/delivery/questions.py,rel
 relay/delivery/shares.py,relay/delivery/stale.py,relay/delivery/storm.py,relay/delivery/twice.py,\
 relay/delivery/watch.py,relay/masking.py,relay/message/*,relay/model.py,relay/queue/followups.py,\
 relay/queue/rows.py,relay/queue/states.py,relay/report/dsn.py,relay/report/entries.py,relay/report/fields.py,\
-relay/report/forwarded.py,relay/report/inbox.py,relay/report/notices.py,relay/report/operator.py,\
-relay/report/reasons.py,relay/report/spoken.py,relay/report/steps.py,relay/report/words.py,\
+relay/report/forwarded.py,relay/report/inbox.py,relay/report/machines.py,relay/report/notices.py,\
+relay/report/operator.py,relay/report/reasons.py,relay/report/spoken.py,relay/report/steps.py,\
+relay/report/values.py,relay/report/words.py,\
 relay/smsc/callbacks.py,relay/smsc/lists.py,relay/smsc/multipart.py,relay/smsc/outcomes.py,\
 relay/smsc/reading.py,relay/smsc/wire.py,relay/smtp/answers.py,relay/smtp/auth.py,relay/smtp/dkim_body.py,\
 relay/smtp/domains.py,relay/smtp/legacy.py,relay/smtp/limits.py,relay/smtp/lines.py,relay/smtp/lockout.py,\

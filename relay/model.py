@@ -138,6 +138,7 @@ class Envelope:
     utf8: bool = False
     declared_size: int = 0
     hold_until: int = 0  # 0: not held (RFC 4865)
+    hold: str = ""  # what was said of that, as reports name it: "for;3600" or "until;2027-01-15T08:30:00Z"
     deliver_by: int = 0  # 0: whenever (RFC 2852)
     returned: bool = False  # what is later than that comes back; otherwise its sender is told
     traced: bool = False  # the sender hears that it was passed on

@@ -15,14 +15,15 @@ from relay.config import Delivery, Keep
 from relay.delivery import passing
 from relay.delivery.news import News, news_of, person
 from relay.delivery.settle import Settler
+from relay.message import deadlines
 from relay.model import DAY, HOUR, SECOND, Kind, Outcome
 from relay.queue import housekeeping, schema
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Order
 from relay.queue.states import Event, State
 from relay.queue.store import Store
-from relay.report.dsn import Action
 from relay.report.notices import Fact
+from relay.report.values import Action
 from relay.smsc import outcomes
 
 _log = logging.getLogger("relay.delivery")
@@ -161,13 +162,15 @@ class Chores:
 
     async def _warn(self) -> None:
         """Senders of orders that are not at the provider yet are told of the delay, once."""
-        while rows := await self._store.to_warn(self._store.clock.now(), STEP):
+        while rows := await self._store.to_warn(now := self._store.clock.now(), STEP):
             change = Change()
             facts = []
+            mails = await self._store.mails({order.mail_id for order in rows})
             for order in rows:
                 change.update(schema.orders, order.id, order.version, warn_at=None)
                 if order.state in (State.WAITING, State.HELD, State.SENDING, State.UNSURE, State.MERGED):
-                    facts.append(Fact(order=order, action=Action.DELAYED, outcome=_why_late(order)))
+                    why = deadlines.late(_why_late(order), mails[order.mail_id].asked, now)
+                    facts.append(Fact(order=order, action=Action.DELAYED, outcome=why))
             self._settler.terms.owe(change, facts)
             try:
                 await self._store.write(change)

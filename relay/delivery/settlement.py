@@ -25,6 +25,7 @@ from relay.delivery.news import (
     said,
     unless_taken,
 )
+from relay.message import deadlines
 from relay.model import Kind, Outcome
 from relay.queue import schema, states
 from relay.queue.engine import Change
@@ -108,7 +109,7 @@ class Settlement:
             if each.event is None or not states.can(order.state, each.event):
                 self._late(order, each)
                 continue
-            self.moves.append((order, self._move(order, each), each.outcome))
+            self.moves.append((order, self._move(order, each), self._ended(order, each.outcome)))
         self._guard()
 
     def _guard(self) -> None:
@@ -155,7 +156,8 @@ class Settlement:
         now = self._terms.store.clock.now()
         state = states.after(order.state, news.event)
         outcome = news.outcome
-        columns: dict[str, Any] = {"state": state.value, **said(outcome)}
+        own = self._ended(order, outcome)
+        columns: dict[str, Any] = {"state": state.value, **said(own)}
         columns |= self._timing(order, state, outcome, now)
         if outcome.cost:
             columns["cost"] = outcome.cost
@@ -163,8 +165,8 @@ class Settlement:
             columns["parts"] = outcome.parts
         columns |= news.columns
         self._update(order, columns)
-        tell(self.change, self._terms.store, order.id, news.event.value, detail(outcome))
-        self._owe(order, order.state, state, outcome)
+        tell(self.change, self._terms.store, order.id, news.event.value, detail(own))
+        self._owe(order, order.state, state, own)
         if news.event is Event.MERGED:
             self._speaks(self.orders[columns["merged_into"]], order)
             return state
@@ -172,6 +174,10 @@ class Settlement:
         if order.parent_id is not None and state in states.FINAL:
             self._close_group(order)
         return state
+
+    def _ended(self, order: Order, outcome: Outcome) -> Outcome:
+        """The outcome as the order's own mail wants it told."""
+        return deadlines.ended(outcome, self._mails[order.mail_id].asked)
 
     def _timing(self, order: Order, state: State, outcome: Outcome, now: int) -> dict[str, Any]:
         match state:
@@ -253,6 +259,7 @@ class Settlement:
         """What became of the order that speaks for `each` is told of `each` too."""
         if state in (State.WAITING, State.HELD, State.SENDING):
             return
+        outcome = self._ended(each, outcome)
         self._shared.add(each.recipient_id)
         if state in (State.SENT, State.DELIVERED):
             self._update(each, {"warn_at": None})

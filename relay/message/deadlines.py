@@ -14,13 +14,14 @@ recipient is refused. Mail that is forwarded takes the wish along, to a server t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from relay.config import Route
 from relay.message import channels, quiet
-from relay.model import HOUR, MINUTE, SECOND, Content, Envelope
+from relay.model import HOUR, MINUTE, SECOND, Content, Envelope, Kind, Outcome
 from relay.replies import Reply, reply
 
 SHORTEST = 2 * MINUTE
@@ -28,9 +29,48 @@ SHORTEST = 2 * MINUTE
 
 BY, PRIORITY = "BY", "MT-PRIORITY"
 """Names of what a forwarded mail asks of the next server, among the parameters of its content."""
+EXPIRED = "4.4.7"  # delivery time expired (RFC 3463)
 
 _MOST_VALID = 24 * HOUR
 _TOO_LATE = reply(550, "5.4.7", "the message can't go out in time for BY=…;R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What of a client's wishes is kept with its mail, for what is told of it later."""
+
+    by: int = 0  # when it is to have arrived (RFC 2852); 0: whenever
+    returned: bool = False  # what is later than that comes back
+    hold: str = ""  # how long it was to be held, as the client said (RFC 4865)
+
+
+_NONE = Timing()
+
+
+def stored(envelope: Envelope) -> str:
+    """The wishes as JSON, "" where there are none."""
+    kept = Timing(by=envelope.deliver_by, returned=envelope.returned, hold=envelope.hold)
+    return "" if kept == _NONE else json.dumps(asdict(kept), separators=(",", ":"))
+
+
+def timing(text: str) -> Timing:
+    """What `stored` made."""
+    return Timing(**json.loads(text)) if text else _NONE
+
+
+def ended(outcome: Outcome, asked: Timing) -> Outcome:
+    """The outcome of an order; where its time was to end by BY=…;R, as RFC 2852 section 4.1.3 states it."""
+    if not asked.returned or not (outcome.kind is Kind.EXPIRED or outcome.status == EXPIRED):
+        return outcome
+    return replace(outcome, status=f"5{EXPIRED[1:]}")
+
+
+def late(outcome: Outcome, asked: Timing, now: int) -> Outcome:
+    """Why an order is late; where BY=…;N set a time and it is over, as RFC 2852 section 4.1.3 states it."""
+    if not asked.by or asked.returned or now < asked.by:
+        return outcome
+    reason = f"the time that was set for the message has passed, and it is tried further: {outcome.reason}"
+    return replace(outcome, status=EXPIRED, reason=reason)
 
 
 def refusal(channel: str, route: Route, params: Mapping[str, str]) -> Reply | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from relay import model
+from relay.message import deadlines
 from relay.message.drafts import Composed, Draft, Refusal, StepDraft
 from relay.model import WHOLE, Envelope, Letter, Outcome
 from relay.queue import schema
@@ -161,6 +162,7 @@ def _mail(
         full_id=full_id,
         notes=as_json(list(letter.notes)),
         results=envelope.results,
+        timing=deadlines.stored(envelope),
     )
 
 

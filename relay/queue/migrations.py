@@ -90,6 +90,7 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
             "WHERE finished_at IS NULL AND merged_into IS NOT NULL"
         ),
         "CREATE INDEX request_calling ON request (id) WHERE state = 'calling'",
+        "ALTER TABLE mail ADD COLUMN timing TEXT NOT NULL DEFAULT ''",
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

@@ -13,7 +13,9 @@ from operator import attrgetter
 from typing import Any, Self
 
 from relay import masking, model
+from relay.message import deadlines
 from relay.message.channels import FORWARD
+from relay.message.deadlines import Timing
 from relay.model import Kind, Outcome
 from relay.queue.states import State
 
@@ -66,6 +68,12 @@ class Mail:
     full_id: int | None
     notes: str
     results: str = ""
+    timing: str = ""
+
+    @property
+    def asked(self) -> Timing:
+        """What its client asked of when it goes and arrives."""
+        return deadlines.timing(self.timing)
 
 
 @dataclass(frozen=True, slots=True)

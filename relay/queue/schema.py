@@ -72,6 +72,7 @@ mail = Table(                     # one accepted SMTP transaction
     _when("full_id"),             # the file that holds the whole mail, only for RET=FULL
     _text("notes"),               # JSON: what could not be read
     _later("results"),            # what checks of the sender said, as in Authentication-Results
+    _later("timing"),             # JSON: what its client asked of when it goes and arrives
 )
 repeat = Table(                   # what tells a repeated mail (RFC 1047), kept for 24 h
     "repeat", metadata,

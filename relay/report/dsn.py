@@ -17,79 +17,22 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from hashlib import sha256
 
 from relay.message import channels
-from relay.report import fields, forwarded, reasons, words
-
-
-class Action(StrEnum):
-    """What became of a recipient (RFC 3464 section 2.3.3)."""
-
-    FAILED = "failed"  # never, and nothing more is tried
-    DELAYED = "delayed"  # not yet at the provider, trying goes on
-    RELAYED = "relayed"  # the provider has it
-    DELIVERED = "delivered"  # on the handset
-    EXPANDED = "expanded"  # went on to several, whose fates are reported nowhere
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What a report says about one recipient: all of its orders that met the same fate."""
-
-    address: str  # the RCPT as given
-    action: Action
-    status: str  # enhanced (RFC 3463)
-    reason: str  # a sentence for people
-    orcpt: str = ""  # from RCPT, as it came: "rfc822;Bob@x.example"
-    channel: str = ""
-    code: str = ""  # the provider's own code and words, or "smtp 550" and those of a mail server
-    text: str = ""
-    remote: str = ""  # the provider's host, or the mail server's
-    phone: str = ""  # "" where its number is not shown
-    id: str = ""  # of the request at the provider
-    label: str = ""  # the number that the mail itself gave it
-    parts: int = 0
-    cost: str = ""
-    members: int = 1  # of an alias or a group
-    affected: int = 1  # how many of them this is about
-    last_attempt: int = 0
-    will_retry_until: int = 0
-    unknown: bool = False  # nobody can say what became of it
-    late: bool = False  # the sender was told otherwise before
-    notes: tuple[str, ...] = ()  # what was cut, dropped, merged: whole sentences
-    excerpt: str = ""  # the beginning of what was sent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """One report mail before it is written: whom it goes to, about which mail, what it says."""
-
-    to: str  # the envelope sender of the original
-    from_: str  # a header value: "SMS relay <postmaster@…>"
-    hostname: str
-    language: str = "en"
-    envid: str = ""  # xtext, as it came
-    arrival: int = 0
-    subject: str = ""
-    message_id: str = ""
-    references: str = ""
-    mail_id: str = ""  # ours
-    head: bytes = b""  # the original header block
-    full: bytes | None = None  # the original whole, with RET=FULL
-    utf8: bool = False  # the original used SMTPUTF8
-    entries: tuple[Entry, ...] = ()
+from relay.report import fields, forwarded, machines, reasons, words
+from relay.report.values import Action, Entry, Report
 
 
 def compose(report: Report, *, message_id: str, boundary: str, now: int) -> bytes:
     """The octets of the report mail; never raises, whatever the facts hold."""
-    parts = [part for part in (_people(report), _machines(report), _original(report)) if part]
+    parts = [part for part in (_people(report), machines.part(report), _original(report)) if part]
     boundary = _boundary(boundary, parts)
     cte = "7bit" if all(part.isascii() for part in parts) else "8bit"
     top = _top(report, message_id=message_id, now=now)
-    top += f'Content-Type: multipart/report; report-type={_kind(report)};\r\n boundary="{boundary}"\r\n'
+    kind = machines.kind(report)
+    top += f'Content-Type: multipart/report; report-type={kind};\r\n boundary="{boundary}"\r\n'
     top += f"Content-Transfer-Encoding: {cte}\r\n"
     opening, closing = f"\r\n--{boundary}\r\n".encode(), f"\r\n--{boundary}--\r\n".encode()
     return top.encode() + b"".join(opening + part for part in parts) + closing
@@ -205,7 +148,10 @@ def _told(language: str, entry: Entry) -> str:
     """Everything about one recipient: who, why, and what was sent."""
     status, code = ("unknown", "") if entry.unknown else (entry.status, entry.code)
     sentence = fields.clean(entry.reason)
-    sentence = reasons.reason(language, status=status, code=code, sentence=sentence, channel=entry.channel)
+    late = entry.action is Action.DELAYED
+    sentence = reasons.reason(
+        language, status=status, code=code, sentence=sentence, channel=entry.channel, late=late
+    )
     who, said = forwarded.diagnostic(entry.code, entry.text)
     answer: list[str] = []
     if _group(entry) == "answered":
@@ -257,70 +203,6 @@ def _wrapped(text: str, indent: str = "") -> str:
         break_on_hyphens=False,
     )
     return "\n".join(lines)
-
-
-# -- the second part: for machines --------------------------------------------------------
-
-
-def _kind(report: Report) -> str:
-    """The subtype of this part, which is the report's type too (RFC 6522 section 3)."""
-    plain = all(f"{each.address}{each.orcpt}".isascii() for each in report.entries)
-    return "global-delivery-status" if report.utf8 and not plain else "delivery-status"
-
-
-def _machines(report: Report) -> bytes:
-    kind = _kind(report)
-    wide = kind.startswith("global")
-    blocks = [_per_message(report), *(_per_recipient(entry, wide=wide) for entry in report.entries)]
-    return fields.part(f"message/{kind}", "8bit" if wide else "7bit", "\r\n".join(blocks).encode())
-
-
-def _per_message(report: Report) -> str:
-    """RFC 3464 section 2.2; the envelope id is the client's to the last blank, so it is not folded."""
-    envid = fields.plain(fields.decode_xtext(report.envid))
-    return _block(("Original-Envelope-Id", envid), fold=False) + _block(
-        ("Reporting-MTA", f"dns; {fields.host(report.hostname) or 'localhost'}"),
-        ("Arrival-Date", fields.date(report.arrival) if report.arrival else ""),
-        ("X-Queue-Id", fields.plain(report.mail_id)),
-    )
-
-
-def _per_recipient(entry: Entry, *, wide: bool) -> str:
-    """RFC 3464 section 2.3, and what only this provider has to say."""
-    remote = fields.host(entry.remote)
-    who, said = forwarded.diagnostic(entry.code, entry.text)
-    attempt, until = entry.last_attempt, entry.will_retry_until
-    addresses = _block(
-        ("Original-Recipient", fields.original_address(entry.orcpt, wide=wide)),
-        ("Final-Recipient", fields.typed_address(entry.address, wide=wide)),
-        fold=False,
-    )
-    return addresses + _block(
-        ("Action", entry.action.value),
-        ("Status", fields.status(entry.status, _STAND_INS[entry.action])),
-        ("Remote-MTA", f"dns; {remote}" if remote else ""),
-        ("Diagnostic-Code", f"{who}; {fields.encoded(said)}" if said else ""),
-        ("Last-Attempt-Date", fields.date(attempt) if attempt else ""),
-        ("Will-Retry-Until", fields.date(until) if until and entry.action is Action.DELAYED else ""),
-        ("X-SMSC-Phone", fields.plain(entry.phone)),
-        ("X-SMSC-Id", fields.plain(entry.id)),
-        ("X-Client-Id", fields.plain(entry.label)),
-        ("X-SMSC-Parts", str(entry.parts) if entry.parts > 0 else ""),
-        ("X-SMSC-Cost", fields.plain(entry.cost)),
-    )
-
-
-_STAND_INS = {
-    Action.FAILED: "5.0.0",
-    Action.DELAYED: "4.0.0",
-    Action.RELAYED: "2.0.0",
-    Action.DELIVERED: "2.0.0",
-    Action.EXPANDED: "2.0.0",
-}
-
-
-def _block(*lines: tuple[str, str], fold: bool = True) -> str:
-    return "".join(fields.field(name, value, fold=fold) for name, value in lines if value)
 
 
 # -- the third part: what came ------------------------------------------------------------

@@ -11,7 +11,7 @@ from relay.queue.rows import Content, Order, Recipient
 from relay.queue.states import State
 from relay.report import spoken
 from relay.report import steps as escalation
-from relay.report.dsn import Action, Entry
+from relay.report.values import Action, Entry
 
 _EXCERPT = 100
 _LEFT_OUT = "\n~~~\n"

@@ -27,10 +27,10 @@ from relay.queue.rows import Mail, Order, StoredFile
 from relay.queue.store import Store
 from relay.report import dsn, entries, fields, operator, signing, smarthost, transport
 from relay.report.answers import INBOX, Answers
-from relay.report.dsn import Action, Report
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Delivery as Delivered
 from relay.report.transport import Maildir, Verdict
+from relay.report.values import Action, Report
 
 _log = logging.getLogger("relay.report")
 
@@ -256,6 +256,8 @@ class Mailer:
             language=self._reports.language,
             envid=mail.envid,
             arrival=mail.received_at,
+            deliver_by=mail.asked.by,
+            hold=mail.asked.hold,
             subject=mail.subject,
             message_id=mail.message_id,
             mail_id=model.show(mail.id),

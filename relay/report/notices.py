@@ -18,7 +18,7 @@ from relay.message import channels
 from relay.model import MINUTE, Auto, Kind, Notify, Outcome
 from relay.queue.rows import Mail, Order, Recipient
 from relay.queue.states import AT_PROVIDER, State
-from relay.report.dsn import Action
+from relay.report.values import Action
 
 USUAL_DELAY = 15 * MINUTE
 """When a warning that NOTIFY=DELAY asks for is owed where the configuration wants none."""

@@ -31,6 +31,7 @@ _REASONS_RU: dict[str, str] = {
     "4.4.7": "Срок жизни сообщения истёк, прежде чем оно дошло.",
     "4.4.7 3": "Срок жизни сообщения истёк, прежде чем телефон стал доступен.",
     "4.4.7 6": "Телефон всё это время был выключен или вне сети.",
+    "4.4.7 delayed": "Назначенный срок прошёл, а сообщение ещё не доставлено. Попытки продолжаются.",
     "4.7.0": "Провайдер временно закрыл доступ из-за частых ошибок.",
     "4.7.1": "Превышен дневной лимит сообщений.",
     "4.7.1 247": "Превышен дневной лимит учётной записи у провайдера.",
@@ -62,6 +63,7 @@ _REASONS_RU: dict[str, str] = {
     "5.4.4 8": "Сообщение на этот номер провайдер доставить не может.",
     "5.4.4 25": "По словам провайдера, этот номер не принимает сообщения.",
     "5.4.4 248": "По словам провайдера, этот номер не принимает сообщения (нет маршрута).",
+    "5.4.7": "Назначенный срок прошёл, прежде чем сообщение дошло.",
     "5.5.4": "Провайдер не принял параметры запроса.",
     "5.5.4 1": "Провайдер не принял параметры запроса.",
     "5.5.4 5": "Провайдер не понял дату или время отправки.",
@@ -84,8 +86,10 @@ _REASONS_RU: dict[str, str] = {
 _LAST_NUMBER = re.compile(r"([0-9]{1,4})[^0-9]*\Z")
 
 
-def reason(language: str, *, status: str, code: str, sentence: str, channel: str = "") -> str:
-    """The reason in this language: translated where it is a standard one.
+def reason(
+    language: str, *, status: str, code: str, sentence: str, channel: str = "", late: bool = False
+) -> str:
+    """The reason in this language: translated where it is a standard one; `late` of what is tried further.
 
     Where only its status is known here, the sentence may say more (a file's name, what came
     before), so it stands beside the translation.
@@ -93,6 +97,8 @@ def reason(language: str, *, status: str, code: str, sentence: str, channel: str
     sentence = _whole(sentence)
     if language != "ru":
         return sentence
+    if late and (passed := _REASONS_RU.get(f"{status} delayed")):
+        return f"{passed} ({sentence})"
     if channel == FORWARD and (code or status[:1] != "5"):  # else it was we who refused
         return forwarded.reason_ru(status, sentence)
     number = _LAST_NUMBER.search(code[-40:])

@@ -120,7 +120,9 @@ class Taking:
         """Delay warnings and the reports of recipients that DATA found impossible."""
         reports = self._config().reports
         by_id = {recipient.id: recipient for recipient in taken.recipients}
-        by = 0 if envelope.returned else envelope.deliver_by
+        # a time that has passed: whoever had the mail before has told its sender
+        ahead = envelope.deliver_by > taken.mail.received_at
+        by = envelope.deliver_by if ahead and not envelope.returned else 0
         after = {
             recipient.id: notices.warn_after(taken.mail, recipient, reports, asked=bool(by))
             for recipient in taken.recipients

@@ -61,7 +61,7 @@ def read(given: Mapping[str, str], now: int) -> dict[str, Any] | Reply:
     hold = _hold(given, now)
     if isinstance(hold, Reply):
         return hold
-    fields: dict[str, Any] = {"hold_until": hold}
+    fields: dict[str, Any] = {"hold_until": hold, "hold": _said(given)}
     if "MT-PRIORITY" in given:
         fields["priority"] = int(given["MT-PRIORITY"])
     by = _SYNTAX["BY"][0].fullmatch(given.get("BY", ""))
@@ -74,9 +74,13 @@ def read(given: Mapping[str, str], now: int) -> dict[str, Any] | Reply:
         return _TOO_SOON
     if hold and now + seconds * SECOND <= hold:
         return _HELD_TOO_LONG
-    # N with a time that has passed: whoever had the mail before has told its sender
-    fields["deliver_by"] = now + seconds * SECOND if seconds > 0 else 0
-    return fields | {"returned": returned, "traced": bool(by[3])}
+    return fields | {"deliver_by": now + seconds * SECOND, "returned": returned, "traced": bool(by[3])}
+
+
+def _said(given: Mapping[str, str]) -> str:
+    """What was said of a hold, as RFC 4865 section 5.1.2 writes it."""
+    kinds = {"HOLDFOR": "for", "HOLDUNTIL": "until"}
+    return next((f"{kind};{given[name]}" for name, kind in kinds.items() if name in given), "")
 
 
 def _hold(given: Mapping[str, str], now: int) -> int | Reply:

@@ -31,7 +31,7 @@ from relay.queue.rows import Order
 from relay.queue.states import FINAL, State
 from relay.queue.store import Store
 from relay.replies import Reply
-from relay.report.dsn import Action
+from relay.report.values import Action
 from relay.smtp import answers
 
 _log = logging.getLogger("relay.smtp")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.config import Quiet, Route
 from relay.message import deadlines
 from relay.message.deadlines import SHORTEST
-from relay.model import DAY, HOUR, MINUTE, SECOND, Content, Envelope
+from relay.model import DAY, HOUR, MINUTE, SECOND, Content, Envelope, Kind, Outcome
 from relay.replies import Reply
 
 NOW = 1_800_000_000_000
@@ -72,3 +73,40 @@ def test_where_nothing_can_be_promised():
         next(word for word in ("quiet", "later", "call", "mms") if word in each.text) for each in said
     ]
     assert deadlines.refusal("sms", ROUTE, {"valid": "3"}) is None
+
+
+@given(st.integers(0, 2**50), st.booleans(), st.sampled_from(["", "for;1", "until;2027-01-15T08:30:00Z"]))
+def test_wishes_are_read_back_as_they_were(by, returned, hold):
+    """What is stored of an envelope is all that is told later; of one without wishes nothing is."""
+    asked = Envelope(sender="a@b", deliver_by=by, returned=returned, hold=hold)
+    found = deadlines.timing(deadlines.stored(asked))
+    assert (by, returned, hold) == (found.by, found.returned, found.hold)
+    assert bool(deadlines.stored(asked)) == bool(by or returned or hold)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "returned", "told"),
+    [
+        (Kind.EXPIRED, "4.4.1", True, "5.4.7"),
+        (Kind.REFUSED, "4.4.7", True, "5.4.7"),
+        (Kind.REFUSED, "5.1.3", True, "5.1.3"),
+        (Kind.EXPIRED, "4.4.1", False, "4.4.1"),
+    ],
+)
+def test_a_time_that_ran_out_is_called_that(kind, status, returned, told):
+    """RFC 2852 section 4.1.3, for R; what failed for another cause says so."""
+    outcome = Outcome(kind=kind, status=status, reason="x", code="3")
+    found = deadlines.ended(outcome, deadlines.Timing(by=NOW, returned=returned))
+    assert (told, "x", "3") == (found.status, found.reason, found.code)
+
+
+@pytest.mark.parametrize(
+    ("by", "returned", "told"),
+    [(NOW, False, "4.4.7"), (NOW + 1, False, "4.4.1"), (NOW, True, "4.4.1"), (0, False, "4.4.1")],
+)
+def test_a_delay_beyond_the_time_is_called_that(by, returned, told):
+    """And for N, from the moment on."""
+    outcome = Outcome(kind=Kind.LATER, status="4.4.1", reason="no connection")
+    found = deadlines.late(outcome, deadlines.Timing(by=by, returned=returned), NOW)
+    assert told == found.status
+    assert found.reason.endswith("no connection")

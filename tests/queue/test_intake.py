@@ -157,6 +157,7 @@ def test_mail_row():
             "full_id": None,
             "notes": '["an attachment could not be read"]',
             "results": "relay.example.com; spf=pass smtp.mailfrom=mon.example.com",
+            "timing": "",
         }
     ] == rows(taken(), schema.mail)
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.report import dsn, words
-from relay.report.dsn import Action, Entry, Report
+from relay.report.values import Action, Entry, Report
 
 NOW = 1_795_000_000_000  # 2026-11-18 11:06:40 UTC
 HEAD = b"From: nagios@example.com\r\nTo: 79991234567@sms.example.com\r\nSubject: Disk full\r\n"
@@ -176,6 +176,16 @@ def test_the_delivery_status():
         ("X-SMSC-Parts", "2"),
         ("X-SMSC-Cost", "3.50"),
     ]
+
+
+def test_what_the_client_wished_of_time():
+    """RFC 2852 section 5 and RFC 4865 section 5.1.2, beside the time at which the mail came."""
+    status = written(replace(REPORT, deliver_by=NOW + 5000, hold="for;7200")).decode()
+    assert (
+        "\r\nArrival-Date: Wed, 18 Nov 2026 11:06:35 +0000"
+        "\r\nDeliver-By-Date: Wed, 18 Nov 2026 11:06:45 +0000"
+        "\r\nFuture-Release-Request: for;7200\r\n" in status
+    )
 
 
 def test_what_is_not_known_is_left_out():

@@ -13,8 +13,8 @@ from relay.queue import schema
 from relay.queue.rows import Mail, Order, Recipient
 from relay.queue.states import State
 from relay.report import notices
-from relay.report.dsn import Action
 from relay.report.notices import Fact
+from relay.report.values import Action
 
 MINUTE = 60_000
 OUTCOME = Outcome(kind=Kind.REFUSED, status="5.1.3", reason="not a number")

@@ -17,7 +17,7 @@ import pytest
 from flufl.bounce import all_failures
 
 from relay.report import dsn, words
-from relay.report.dsn import Action, Entry, Report
+from relay.report.values import Action, Entry, Report
 
 NOW = 1_795_000_000_000
 STATUS = {

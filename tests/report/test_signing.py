@@ -16,8 +16,8 @@ from nexthop import nexthop, plain
 
 from relay.config import Dkim, Reports, Smarthost
 from relay.report import dsn, signing
-from relay.report.dsn import Action, Entry, Report
 from relay.report.signing import Key, KeyFault
+from relay.report.values import Action, Entry, Report
 
 DER, SPKI = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
 BAD = "79991232006@sms.example.com"

@@ -53,6 +53,14 @@ def test_reasons_in_russian(status, code, sentence, expected):
     assert expected == reasons.reason("ru", status=status, code=code, sentence=sentence)
 
 
+@pytest.mark.parametrize("channel", ["sms", "forward"])
+def test_a_time_that_is_over_is_not_the_end(channel):
+    """What is tried further has not failed."""
+    told = reasons.reason("ru", status="4.4.7", code="9", sentence="why", channel=channel, late=True)
+    assert "Назначенный срок прошёл, а сообщение ещё не доставлено. Попытки продолжаются. (Why.)" == told
+    assert "Провайдер" in reasons.reason("ru", status="4.4.1", code="9", sentence="why", late=True)
+
+
 def test_reasons_in_english():
     """They arrive in English and are made whole sentences."""
     assert reasons.reason("en", status="5.1.3", code="7", sentence="bad number") == "Bad number."

@@ -16,10 +16,36 @@ from relay.model import HOUR, MINUTE, SECOND
 DAYS = 24 * HOUR
 
 
-def actions(relay: Journey) -> list[str]:
-    """What the reports say, in their order."""
+def told(relay: Journey, field: str) -> list[str]:
+    """What the reports say in this field, in their order."""
     lines = "".join(report.as_string() for report in relay.reports()).splitlines()
-    return [line.removeprefix("Action: ") for line in lines if line.startswith("Action: ")]
+    return [line.removeprefix(f"{field}: ") for line in lines if line.startswith(f"{field}: ")]
+
+
+def actions(relay: Journey) -> list[str]:
+    """What the reports say of the recipients."""
+    return told(relay, "Action")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("option", "kept"),
+    [
+        ("HOLDFOR=3600", "for;3600"),
+        ("holduntil=2027-01-15t10:00:00+01:00", "until;2027-01-15t10:00:00+01:00"),
+        ("HOLDUNTIL=2026-01-15T10:00:00Z", "until;2026-01-15T10:00:00Z"),
+    ],
+)
+async def test_a_report_names_the_hold_as_it_was_asked_for(relay: Journey, option: str, kept: str) -> None:
+    """RFC 4865 section 5.1.2: the value of the parameter itself, and when the mail came."""
+    await relay.mail(bare(), to("0007"), options=[option])
+    await relay.pass_time(3700)
+
+    assert (["failed"], [kept]) == (actions(relay), told(relay, "Future-Release-Request"))
+    assert (["Fri, 15 Jan 2027 08:00:00 +0000"], []) == (
+        told(relay, "Arrival-Date"),
+        told(relay, "Deliver-By-Date"),
+    )
 
 
 # -- DELIVERBY (RFC 2852) -----------------------------------------------------------------
@@ -57,7 +83,39 @@ async def test_what_can_t_go_in_time_comes_back(relay: Journey) -> None:
     await relay.mail(bare(), to("4567"), options=["BY=1200;R"])
     await relay.pass_time(301)
 
-    assert ("failed", ["failed"]) == ((await relay.order()).state, actions(relay))
+    order = await relay.order()
+    assert ("failed", "5.4.7", ["failed"], ["5.4.7"]) == (
+        order.state,
+        order.status,
+        actions(relay),
+        told(relay, "Status"),
+    )
+    assert (["Fri, 15 Jan 2027 08:00:00 +0000"], ["Fri, 15 Jan 2027 08:20:00 +0000"]) == (
+        told(relay, "Arrival-Date"),
+        told(relay, "Deliver-By-Date"),
+    )
+
+
+@pytest.mark.asyncio
+async def test_what_ran_out_of_time_at_the_provider_comes_back(relay: Journey) -> None:
+    """The phone is off until `valid` is over: the same status. Where nobody set a time, it is 4.4.7."""
+    await relay.mail(bare(), to("0130"), options=["BY=1200;R"])
+    await relay.mail(bare("two"), to("0130"))
+    await relay.pass_time(2 * 86400)
+
+    assert (["failed", "failed"], ["5.4.7", "4.4.7"]) == (actions(relay), told(relay, "Status"))
+    assert 1 == len(told(relay, "Deliver-By-Date"))
+
+
+@pytest.mark.asyncio
+async def test_who_shares_its_fate_is_told_his_own(relay: Journey) -> None:
+    """Two mails of one text: one was to come back in time, the other set no time."""
+    await relay.mail(bare(), to("0130"), options=["BY=1200;R"])
+    await relay.mail(bare(), to("0130"))
+    await relay.pass_time(2 * 86400)
+
+    assert 1 == len(relay.sends())
+    assert ["4.4.7", "5.4.7"] == sorted(told(relay, "Status"))
 
 
 @pytest.mark.asyncio
@@ -125,6 +183,21 @@ async def test_who_wants_to_be_told_is_told_then(tmp_path: Path, notify: str, wa
         await relay.pass_time(2)
 
         assert ([], wanted) == (before, actions(relay))
+        assert ["4.4.7"] * len(wanted) == told(relay, "Status")
+        assert ["Fri, 15 Jan 2027 08:10:00 +0000"] * len(wanted) == told(relay, "Deliver-By-Date")
+
+
+@pytest.mark.asyncio
+async def test_a_time_that_was_over_before_is_named_in_reports(relay: Journey) -> None:
+    """Whoever had the mail before has told of it; a warning of delay comes at its usual time."""
+    Line(relay, ALWAYS)
+    await relay.mail(bare(), to("4567"), options=["BY=-60;N"])
+    await relay.pass_time(899)
+    before = actions(relay)
+    await relay.pass_time(2)
+
+    assert ([], ["delayed"], ["4.4.7"]) == (before, actions(relay), told(relay, "Status"))
+    assert ["Fri, 15 Jan 2027 07:59:00 +0000"] == told(relay, "Deliver-By-Date")
 
 
 @pytest.mark.asyncio

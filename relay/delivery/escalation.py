@@ -1,6 +1,7 @@
 """Who takes an alarm, and what that ends: decisions, pure.
 
-A reply whose whole text is one of `inbox.acknowledge`, or a call, acknowledges; "ok?" asks. It
+A reply whose whole text is one of `inbox.acknowledge`, or a call, acknowledges; what stands around the
+word may be punctuation, spaces and emoji. "ok?" asks, and "ok 👎" is no yes. It
 means what its phone had been told when it was said: the last message, whatever was sent to it
 within the hour before, and all that still escalates; nothing that never arrived. Of a digest,
 and of a message that spoke for others, it means every alarm in it. Recoveries, queries and what
@@ -40,7 +41,9 @@ MAILING = 10
 _SHOWN = 60  # characters of an alarm by which it is named
 _LEFT_OUT = ("P", "Z", "C", "M", "Sk")  # of a reply: punctuation, spaces, accents, the colour of a thumb
 _UNDER_WAY = (State.SENDING, State.UNSURE)
-_ASKS = "?؟"
+_ASKS = "?؟¿՞፧⸮"
+_NOTHING = "<=>|~"  # like punctuation, around a word: ok =)
+_NO = frozenset("👎❌❎✖✗✘🚫⛔🛑🙅🤷🤔❓❔⍰")  # what stands beside a word and takes it back
 _ALIKE = str.maketrans("асекмнортух", "acekmhoptyx")  # "ок" is typed in either alphabet
 _TOLD = {"en": "{who} has taken it: {what}", "ru": "{who} занимается: {what}"}
 
@@ -61,7 +64,18 @@ def bare(text: str) -> str:
 
 def acknowledges(text: str, words: Sequence[str]) -> bool:
     """Whether a reply is one of the words that take an alarm, and nothing else."""
-    return bool(said := bare(text)) and said in {bare(word) for word in words}
+    said = bare(text)
+    return any(_decorates(said.partition(word)) for word in map(bare, words) if word)
+
+
+def _decorates(pieces: tuple[str, str, str]) -> bool:
+    """Whether there is a word with nothing before and after it but emoji."""
+    before, word, after = pieces
+    return bool(word) and all(_decoration(each) for each in before + after)
+
+
+def _decoration(sign: str) -> bool:
+    return sign in _NOTHING or (unicodedata.category(sign) == "So" and sign not in _NO)
 
 
 # -- which alarms it means ------------------------------------------------------------------

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.delivery import escalation
 from relay.delivery.escalation import Judged
@@ -41,10 +45,18 @@ def order(key=1, **columns):
         "ОК",
         "ок!",
         "Асk",
+        "ok 👍",
+        "👍👍🏽",
+        "🫡 Ок 🫡",
+        "ok ✅!!!",
+        "ok =)",
+        "ok ❤\ufe0f",
+        "🇷🇺 принял",
+        "+ 👌",
     ],
 )
 def test_what_acknowledges(text):
-    """Case, punctuation, spaces and accents aside."""
+    """Case, punctuation, spaces, accents and emoji aside."""
     assert escalation.acknowledges(text, WORDS)
 
 
@@ -52,12 +64,58 @@ def test_what_acknowledges(text):
     "text",
     [
         "", "...", "ok ok", "okay", "no", "не принял", "не ок", "0k", "++", "👎", "OK Google", "ok 👎",
-        "ok\n> Disk full", "Liked “ok”", "ok?", "OK ??", "ок？", "؟ok", "ok⁉",
+        "ok\n> Disk full", "Liked “ok”", "ok?", "OK ??", "ок？", "؟ok", "ok⁉", "¿ok", "ok ❓", "ok ❌",
+        "🚫 ok", "👎🏽 ok",
+        "🙅\u200d♀\ufe0f ok", "ok 1️⃣", "🤷 ok", "👍 no", "😀", "=)", "ok 👍 later", "ok $",
     ],
 )  # fmt: skip
 def test_what_does_not(text):
     """Anything else, and whatever asks; nothing is never a word."""
     assert not escalation.acknowledges(text, [*WORDS, "!"])
+
+
+def _around():
+    """What may stand around a word: punctuation, blanks, emoji; nothing that asks or denies."""
+    emoji = [chr(point) for point in (*range(0x1F300, 0x1FB00), *range(0x2600, 0x2768))]
+    plain = st.characters(categories=("Po", "Pd", "Ps", "Pe", "Pi", "Pf", "Zs", "Zl", "Zp", "Cc", "Sk"))
+    either = plain | st.sampled_from(emoji)
+    return st.text(either.filter(_nods), max_size=8)
+
+
+def _nods(sign):
+    plain = unicodedata.normalize("NFKC", sign)
+    return not any(each in escalation._NO or each in escalation._ASKS for each in plain) and not any(
+        unicodedata.category(each)[0] in "LN" for each in plain
+    )
+
+
+CASED = st.sampled_from(["ok", "OK", "Ok", "Ок", "ack", "принял", "ПРИНЯЛ"])
+
+
+@given(_around(), CASED, _around())
+def test_nothing_around_a_word_takes_it_back(before, word, after):
+    """Whatever punctuation, blanks and emoji stand before and behind it."""
+    assert escalation.acknowledges(before + word + after, ["ok", "ack", "принял"])
+
+
+@given(
+    _around(),
+    CASED,
+    st.text("абвгдежзийлнопрстуф0123456789xyz ", min_size=1).filter(str.strip),
+    st.booleans(),
+)
+def test_a_sentence_with_a_word_in_it_takes_nothing(around, word, more, first):
+    """Any letter or digit more makes it something that only people can judge."""
+    text = f"{more}{around}{word}" if first else f"{word}{around}{more}"
+    assert not escalation.acknowledges(text, ["ok", "ack", "принял"])
+
+
+@given(st.text(max_size=40), st.lists(st.text(max_size=8), max_size=4))
+def test_any_text_is_judged(text, words):
+    """Nothing raises, and without words, or without a letter of one, nothing acknowledges."""
+    assert not escalation.acknowledges(text, [])
+    if escalation.acknowledges(text, words):
+        assert any(escalation.bare(word) in escalation.bare(text) for word in words if escalation.bare(word))
 
 
 def ids(found):

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from email import message_from_bytes
 from email.errors import MessageError
 
 from relay.config import Config
 from relay.queue.followups import Notice
 from relay.queue.store import Store
-from relay.report import inbox, transport
 from relay.report.inbox import Answer, name_of
-from relay.report.smarthost import Smarthost
-from relay.report.transport import Delivery, Maildir, Verdict
 
 INBOX = "inbox"
 """The action of a notice that mails what a phone sent."""
@@ -25,21 +21,6 @@ class Answers:
     def __init__(self, store: Store, config: Callable[[], Config]) -> None:
         self._store = store
         self._config = config
-
-    async def send(self, notice: Notice, where: Smarthost | Maildir, *, message_id: str) -> Delivery:
-        """Hand over the mail that a notice of this action owes."""
-        answer = await self.answer(notice)
-        if answer is None:
-            return Delivery(verdict=Verdict.REFUSED, text="it is no longer stored, or goes to nobody")
-        now = self._store.clock.now()
-        return await transport.deliver(
-            where,
-            recipient=answer.to,
-            mail=inbox.compose(answer, message_id=message_id, now=now),
-            narrow=inbox.compose(replace(answer, utf8=False), message_id=message_id, now=now),
-            utf8=answer.utf8,
-            hostname=answer.hostname,
-        )
 
     async def answer(self, notice: Notice) -> Answer | None:
         """What a notice of this action is to mail; None where it is no longer stored, or goes to nobody."""

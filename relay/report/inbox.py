@@ -73,6 +73,7 @@ def compose(answer: Answer, *, message_id: str, now: int) -> bytes:
         ("In-Reply-To", " ".join(original)),
         ("References", " ".join(thread + original)),
         ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "All"),  # the same for Exchange, which wants it told so
         ("MIME-Version", "1.0"),
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Transfer-Encoding", cte),

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from relay import model
 from relay.config import Config, Delivery, Reports
@@ -25,7 +26,7 @@ from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.followups import Notice, NoticeState
 from relay.queue.rows import Mail, Order, StoredFile
 from relay.queue.store import Store
-from relay.report import dsn, entries, fields, operator, signing, smarthost, transport
+from relay.report import dsn, entries, fields, inbox, operator, signing, smarthost, transport
 from relay.report.answers import INBOX, Answers
 from relay.report.smarthost import Smarthost
 from relay.report.transport import Delivery as Delivered
@@ -144,8 +145,7 @@ class Mailer:
         if due.action == OPERATOR:
             delivered = await self._send_to_operator(claimed[0])
         elif due.action == INBOX:
-            identity = self._message_id(claimed[0].report_id or due.id)
-            delivered = await self._answers.send(claimed[0], self._where, message_id=identity)
+            delivered = await self._send_answer(claimed[0])
         else:
             delivered = await self._send_report(claimed)
         self._mailed(delivered.verdict.value)
@@ -209,6 +209,15 @@ class Mailer:
             now=self._store.clock.now(),
         )
         return await self._deliver(self._reports.operator, mail)
+
+    async def _send_answer(self, notice: Notice) -> Delivered:
+        answer = await self._answers.answer(notice)
+        if answer is None:
+            return Delivered(verdict=Verdict.REFUSED, text="it is no longer stored, or goes to nobody")
+        identity, now = self._message_id(notice.report_id or notice.id), self._store.clock.now()
+        mail = inbox.compose(answer, message_id=identity, now=now)
+        narrow = inbox.compose(replace(answer, utf8=False), message_id=identity, now=now)
+        return await self._deliver(answer.to, mail, narrow, utf8=answer.utf8)
 
     async def _send_report(self, notices: Sequence[Notice]) -> Delivered:
         report = await self._report(notices)

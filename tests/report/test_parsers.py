@@ -1,4 +1,4 @@
-"""What programs that read bounces make of reports: of every action, in every language, of every kind.
+"""What programs that read bounces make of our mails: reports of every action and language, and all others.
 
 The standard library and flufl.bounce (Mailman's) are asked here; what they read is what list managers and
 ticket systems act upon.
@@ -16,8 +16,13 @@ from dataclasses import replace
 import pytest
 from flufl.bounce import all_failures
 
-from relay.report import dsn, words
+from relay.model import Rest
+from relay.queue import schema
+from relay.queue.followups import Step
+from relay.report import dsn, inbox, operator, steps, words
+from relay.report.inbox import Answer
 from relay.report.values import Action, Entry, Report
+from relay.smsc import outcomes
 
 NOW = 1_795_000_000_000
 STATUS = {
@@ -48,6 +53,26 @@ ENTRY = Entry(
     will_retry_until=NOW + 60_000,
     excerpt="Disk full on db1",
 )
+STEPS = tuple(
+    line
+    for language in words.LANGUAGES
+    for line in steps.notes(
+        [
+            Step.of(schema.row(schema.step, id=n, n=n, recipient_id=7, **columns))
+            for n, columns in enumerate(
+                (
+                    {"state": "over", "channel": "call", "said": "the message was delivered"},
+                    {"state": "over", "channel": "call", "said": "somebody has taken the alarm"},
+                    {"state": "done", "goal": "+79991234567"},
+                    {"state": "waiting", "goal": "boss@people.example"},
+                ),
+                start=1,
+            )
+        ],
+        7,
+        language,
+    )
+)
 KINDS = {
     "number": ENTRY,
     "alias": replace(ENTRY, address="oncall@sms.example.com", phone="", members=5, affected=2),
@@ -64,6 +89,7 @@ KINDS = {
         label=HOSTILE,
     ),
     "unknown": replace(ENTRY, unknown=True),
+    "escalated": replace(ENTRY, notes=STEPS),
     "8-bit": replace(ENTRY, text="номер неверен", reason="номер неверен", excerpt="Диск полон"),
 }  # fmt: skip
 EVERY = list(itertools.product(KINDS, Action, words.LANGUAGES))
@@ -175,6 +201,71 @@ def test_late_good_news_is_told_as_that(language, says):
     assert says not in next(usual.iter_parts()).get_content()
 
 
+# -- mails that are no reports ------------------------------------------------------------------
+
+ANSWER = Answer(
+    to="ops@mon.example.com",
+    phone="+79991234567",
+    texts=("принято, еду",),
+    address="oncall@sms.example.com",
+    subject="Disk 95 %",
+    message_id="<1@mon.example.com>",
+    references="<0@mon.example.com>",
+    hostname="sms.example.com",
+)
+ANSWERS = {
+    "reply": ANSWER,
+    "taken": replace(ANSWER, took="ivan", texts=("Ok 👍",)),
+    "taken by a hidden phone": replace(ANSWER, took="********4567", hidden=True),
+    "called": replace(ANSWER, kind="call", texts=("",), took="+79991234567"),
+    "called, nothing answered": replace(ANSWER, kind="call", texts=("",), address="", message_id=""),
+    "to the default": replace(ANSWER, address="", domain="sms.example.com", subject="", message_id=""),
+    "no word": replace(ANSWER, texts=("",)),
+    "parts": replace(ANSWER, texts=("a" * 153, "b" * 153, "failed 550")),
+    "about a bounce": replace(ANSWER, subject="Undelivered Mail Returned to Sender", texts=("failed?",)),
+    "about a delay": replace(ANSWER, subject="Delivery Status Notification (Delay)", texts=("no. delay",)),
+}
+OTHERS = {
+    f"{name}, {language}": (
+        inbox.compose(
+            replace(answer, language=language, utf8=utf8), message_id="<m@sms.example.com>", now=NOW
+        ),
+        answer.to,
+    )
+    for name, answer in ANSWERS.items()
+    for language in words.LANGUAGES
+    for utf8 in (False, True)
+} | {
+    f"operator, {rest}": (
+        operator.compose(
+            to="root@sms.example.com",
+            from_="SMS relay <postmaster@sms.example.com>",
+            hostname="sms.example.com",
+            subject="account main",
+            text=operator.of_rest("main", rest, outcomes.for_error(code, "логин неверен"), lends=True),
+            message_id="<o@sms.example.com>",
+            now=NOW,
+        ),
+        "root@sms.example.com",
+    )
+    for rest, code in ((Rest.LOGIN, 2), (Rest.MONEY, 3), (Rest.BLOCKED, 4))
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_no_bounce_is_taken_for_none(name):
+    """What a phone said, who took an alarm, a word to the operator: nobody is unreachable by it."""
+    mail, to = OTHERS[name]
+    assert (set(), set()) == judged(mail)
+    found = email.message_from_bytes(mail, policy=email.policy.default)
+    assert [] == [*found.defects, *(defect for field in found.values() for defect in field.defects)]
+    assert ("text/plain", to) == (found.get_content_type(), found["To"])
+    # RFC 3834 section 5: no machine answers it, and it is no answer of one
+    assert ("auto-generated", "All") == (found["Auto-Submitted"], found["X-Auto-Response-Suppress"])
+
+
+# -- Sisimai, a reader in another language ------------------------------------------------------
+
 SISIMAI = """
 for my $file (@ARGV) { for my $each (@{Sisimai->make($file, delivered => 1) || []}) {
     print join("\\t", $file, $each->recipient->address, $each->action, $each->softbounce), "\\n";
@@ -182,11 +273,27 @@ for my $file (@ARGV) { for my $each (@{Sisimai->make($file, delivered => 1) || [
 """
 
 
-def test_sisimai_finds_the_recipient_and_what_happened(tmp_path):
-    """Where it is installed (Debian: libsisimai-perl); it is no Python package, so nothing requires it."""
+def sisimai(files):
+    """What it reads out of files, where it is installed (libsisimai-perl): it is no Python package."""
     perl = shutil.which("perl")
     if not perl or subprocess.run([perl, "-MSisimai", "-e1"], capture_output=True, check=False).returncode:
         pytest.skip("Sisimai is a library of Perl and Ruby, and is not installed here")
+    run = subprocess.run(
+        [perl, "-MSisimai", "-e", SISIMAI, *files], capture_output=True, check=True, text=True
+    )
+    return [line.split("\t") for line in run.stdout.splitlines()]
+
+
+def test_sisimai_takes_no_other_mail_for_a_bounce(tmp_path):
+    """At most for the answer of a machine (-1), which it calls a vacation."""
+    for n, (mail, _to) in enumerate(OTHERS.values()):
+        (tmp_path / f"{n:03}.eml").write_bytes(mail)
+    read = sisimai(sorted(map(str, tmp_path.iterdir())))
+    assert [] == [line for line in read if line[3] != "-1"]
+
+
+def test_sisimai_finds_the_recipient_and_what_happened(tmp_path):
+    """Of every report: who, and whether it failed for good, for now or not at all."""
     wanted = {}
     soft = {Action.FAILED: "0", Action.DELAYED: "1"}
     for kind, action, language in EVERY:
@@ -196,7 +303,4 @@ def test_sisimai_finds_the_recipient_and_what_happened(tmp_path):
         entry = replace(KINDS[kind], action=action, status=STATUS[action])
         file.write_bytes(written(entry, language=language))
         wanted[str(file)] = [entry.address, action.value, soft.get(action, "-1")]
-    run = subprocess.run(
-        [perl, "-MSisimai", "-e", SISIMAI, *wanted], capture_output=True, check=True, text=True
-    )
-    assert wanted == {line.split("\t")[0]: line.split("\t")[1:] for line in run.stdout.splitlines()}
+    assert wanted == {file: read for file, *read in sisimai(wanted)}

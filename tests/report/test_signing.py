@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from harness import StillClock, journey, settings
 from nexthop import nexthop, plain
+from replies import PHONE, says, told
 
 from relay.config import Dkim, Reports, Smarthost
 from relay.report import dsn, signing
@@ -21,6 +22,7 @@ from relay.report.values import Action, Entry, Report
 
 DER, SPKI = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
 BAD = "79991232006@sms.example.com"
+GOOD = f"{PHONE}@sms.example.com"
 RAW = serialization.Encoding.Raw
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 KEYS = {"rsa": RSA, "ed25519": ed25519.Ed25519PrivateKey.generate()}
@@ -261,7 +263,7 @@ def test_a_domain_that_is_not_that_of_from_is_doubted(domain, author, doubted):
 @pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize("offers", [("8BITMIME", "SMTPUTF8"), ()])
 async def test_signed_mail_survives_the_smarthost(tmp_path, name, offers):
-    """The report in the form that the server takes, and the operator's mail: both as they were signed."""
+    """A report in the form that the server takes, a reply, a word to the operator: as they were signed."""
     async with nexthop(offers=offers) as hop:
         reports = {
             "gather": 0,
@@ -270,11 +272,14 @@ async def test_signed_mail_survives_the_smarthost(tmp_path, name, offers):
             "smtp": Smarthost(host="127.0.0.1", port=hop.port, tls="none"),
             "dkim": wanted(tmp_path, pem(KEYS[name])),
         }
-        async with journey(tmp_path, clock=StillClock(), config=settings(tmp_path, reports=reports)) as relay:
+        async with journey(tmp_path, clock=StillClock(), config=told(tmp_path, reports=reports)) as relay:
             await relay.mail(MAIL + ".\n.диск\n  \n", BAD, options=["RET=FULL", "BODY=8BITMIME"])
             await relay.app.mailer.tell_operator("account main", "out of money")
+            await relay.mail(MAIL.replace("<1@", "<2@"), GOOD)
+            await relay.pass_time(5)
+            await says(relay, "принято")
             await relay.pass_time(180)
-    assert 2 == len(hop.taken)
+    assert 3 == len(hop.taken)
     for taken in hop.taken:
         assert holds(plain(taken.data), KEYS[name])
     assert bool(offers) == ("диск".encode() in b"".join(plain(taken.data) for taken in hop.taken))

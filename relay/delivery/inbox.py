@@ -98,7 +98,8 @@ class Inbox:
             return Result.KNOWN
         said_at = now if told.at is None else min(now, told.at)
         taken = await self._acknowledging.taken(one, said_at)
-        orders = await self._answered(one, taken, now - config.inbox.window, said_at)
+        since = max(said_at, now - twice.LATE) - config.inbox.window
+        orders = await self._answered(one, taken, since, said_at)
         lead, others = await self._owed(one, lately, orders, taken, now)
         first = orders[0].id if orders else None
         one = replace(one, order_id=first, notice_id=lead.id if lead else None, took=int(taken is not None))

@@ -86,6 +86,57 @@ async def test_what_answers_nobody_goes_to_the_default(relay: Journey) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("after", "goes_to"),
+    [(2 * HOUR - 1, "ops@mon.example.com"), (2 * HOUR, "desk@example.com")],
+)
+async def test_the_window_ends_at_its_last_millisecond(tmp_path: Path, after: int, goes_to: str) -> None:
+    """`inbox.window` counts from the moment at which the message was with the provider."""
+    config = told(tmp_path, inbox={"default": "desk@example.com", "window": 2 * HOUR})
+    async with journey(tmp_path, config=config) as relay:
+        await relay.mail(MAIL, to("4567"))
+        await relay.pass_time(5)
+        sent = (await relay.order()).sent_at
+        assert sent is not None
+        await relay.pass_time((sent + after - relay.clock.now()) / SECOND)
+        assert 200 == await says(relay, "coming")
+        await relay.pass_time(20)
+
+        (mail,) = inbox(relay)
+        assert (goes_to, goes_to.startswith("ops")) == (mail["To"], "In-Reply-To" in mail)
+
+
+@pytest.mark.asyncio
+async def test_a_reply_that_is_told_late_is_as_old_as_it_is(relay: Journey) -> None:
+    """Said within the window and told after it: it belongs to the message; said after it, it does not."""
+    await relay.mail(MAIL, to("4567"))
+    await relay.pass_time(5)
+    within = relay.clock.now() // SECOND + 71 * 3600
+    await relay.pass_time(74 * 3600)
+    await says(relay, "coming", ts=within)
+    await relay.pass_time(20)
+    await says(relay, "still coming", ts=within + 2 * 3600)
+    await relay.pass_time(20)
+
+    assert ["ops@mon.example.com", "desk@example.com"] == [str(mail["To"]) for mail in inbox(relay)]
+
+
+@pytest.mark.asyncio
+async def test_a_window_that_was_changed_counts_for_the_next_reply(relay: Journey) -> None:
+    """SIGHUP makes it longer: what was too late belongs to the message again."""
+    await relay.mail(MAIL, to("4567"))
+    await relay.pass_time(73 * HOUR / SECOND)
+    await says(relay, "first")
+    await relay.pass_time(20)
+    wider = relay.app.config.inbox.model_copy(update={"window": 80 * HOUR})
+    relay.app.adopt(relay.app.config.model_copy(update={"inbox": wider}))
+    await says(relay, "second")
+    await relay.pass_time(20)
+
+    assert ["desk@example.com", "ops@mon.example.com"] == [str(mail["To"]) for mail in inbox(relay)]
+
+
+@pytest.mark.asyncio
 async def test_without_a_default_it_is_stored_and_said(tmp_path: Path) -> None:
     """200, a row, and no mail to anybody."""
     async with journey(tmp_path, config=told(tmp_path)) as relay:

@@ -73,7 +73,7 @@ interop: $(VENV)/.test ## swaks, msmtp, curl, nodemailer, Postfix and HAProxy se
 soak: $(VENV)/.test ## kill the relay 1,000 times, walk it 1,000 times (SEED=n chooses which), two weeks of storms, crowds, long fuzzing
 	KILLS=1000 KILLS_SEED=$(SEED) $(BIN)/python -m pytest tests/stories/test_kills.py
 	MODEL_EXAMPLES=1000 $(BIN)/python -m pytest --hypothesis-seed=$(SEED) tests/stories/test_model.py
-	STORM_ALARMS=50000 $(BIN)/python -m pytest -n 0 --timeout 3600 tests/delivery/test_storm_laws.py
+	STORM_ALARMS=250000 $(BIN)/python -m pytest -n 0 --timeout 3600 tests/delivery/test_storm_laws.py
 	STORM_MAILS=50000 $(BIN)/python -m pytest -n 0 tests/stories/test_storm_week.py
 	CROWD=each $(BIN)/python -m pytest -n 0 tests/stories/test_crowd.py
 	FUZZ=100 $(BIN)/python -m pytest -n 0 --timeout 3600 tests/test_fuzz.py tests/smtp/test_fuzz.py tests/smtp/test_fuzz_doors.py

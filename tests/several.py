@@ -72,6 +72,14 @@ class Several:
         finally:
             await connection.close()
 
+    async def rows(self, sql: str) -> list[asyncpg.Record]:
+        """What the database lists."""
+        connection = await asyncpg.connect(self.store)
+        try:
+            return await connection.fetch(sql)
+        finally:
+            await connection.close()
+
     async def until(self, sql: str) -> None:
         """Wait until the database says so."""
         async with asyncio.timeout(LONG):

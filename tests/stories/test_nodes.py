@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
+import random
 import shutil
 import signal
 import sys
 import time
 
+import aiosmtplib
 import pytest
 from postgres import MISSING, Server
 from several import LONG, SKEWED, lost, phone, several
@@ -193,3 +197,94 @@ async def test_a_node_starts_again(tmp_path, database):
         said, _ = await shown.communicate()
         assert 1 == said.decode().count("postgresql since")
         assert b", leads, " in said
+
+
+def storm() -> list[tuple[str, str]]:
+    """40 mails in no order: ten things break, ten more break and mend, one thing breaks ten times."""
+    things = ("disk", "fan", "link", "pump", "door", "gate", "lamp", "pipe", "tank", "belt")
+    mails = [(f"PROBLEM: {each} in hall {hall}", f"{each} {hall}") for hall in "ab" for each in things]
+    mails += [(f"RESOLVED: {each} in hall b", f"{each} b") for each in things]
+    mails += [("PROBLEM: power", "power is gone")] * 10
+    random.Random(5).shuffle(mails)
+    return mails
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("dies", [False, True], ids=["both live", "one is killed"])
+async def test_two_nodes_flood_no_phone(tmp_path, database, dies):
+    """40 alarms to one phone fall due at both nodes at once: it hears what it would hear of one node.
+
+    A burst, one digest, every recovery and these first; and each of 40 senders is told what became of
+    his. It stays so where the node that was sending is killed amid it and the other goes on.
+    """
+    mails, to = storm(), f"{phone(1)}@sms.example.com"
+    hour = time.gmtime().tm_hour + 9  # quiet hours far from now keep what is held in our own queue
+    quiet = {"hours": f"{hour % 24}-{(hour + 1) % 24}", "by": "hold"}
+
+    async def send(node, numbers):
+        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=node.port, start_tls=False) as client:
+            for number in numbers:
+                subject, text = mails[number]
+                mail = f"From: a@mon.example.com\r\nSubject: {subject}\r\n\r\n{text}\r\n"
+                await client.sendmail(f"s{number}@mon.example.com", [to], mail, mail_options=["HOLDFOR=3600"])
+
+    async with several(tmp_path, database, latency=0.1) as nodes:
+        nodes.sandbox._provider.steps = (0.0, 0.0)  # the first question tells the end
+        await nodes.start(
+            2,
+            routes=[{"match": "*@sms.example.com", "channel": "sms", "quiet": quiet}],
+            storm={"burst": 10, "per": "10m", "digest_every": "15s"},
+            reports={"maildir": "reports", "gather": "100ms", "success": "delivered"},
+            delivery={"poll": ["1s"], "retry": ["1s"]},
+        )
+        await asyncio.gather(*(send(node, range(n, 40, 2)) for n, node in enumerate(nodes.nodes)))
+        at = int(time.time() * 1000) + 2000
+        await nodes.value(f"UPDATE orders SET due_at = {at}, start_at = {at}, version = version + 1")
+        for number, node in enumerate(nodes.nodes, start=2):  # which has it look at what is due
+            await nodes.mail(node, range(number, number + 1))
+        if dies:
+            async with asyncio.timeout(LONG):
+                await nodes.sandbox.until(lambda: len(nodes.sandbox.messages_to(phone(1))) > 11)
+            await (await _whose(nodes)).kill()
+        await nodes.until("SELECT count(*) = 42 FROM notice WHERE action = 'delivered' AND state = 'done'")
+        texts = [message.text for message in nodes.sandbox.messages_to(phone(1))]
+        ahead = await nodes.value(
+            "SELECT max(at) FILTER (WHERE alarm = 'recovery') <= min(at) FILTER (WHERE alarm = 'problem')"
+            " FROM (SELECT alarm, min(story.at) AS at FROM story JOIN orders ON orders.id = order_id"
+            f" WHERE event = 'claimed' AND target = '+{phone(1)}' GROUP BY orders.id) AS first"
+        )
+        spoken_for = {
+            row["sender"]
+            for row in await nodes.rows(
+                "SELECT mail.sender FROM orders JOIN mail ON mail.id = orders.mail_id"
+                " JOIN orders AS digest ON digest.id = orders.merged_into WHERE digest.alarm = 'digest'"
+            )
+        }
+        reports = [_read(path) for path in tmp_path.glob("node*/reports/new/*")]
+
+    ended = [text for text in texts if text.startswith("RESOLVED")]
+    assert sorted(f"{subject}\n{text}" for subject, text in mails if "RESOLVED" in subject) == sorted(ended)
+    assert ahead  # two calls that are under way together may overtake each other
+    assert (10, 21) == (sum(text.startswith("PROBLEM") for text in texts), len(texts))
+    assert texts[-1].startswith(f"+{len(spoken_for)} more since ")
+    told = {(str(report["To"]), str(report["Message-ID"])): report for report in reports}
+    assert sorted([*(f"s{n}@mon.example.com" for n in range(40)), *2 * ["ops@mon.example.com"]]) == sorted(
+        to for to, _id in told
+    )
+    for (sender, _id), report in told.items():
+        said = " ".join(report.get_body(("plain",)).get_content().split())
+        assert "DELIVERED" in said
+        assert ("sent as part of a digest" in said) is (sender in spoken_for)
+
+
+async def _whose(nodes):
+    """The node that sends to the phone."""
+    made = "(SELECT (id >> 12) & 1023 FROM request WHERE targets LIKE '%{0}%' LIMIT 1)"
+    first = "(SELECT (id >> 12) & 1023 FROM mail WHERE sender = 's0@mon.example.com')"
+    own = await nodes.value(f"SELECT {made.format(phone(1))} = {first}")
+    return nodes.nodes[0] if own else nodes.nodes[1]
+
+
+def _read(path):
+    """A mail of a maildir."""
+    return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)

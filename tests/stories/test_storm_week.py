@@ -16,7 +16,7 @@ from relay.model import MINUTE, SECOND
 from relay.queue.rows import DIGEST
 from relay.queue.states import State
 
-MANY = int(os.environ.get("STORM_MAILS", "300"))
+MANY = int(os.environ.get("STORM_MAILS", "1000"))
 PHONES = 3
 WEEK = 7 * 24 * HOUR
 THINGS = ("pump", "fan", "door", "link", "disk", "pipe", "lamp", "gate", "tank", "belt")
@@ -82,10 +82,17 @@ async def test_a_week_of_storms(tmp_path: Path) -> None:
             for at in times:
                 chain, last = (chain + 1 if at - last < MINUTE else 1), at
                 assert chain < 50
+        heard = {(message.phone, message.text.split("\n")[0]) for message in relay.sandbox.messages}
         for order in asked:
             speaker = by_id.get(order.merged_into or 0)
+            assert (speaker or order).state is State.DELIVERED
             if order.alarm == "recovery" and speaker is not None:
                 assert (speaker.alarm, speaker.says) == (order.alarm, order.says)
+                assert (speaker.sent_at or 0) > order.created_at - MINUTE
+        ended = {(to.partition("@")[0], mail.split("\n")[1]) for _, to, mail in waves() if "RESOLVED" in mail}
+        assert {(phone, subject.removeprefix("Subject: ")) for phone, subject in ended} == {
+            (phone, line) for phone, line in heard if line.startswith("RESOLVED")
+        }
         letters = Counter(str(report["To"]) for report in relay.reports())
         assert {f"s{number}@mon.example.com": 1 for number in range(MANY)} == letters
         bodies = {

@@ -20,7 +20,7 @@ from relay.config import Config, Route
 from relay.message import content, gateway, gsm, orders, recognisers, routes
 from relay.message.drafts import Composed, Draft, StepDraft
 from relay.message.routes import Resolved
-from relay.message.wording import SEPARATOR
+from relay.message.wording import uncommented
 from relay.model import Content, Envelope, Letter, Recipient
 from relay.replies import Reply
 from relay.smsc import wire
@@ -125,7 +125,7 @@ def _request(letter: Letter, made: Composed, drafts: Sequence[Draft]) -> dict[st
     fields = wire.send_fields(
         id="ID", phones=[draft.target for draft in drafts], text=content_.text, params=content_.params
     )
-    said = content_.text.split(SEPARATOR, maxsplit=1)[0]
+    said = uncommented(content_.text)
     return {
         "account": drafts[0].account,
         "accounts": list(drafts[0].accounts),

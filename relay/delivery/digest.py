@@ -21,7 +21,7 @@ from relay import model
 from relay.delivery import caps
 from relay.message import channels, gsm, neutral
 from relay.message.text import one_line
-from relay.message.wording import FILE_MARK, SEPARATOR
+from relay.message.wording import FILE_MARK, uncommented
 from relay.model import Ids
 from relay.queue import schema
 from relay.queue.rows import DIGEST, Content, Mail, Order, Recipient
@@ -174,7 +174,7 @@ def _said(content: Content | None) -> str:
     """A message in one line, without files and what only the account's owner sees."""
     if content is None:
         return "?"
-    return one_line(FILE_MARK.sub(" ", content.text.split(SEPARATOR)[0]), _ROOM["gsm7"])
+    return one_line(FILE_MARK.sub(" ", uncommented(content.text)), _ROOM["gsm7"])
 
 
 def _shortened(line: str, limit: int, alphabet: str) -> str:

@@ -25,7 +25,7 @@ from relay.delivery.escalation import Judged
 from relay.delivery.settle import Settler
 from relay.message import channels, countries, orders, routes
 from relay.message.routes import Resolved
-from relay.message.wording import FILE_MARK, SEPARATOR
+from relay.message.wording import FILE_MARK, uncommented
 from relay.model import Alarm, Envelope, Letter, Target
 from relay.queue import intake, schema, states
 from relay.queue.engine import Change, Stale, Trouble
@@ -227,7 +227,7 @@ class Escalating:
         meant = self._meant(step, judged, recipient, known)
         if isinstance(meant, str):
             return meant
-        said = FILE_MARK.sub("", text.split(SEPARATOR, maxsplit=1)[0]).strip()
+        said = FILE_MARK.sub("", uncommented(text)).strip()
         note = f"escalation, step {step.n} of {of}: sent since the message was not {step.unless} in time"
         letter = Letter(subject=mail.subject, from_=mail.sender, plain=said, readable=said, notes=(note,))
         address = step.goal if meant.alias or not channels.CHANNELS[meant.channel].phone else ""

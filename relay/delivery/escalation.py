@@ -26,7 +26,7 @@ from relay.delivery.caps import PASSED
 from relay.delivery.news import TAKEN
 from relay.message import channels
 from relay.message.text import one_line
-from relay.message.wording import SEPARATOR
+from relay.message.wording import uncommented
 from relay.model import HOUR, MINUTE, SECOND, Alarm, Kind
 from relay.queue.followups import Step, StepState
 from relay.queue.rows import Order
@@ -153,7 +153,7 @@ def _knows(order: Order) -> bool:
 
 def telling(who: str, text: str, alarms: int, language: str) -> str:
     """What a phone is told of who took so many of its alarms, of which this is the text of one."""
-    what = one_line(text.split(SEPARATOR, maxsplit=1)[0], _SHOWN)
+    what = one_line(uncommented(text), _SHOWN)
     what += f" (+{alarms - 1})" if alarms > 1 else ""
     return _TOLD.get(language, _TOLD["en"]).format(who=who, what=what)
 

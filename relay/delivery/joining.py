@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from relay.message import neutral
-from relay.message.wording import SEPARATOR
+from relay.message.wording import uncommented
 from relay.queue.rows import Content, Order
 from relay.smsc import lists
 
@@ -42,7 +42,7 @@ def text_of(order: Order, content: Content | None) -> Text | None:
     """
     if content is None or order.channel != "sms" or content.channel != "sms" or content.files != "[]":
         return None
-    said = content.text.partition(SEPARATOR)[0]
+    said = uncommented(content.text)
     if not lists.fits([order.target], content.text) or neutral.neutralise(said) != said:
         return None
     return Text(content.params, len(content.text))

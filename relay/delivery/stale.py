@@ -12,7 +12,7 @@ from typing import Any
 
 from relay.message import channels, gsm, neutral
 from relay.message.channels import Form
-from relay.message.wording import MAX_CHARS, SEPARATOR
+from relay.message.wording import MAX_CHARS, uncommented
 from relay.model import HOUR, MINUTE
 from relay.queue.rows import Content, Order
 
@@ -39,7 +39,7 @@ def marked(content: Content, late: int, language: str) -> str:
     text = content.text
     if not late or neutral.neutralise(text) != text:
         return text
-    said = text.split(SEPARATOR)[0]
+    said = uncommented(text)
     translit = content.form.get("translit", "0") != "0"
     russian = language == "ru" and not translit and not gsm.fits(said)
     most = content.parts if channels.CHANNELS[content.channel].counts_parts else MAX_CHARS
@@ -54,7 +54,7 @@ def counted(content: Content, text: str) -> dict[str, Any]:
     """The columns of a content that change with its text."""
     if not channels.CHANNELS[content.channel].counts_parts:
         return {"text": text}
-    return {"text": text, "alphabet": gsm.measure(text.split(SEPARATOR, maxsplit=1)[0]).alphabet}
+    return {"text": text, "alphabet": gsm.measure(uncommented(text)).alphabet}
 
 
 def _mark(forms: tuple[str, str], late: int) -> str:

@@ -31,7 +31,7 @@ from relay.message import (
 from relay.message.drafts import Composed, Draft, Refusal, StepDraft
 from relay.message.recogniser import Recogniser
 from relay.message.routes import Resolved
-from relay.message.wording import SEPARATOR, Source
+from relay.message.wording import Source, uncommented
 from relay.model import Alarm, Content, Envelope, File, Letter, Target
 from relay.replies import Reply
 
@@ -227,7 +227,7 @@ def _way(place: int, content: Content, letter: Letter, route: Route, now: int) -
     files = [_file_digest(letter.files[n], now) for n in content.files]
     form = json.dumps(sorted(content.params.items()))
     comments = channels.CHANNELS[content.channel].comment != channels.NONE
-    heard = content.text.split(SEPARATOR)[0] if comments else content.text
+    heard = uncommented(content.text) if comments else content.text
     payers = "\n".join(dict.fromkeys((route.account, *route.accounts)))
     apart = _APART + (("sender",) if content.channel == "mail" else ())
     moment = [f"{name}={content.params[name]}" for name in apart if name in content.params]

@@ -12,13 +12,13 @@ from relay.message import attached, channels, forms, gsm, places, templates, tex
 from relay.message.channels import Form
 from relay.message.wording import (
     MAX_CHARS,
-    SEPARATOR,
     Work,
     commented,
     harmless,
     names,
     quoted,
     route_comment,
+    uncommented,
 )
 from relay.model import Content
 from relay.replies import Reply
@@ -88,7 +88,7 @@ def _said(work: Work, said: str, comment: str = "") -> Content | Reply:
 def _content(work: Work, said: str, order: tuple[int, ...] = (), parts: int = 0) -> Content:
     size = None
     if work.channel.counts_parts:
-        size = gsm.measure(_transliterated(said.split(SEPARATOR, maxsplit=1)[0], work))
+        size = gsm.measure(_transliterated(uncommented(said), work))
         work.rules.append(f"counted as {size.alphabet}: {size.units} places, {size.parts} parts")
     return Content(
         channel=work.channel.name,

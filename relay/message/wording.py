@@ -161,6 +161,11 @@ def commented(said: str, comments: Sequence[str], work: Work) -> str:
     return f"{said}{SEPARATOR}{comment}" if comment else said
 
 
+def uncommented(stored: str) -> str:
+    """What a stored text says without its comment: what the phone gets."""
+    return stored.partition(SEPARATOR)[0]
+
+
 def file_names(letter: Letter, numbers: Sequence[int]) -> str:
     """Names of files, for a sentence."""
     return ", ".join(letter.files[n].name for n in numbers)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from relay import model
 from relay.message import channels
+from relay.message.wording import uncommented
 from relay.queue.followups import Notice, Step
 from relay.queue.rows import Content, Order, Recipient
 from relay.queue.states import State
@@ -14,7 +15,6 @@ from relay.report import steps as escalation
 from relay.report.values import Action, Entry
 
 _EXCERPT = 100
-_LEFT_OUT = "\n~~~\n"
 
 
 def of(
@@ -103,5 +103,5 @@ def _excerpt(content: Content | None) -> str:
     """The beginning of what the phone reads; none of a mail's HTML."""
     if content is None or content.channel == "mail":
         return ""
-    text = content.text.split(_LEFT_OUT)[0]
+    text = uncommented(content.text)
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"

@@ -7,8 +7,8 @@ answer, or the history, which tell of all of them.
 
 What can go wrong. The same is told twice, late, or before the answer to the send: what says
 nothing new is not written again, all else goes through `settle`. Nothing is known under the
-id (another program uses the account, or the rows are gone): it is counted. The store can't
-take it: `Trouble`, and the provider is asked to say it again.
+id (another program uses the account, or the rows are gone): it is counted, and kept as a stray.
+The store can't take it: `Trouble`, and the provider is asked to say it again.
 """
 
 from __future__ import annotations
@@ -84,8 +84,13 @@ class Hearing:
         """Take what a callback says of a message; raises engine.Trouble where it can't be stored."""
         await self.note(account)
         key = _key(told.id)
-        if key is None:
-            return Result.UNKNOWN
+        result = Result.UNKNOWN if key is None else await self._heard_of(key, told)
+        if result is Result.UNKNOWN:
+            name, phone = outcomes.clean(told.id), outcomes.clean(told.phone)
+            await self._store.keep_stray(account, name, phone, _said(told))
+        return result
+
+    async def _heard_of(self, key: int, told: Status) -> Result:
         async with self._lanes[key % _LANES]:
             for _ in range(_TRIES):
                 try:
@@ -171,6 +176,11 @@ def _key(id_: str) -> int | None:
         return model.unshow(id_)
     except ValueError:
         return None
+
+
+def _said(told: Status) -> str:
+    """The status as it stands in stories."""
+    return outcomes.for_status(told.status, told.err).code
 
 
 def _about(orders: Sequence[Order], phone: str) -> Order | None:

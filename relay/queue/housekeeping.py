@@ -41,8 +41,9 @@ async def _drop_files(store: Store, ids: list[int]) -> None:
 
 
 async def wipe_incoming(store: Store, before: int) -> None:
-    """Forget what phones sent before a moment."""
+    """Forget what phones sent, and what was told of messages that are none of ours, before a moment."""
     await _all_of(store, sql.OLD_INCOMING, before=before)
+    await _all_of(store, sql.OLD_STRAYS, before=before)
 
 
 async def wipe(store: Store, before: int, above: int) -> int:

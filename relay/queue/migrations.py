@@ -91,6 +91,9 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         ),
         "CREATE INDEX request_calling ON request (id) WHERE state = 'calling'",
         "ALTER TABLE mail ADD COLUMN timing TEXT NOT NULL DEFAULT ''",
+        """CREATE TABLE stray (id BIGINT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL,
+            phone TEXT NOT NULL, status TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (id))""",
+        "CREATE INDEX stray_at ON stray (at, id)",
     ),
 }
 """What brings a database to a version from the one before; every version after the first is here."""

@@ -206,6 +206,11 @@ heard = Table(                    # when the provider last called us about an ac
     "heard", metadata,
     Column("account", _TEXT, primary_key=True), _int("at"),
 )
+stray = Table(                    # what the provider told of messages that are none of ours
+    "stray", metadata,
+    _key("id"), _text("account"), _text("name"), _text("phone"), _text("status"), _int("at"),
+    Index("stray_at", "at", "id"),
+)
 incoming = Table(                 # what a phone sent, or that it called
     "incoming", metadata,
     _key("id"),

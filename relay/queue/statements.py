@@ -236,6 +236,17 @@ OLD_INCOMING = delete(schema.incoming).where(
         select(schema.incoming.c.id).where(schema.incoming.c.received_at <= bindparam("before")).limit(STEP)
     )
 )
+OLD_STRAYS = delete(schema.stray).where(
+    schema.stray.c.id.in_(
+        select(schema.stray.c.id).where(schema.stray.c.at <= bindparam("before")).limit(STEP)
+    )
+)
+STRAYS = (
+    select(schema.stray)
+    .where(schema.stray.c.at > bindparam("before"))
+    .order_by(schema.stray.c.at.desc(), schema.stray.c.id.desc())
+    .limit(bindparam("many"))
+)
 HEARD = select(schema.heard)
 HEARD_AGAIN = (
     update(schema.heard).where(schema.heard.c.account == bindparam("key")).values(at=bindparam("now"))

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from relay.clock import Clock
-from relay.model import DAY, File, Ids
+from relay.model import DAY, File, Ids, stable_digest
 from relay.queue import nodes, schema
 from relay.queue import statements as sql
 from relay.queue.agenda import Agenda
@@ -188,6 +188,18 @@ class Store(Agenda):
             change = Change()
             change.insert(schema.heard, account=account, at=at)
             await self.write(change)
+
+    async def keep_stray(self, account: str, name: str, phone: str, status: str) -> None:
+        """Keep what the provider told of a message that is none of ours, once a day."""
+        now = self.clock.now()
+        key, told = self.ids.new(now), ("stray", account, name, phone, status)
+        change = Change(once=(stable_digest(*(each.encode("utf-8", "replace") for each in told)), key, now))
+        change.insert(schema.stray, id=key, account=account, name=name, phone=phone, status=status, at=now)
+        await self.write(change)
+
+    async def strays(self, after: int, many: int = 200) -> list[dict[str, Any]]:
+        """What the provider told after a moment of messages that are none of ours, the last first."""
+        return [dict(row) for row in await self.engine.read(sql.STRAYS, before=after, many=many)]
 
     async def last_to(self, target: str, after: int, many: int) -> list[Order]:
         """The last orders that a phone may have heard after a moment, the youngest first.

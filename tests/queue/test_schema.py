@@ -47,6 +47,7 @@ def test_tables():
         "account",
         "spent",
         "heard",
+        "stray",
         "incoming",
         "step",
         "meta",

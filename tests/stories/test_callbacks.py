@@ -166,7 +166,7 @@ async def test_a_callback_before_the_answer_counts(relay: Journey, status: int, 
     await relay.rest()
 
     order = await relay.order()
-    assert (200, state, state) == (taken, early, order.state)
+    assert (200, state, state, []) == (taken, early, order.state, await relay.app.store.strays(0))
     assert order.cost
     assert 1 == len(relay.sandbox.messages)
     assert ("money" if status == 24 else "") == relay.app.workers["main"].resting.why
@@ -393,20 +393,46 @@ async def test_without_a_secret_nobody_is_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_is_not_known_is_answered_and_counted(relay: Journey) -> None:
-    """Another program's id, an id of ours that never was, a phone that the request did not have."""
+async def test_what_is_not_known_is_answered_counted_and_kept(relay: Journey) -> None:
+    """Another program's id, one of ours that never was, a phone that the request did not have: once each."""
     _order, name = await sent_one(relay)
     before = counted("unknown")
     answers = [
         await call(relay, "42", 1),
         await call(relay, "0" * 13, 1),
         await call(relay, "z" * 13, 1),
-        await call(relay, name, 1, phone="79990000000"),
+        await call(relay, name, 20, phone="79990000000", err=6),
+        await call(relay, "42", 1),
     ]
 
-    assert [200] * 4 == answers
-    assert 4 == counted("unknown") - before
+    assert [200] * 5 == answers
+    assert 5 == counted("unknown") - before
     assert "sent" == (await relay.order()).state
+    assert [
+        (name, "79990000000", "status 20 err 6"),
+        ("z" * 13, PHONE, "status 1"),
+        ("0" * 13, PHONE, "status 1"),
+        ("42", PHONE, "status 1"),
+    ] == [(row["name"], row["phone"], row["status"]) for row in await relay.app.store.strays(0)]
+
+
+@pytest.mark.asyncio
+async def test_a_stray_that_can_t_be_kept_is_asked_for_again(relay: Journey) -> None:
+    """503 while the disk is full; then it is there. After `keep.texts` it goes."""
+    engine, real = relay.app.store.engine, relay.app.store.engine.write
+
+    async def full(_change: Change) -> None:
+        raise Full("no room on the disk")
+
+    engine.write = full
+    first = await call(relay, "42", 1)
+    engine.write = real
+    second = await call(relay, "42", 1)
+    kept = await relay.app.store.strays(0)
+    await relay.pass_time(31 * 86_400)
+
+    assert (503, 200, ["42"], "main") == (first, second, [row["name"] for row in kept], kept[0]["account"])
+    assert [] == await relay.app.store.strays(0)
 
 
 @pytest.mark.asyncio
@@ -510,7 +536,7 @@ async def test_ten_thousand_callbacks_leave_nothing_behind(relay: Journey) -> No
 
     async def many(session: aiohttp.ClientSession, first: int, count: int) -> None:
         for number in range(first, first + count):
-            id_ = name if number % 2 else model.show(number)
+            id_ = name if number % 10 else model.show(number)
             md5 = hashlib.md5(f"{id_}:{PHONE}:1:{SECRET}".encode()).hexdigest()
             form = f"id={id_}&phone={PHONE}&status=1&md5={md5}"
             async with session.post(url, data=form) as answer:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+Metric = TypeVar("Metric", Counter, Histogram)
 
 REGISTRY = CollectorRegistry()
 
@@ -34,3 +39,9 @@ CHECKS = Counter("relay_sender_checks", "Checks of senders.", ["check", "result"
 DNS = Counter("relay_dns_answers", "What DNS answered.", ["result"], registry=REGISTRY)
 CONNECTIONS = Gauge("relay_smtp_connections", "Open SMTP connections.", registry=REGISTRY)
 LIMITED = Counter("relay_limited", "Limits of the front door that clients met.", ["limit"], registry=REGISTRY)
+
+
+@cache
+def labelled(metric: Metric, *labels: str) -> Metric:
+    """A metric with its labels, looked up once: labels are words of ours or of the configuration."""
+    return metric.labels(*labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -80,6 +81,8 @@ async def _serve(loaded: Loaded, only: str, own: Share | None) -> None:
         workers.orphaned(partial(_stop, stop))
 
     def ready(app: App) -> None:
+        gc.collect()
+        gc.freeze()  # what is there by now stays until the end: looked through no more
         click.echo(app.ready_line())
         notify(READY)
 

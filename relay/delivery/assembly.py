@@ -167,7 +167,7 @@ def remote(order: Order, config: Config, forwarder: Forwarder) -> str:
 
 def moved(order: Order, state: State, outcome: Outcome, *, kick: Callable[[set[str]], None]) -> None:
     """Count and log that an order came to a state; where it waits, whoever may take it is woken."""
-    metrics.MOVES.labels(account=order.account, state=state.value).inc()
+    metrics.labelled(metrics.MOVES, order.account, state.value).inc()
     _log.info(
         "moved",
         extra={

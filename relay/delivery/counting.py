@@ -121,10 +121,11 @@ class Counting:
     def moved(self, change: Change, before: Order, after: Order) -> dict[str, Any]:
         """An order changes with this change; the columns that change with it."""
         now = self._store.clock.now()
-        parts = after.parts - before.parts
-        cost = caps.millionths(after.cost) - caps.millionths(before.cost)
-        if parts or cost:
-            self._add(change, after, now, parts=parts, cost=cost)
+        if self._caps:
+            parts = after.parts - before.parts
+            cost = caps.millionths(after.cost) - caps.millionths(before.cost)
+            if parts or cost:
+                self._add(change, after, now, parts=parts, cost=cost)
         if caps.counts(after) == (before.counted_at is not None):
             return {}
         if before.counted_at is not None:

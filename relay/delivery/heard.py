@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import attrgetter
+from typing import Any
 
 from relay.message import channels
 from relay.model import HOUR, Alarm
@@ -85,8 +86,8 @@ def fills_bursts(order: Order) -> bool:
     return channels.digests(order.channel) or order.channel == "call"
 
 
-def written(phone: Phone, entries: Iterable[Heard], *, keep: int, now: int) -> Phone:
-    """The phone with these entries, but for those that nobody asks for any more.
+def written(phone: Phone, entries: Iterable[Heard], *, keep: int, now: int, **columns: Any) -> Phone:
+    """The phone with these entries, but for those that nobody asks for any more, and other columns.
 
     What a clock that jumped back left in the future is past.
     """
@@ -96,8 +97,10 @@ def written(phone: Phone, entries: Iterable[Heard], *, keep: int, now: int) -> P
         if (each.ahead and each.at > now) or 0 <= now - each.at < _kept_for(each, keep)
     ]
     recoveries = [each for each in kept if each.kind == RECOVERY]
-    old = set(recoveries[:-RECOVERIES])
-    return replace(phone, texts=json.dumps([_row(each) for each in kept if each not in old]))
+    if len(recoveries) > RECOVERIES:
+        old = set(recoveries[:-RECOVERIES])
+        kept = [each for each in kept if each not in old]
+    return replace(phone, texts=json.dumps([_row(each) for each in kept]), **columns)
 
 
 def _kept_for(each: Heard, keep: int) -> int:

@@ -93,7 +93,9 @@ class Judging:
             return Judged()
         short = {order.content_id for order in orders if order.content_id and order.channel in _SHORT}
         targets = {order.target for order in orders}
-        self.phones, self.contents = await self._store.phones_and_contents(targets, short)
+        again = {key: self.contents[key] for key in short & self.contents.keys()}  # a text never changes
+        self.phones, read = await self._store.phones_and_contents(targets, short - again.keys())
+        self.contents = again | read
         self._unsaid_orders = await self._unsaid(self.phones)
         judged = self._judge(orders, now)
         if judged.crowded:

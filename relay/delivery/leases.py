@@ -114,22 +114,33 @@ def fence(orders: Sequence[Order]) -> Fence:
 
 @contextlib.asynccontextmanager
 async def kept(store: Store, orders: Sequence[Order]) -> AsyncIterator[None]:
-    """Renew the lease while a long call (a large upload) goes on."""
-    task = asyncio.create_task(_renew(store, {order.id: order for order in orders}))
+    """Renew the lease while a long call (a large upload) goes on; a short one costs a timer."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def renew() -> None:
+        tasks.append(asyncio.create_task(_renew(store, {order.id: order for order in orders})))
+
+    timer = asyncio.get_running_loop().call_later(_renewed_every(store), renew)
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        timer.cancel()
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+def _renewed_every(store: Store) -> float:
+    return length(store) / SECOND / 3
 
 
 async def _renew(store: Store, claimed: Mapping[int, Order]) -> None:
     while True:
-        await asyncio.sleep(length(store) / SECOND / 3)
         with contextlib.suppress(Trouble):  # tried again in a third of the lease
             change, until = Change(), store.clock.now() + length(store)
             for order in await store.orders(claimed):
                 if _same(order, claimed[order.id]):
                     change.update(schema.orders, order.id, order.version, lease_until=until)
             await store.write(change)
+        await asyncio.sleep(_renewed_every(store))

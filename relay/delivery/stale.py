@@ -27,11 +27,12 @@ _SHORT = {"en": ("(+{}h{:02}) ", "(+{} min) "), "ru": ("(+{}ч{:02}) ", "(+{} м
 
 def minutes(order: Order, now: int) -> int:
     """By how many minutes the order is late; 0 where it needs no mark."""
-    channel = channels.CHANNELS.get(order.channel)
-    if channel is None or channel.form is not Form.WORDS or not channel.phone:
-        return 0
     late = now - order.start_at
-    return late // MINUTE if late > LATE else 0
+    if late <= LATE:
+        return 0
+    channel = channels.CHANNELS.get(order.channel)
+    said = channel is not None and channel.form is Form.WORDS and channel.phone
+    return late // MINUTE if said else 0
 
 
 def marked(content: Content, late: int, language: str) -> str:

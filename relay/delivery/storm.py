@@ -18,7 +18,7 @@ All of it is kept here, pure, from rows and the moment.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from relay.delivery import heard
 from relay.delivery.heard import MADE, Heard
@@ -119,11 +119,8 @@ def having_heard(phone: Phone, order: Order, rules: Rules, *, now: int, as_diges
     goes_on = 0 <= now - phone.last_at < CHAIN_GAP
     entries = [each for each in heard.of(phone) if each.order != order.id]
     entries.append(heard.entry(order, now, as_digest=as_digest))
-    return replace(
-        heard.written(phone, entries, keep=rules.keep, now=now),
-        last_at=now,
-        chain=phone.chain + 1 if goes_on else 1,
-    )
+    chain = phone.chain + 1 if goes_on else 1
+    return heard.written(phone, entries, keep=rules.keep, now=now, last_at=now, chain=chain)
 
 
 def remembering(
@@ -187,9 +184,10 @@ class _Mind:
 
     def _said(self, order: Order, within: int) -> list[Heard]:
         """What others said within a time, oldest first."""
-        return [
+        said = self._heard
+        return said and [
             each
-            for each in self._heard
+            for each in said
             if each.order != order.id and each.order not in self._unsaid and self.now - each.at < within
         ]
 

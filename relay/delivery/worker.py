@@ -309,10 +309,10 @@ class Worker(Rounds[bool]):
 
     async def _timed(self, kind: str, call: Coroutine[Any, Any, Result]) -> Result:
         """Count a call and how long it took; its result is what it meant, or "well"."""
-        with metrics.CALL_SECONDS.labels(account=self.name, kind=kind).time():
+        with metrics.labelled(metrics.CALL_SECONDS, self.name, kind).time():
             outcome = await call
         result = outcome.kind.value if isinstance(outcome, Outcome) else "well"
-        metrics.CALLS.labels(account=self.name, kind=kind, result=result).inc()
+        metrics.labelled(metrics.CALLS, self.name, kind, result).inc()
         return outcome
 
     async def _probe(self) -> None:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Self
 
@@ -237,9 +238,8 @@ class Order:
     @property
     def named(self) -> masking.Masked:
         """What the log calls it."""
-        to = masking.phone_masked(self.target)
-        shown, whole = (f"<order {model.show(self.id)} {self.state} {each}>" for each in (to, to.whole))
-        return masking.Masked.of(shown, whole)
+        what = f"<order {model.show(self.id)} {self.state} "
+        return masking.Masked.of(f"{what}{masking.phone_masked(self.target)}>", f"{what}{self.target}>")
 
     def __repr__(self) -> str:
         return str(self.named)
@@ -261,6 +261,15 @@ def carried(lines: Sequence[Line]) -> dict[str, Any]:
     if len(lines) == 1:
         return {"content_id": lines[0][0], "targets": as_json(lines[0][1])}
     return {"content_id": 0, "targets": as_json([[content, *phones] for content, phones in lines])}
+
+
+@lru_cache(maxsize=64)
+def _lines(content: int, targets: str) -> tuple[Line, ...]:
+    """A call asks for its lines several times."""
+    found = json.loads(targets)
+    if found and isinstance(found[0], list):
+        return tuple((key, phones) for key, *phones in found)
+    return ((content, found),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,10 +298,7 @@ class Request:
     @property
     def lines(self) -> list[Line]:
         """What goes to whom, in the order of the request; more than one line is a `list`."""
-        found = json.loads(self.targets)
-        if found and isinstance(found[0], list):
-            return [(content, phones) for content, *phones in found]
-        return [(self.content_id, found)]
+        return list(_lines(self.content_id, self.targets))
 
     @property
     def is_list(self) -> bool:

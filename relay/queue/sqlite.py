@@ -124,11 +124,9 @@ class SQLite:
             self._serve([job for job in jobs if job is not None])
 
     def _serve(self, jobs: Sequence[_Job]) -> None:
-        for job in jobs:
-            if job.queries:
-                _answer([(job, *self._try(self._select_all, job))])
-            elif job.statement is not None and not job.writes:
-                _answer([(job, *self._try(self._select, job))])
+        reads = [job for job in jobs if job.change is None and not job.writes]
+        if reads:
+            _answer([(job, *self._try(self._read, job)) for job in reads])
         changes = [job for job in jobs if job.change is not None]
         if changes:
             self._commit(changes)
@@ -144,11 +142,9 @@ class SQLite:
                 self._connection.execute("ROLLBACK")
             return None, _translated(error)
 
-    def _select(self, job: _Job) -> list[Row]:
-        assert job.statement is not None  # noqa: S101
-        return self._rows(job.statement, job.parameters)
-
-    def _select_all(self, job: _Job) -> list[list[Row]]:
+    def _read(self, job: _Job) -> list[Row] | list[list[Row]]:
+        if job.statement is not None:
+            return self._rows(job.statement, job.parameters)
         return [self._rows(statement, parameters) for statement, parameters in job.queries]
 
     def _rows(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> list[Row]:

@@ -7,6 +7,7 @@ in a WHERE is written out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, cast
 
@@ -74,21 +75,33 @@ class Compiled:
         A list is filled up with its last value to a power of two, so that there are few texts of
         each statement: to make one costs more than to run it.
         """
-        lists = {name: _filled(value) for name, value in parameters.items() if isinstance(value, list)}
-        key = (id(statement), *((name, len(values)) for name, values in lists.items()))
-        given: dict[str, Any] = {name: value for name, value in parameters.items() if name not in lists}
-        for name, values in lists.items():
-            given |= {f"{name}_{place}": value for place, value in enumerate(values, 1)}
-        if key not in self._others:
+        given: dict[str, Any] = {}
+        key: tuple[Any, ...] = (id(statement),)
+        for name, value in parameters.items():
+            if isinstance(value, list):
+                filled = _filled(value)
+                key += name, len(filled)
+                given.update(zip(_places(name, len(filled)), filled, strict=True))
+            else:
+                given[name] = value
+        found = self._others.get(key)
+        if found is None:
             # Statements live as long as the program; the reference kept here makes id() a safe key.
             compiled = cast("SQLCompiler", statement.compile(dialect=_DIALECT))
+            lists = {name: _filled(value) for name, value in parameters.items() if isinstance(value, list)}
             state = compiled.construct_expanded_state({**parameters, **lists})
             constants: Mapping[str, Any] = {
                 name: value for name, value in state.parameters.items() if name not in given
             }
-            self._others[key] = (statement, state.statement, constants)
-        _statement, sql, others = self._others[key]
+            found = self._others[key] = (statement, state.statement, constants)
+        _statement, sql, others = found
         return sql, {**others, **given}
+
+
+@lru_cache(maxsize=256)
+def _places(name: str, many: int) -> tuple[str, ...]:
+    """What the values of a list are called where it is written out."""
+    return tuple(f"{name}_{place}" for place in range(1, many + 1))
 
 
 def _filled(values: list[Any]) -> list[Any]:

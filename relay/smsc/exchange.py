@@ -136,12 +136,19 @@ class Encoded:
 
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.~ -]+")
+_ALONE = [b"%%%02X" % octet for octet in range(256)]
 
 
 def _escaped(text: str) -> bytes:
     """Text in a form's value, by runs: a letter at a time is the dearest part of a list."""
-    octets = text.encode("utf-8", "replace")
-    return _UNSAFE.sub(lambda run: b"%" + hexlify(run[0], b"%").upper(), octets).replace(b" ", b"+")
+    if text.isascii() and text.isalnum():
+        return text.encode()
+    return _UNSAFE.sub(_run, text.encode("utf-8", "replace")).replace(b" ", b"+")
+
+
+def _run(found: re.Match[bytes]) -> bytes:
+    run = found[0]
+    return _ALONE[run[0]] if len(run) == 1 else b"%" + hexlify(run, b"%").upper()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,7 +275,7 @@ class Exchange:
         idle connection turns out to be closed); what it raises is raised here, and the
         provider has heard nothing.
         """
-        outcome = outcomes.no_connection("the client was closed")
+        outcome: Outcome | None = None
         left = self._order()
         stale = True  # an idle connection that the peer has closed may be met once
         while left and self._session is not None:
@@ -288,7 +295,7 @@ class Exchange:
             else:
                 self._remember(base)
                 return answer
-        return outcome
+        return outcome or outcomes.no_connection("the client was closed")
 
     async def _post(self, session: aiohttp.ClientSession, url: str, upload: _Upload) -> Answer:
         async with upload.limit:

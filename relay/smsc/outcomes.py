@@ -145,7 +145,9 @@ def rows(says: str) -> Iterator[Row]:
 def clean(text: str) -> str:
     """The provider's text as one printable line, short enough to store and to quote."""
     # Cut first: what is thrown away need not be looked at. Twice the length leaves room for blanks.
-    line = "".join(c if c.isprintable() else " " for c in text[: 2 * _LONGEST])
+    line = text[: 2 * _LONGEST]
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else " " for c in line)
     line = " ".join(line.split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 

@@ -22,6 +22,7 @@ _PLAIN_ERROR = re.compile(
 _PLAIN_OK = re.compile(r"\s{0,20}OK - ([0-9]{1,9}) SMS, ID - ([0-9A-Za-z._-]{1,40})")
 _WHOLE = re.compile(r"([+-]?[0-9]{1,15})(?:\.0{1,9})?")
 _MONEY = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
+_read = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).decode  # made once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +70,9 @@ def _value(http_status: int, body: bytes) -> object:
     if http_status >= 500 or 300 <= http_status < 400:
         return Unreadable(why=f"HTTP status {http_status}")
     answer = decoded(body)
-    for candidate in (answer, _BARE_ID.sub(r'\1"\2"', answer)):  # a textual id may stand without quotes
+    for mended in (False, True):  # a textual id may stand without quotes
         try:
-            return json.loads(candidate, parse_int=str, parse_float=str, parse_constant=str)
+            return _read(_BARE_ID.sub(r'\1"\2"', answer) if mended else answer)
         except (ValueError, RecursionError):
             continue
     return _plain(answer) or Unreadable(why=_unlike(http_status, answer))
@@ -132,7 +133,9 @@ def verbatim(value: object) -> str:
     """The same with the space around it, which counts between the parts of a message."""
     if not isinstance(value, str):  # numbers were left as they are written
         return ""
-    return value.encode("utf-8", "replace").decode().replace("\0", "")
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode()
+    return value.replace("\0", "")
 
 
 def number(value: object) -> int | None:

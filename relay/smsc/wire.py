@@ -95,6 +95,9 @@ def same_phone(phone: str) -> str:
     Answers name a number without its plus, and a mail address in any case.
     """
     phone = phone.strip()
+    plain = phone.removeprefix("+")
+    if plain.isascii() and plain.isdigit():
+        return plain  # as most are written
     if phone[:1] in ("@", "#") or "@" in phone or re.fullmatch("[Gg][0-9]+", phone):
         return phone.lower()  # a nick, the id of a user, a mail address, a group
     return re.sub("[^0-9]", "", phone) or phone.lower()
@@ -103,7 +106,7 @@ def same_phone(phone: str) -> str:
 def shown_phone(phone: str) -> str:
     """A recipient of an answer as an order names it: a number with its plus."""
     plain = same_phone(phone)
-    return f"+{plain}" if re.fullmatch("[0-9]+", plain) else plain
+    return f"+{plain}" if plain.isascii() and plain.isdigit() else plain
 
 
 # -- what is answered ---------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Questions: about requests whose call broke off, about sent orders, about resting accounts.
+"""Questions: about requests whose call broke off, and about resting accounts.
 
 Unsure requests (the bytes may have left, no readable answer came) follow one protocol. Ask
 for the status of each phone under our id. Any status of any phone: the request was accepted
@@ -17,17 +17,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from relay import model
 from relay.config import Delivery
-from relay.delivery import members, plan
+from relay.delivery import plan
 from relay.delivery.claims import ASK_STEPS
-from relay.delivery.news import News, news_of, person, told_already
+from relay.delivery.news import News, news_of, person
+from relay.delivery.polling import APART, left_alone
 from relay.delivery.questions import Questions
 from relay.delivery.sending import REFUSED, SECOND_ASK, Sending, to_halve
 from relay.delivery.settle import Settler
-from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
+from relay.model import SECOND, Kind, Outcome, Rest
 from relay.queue import schema
-from relay.queue.engine import Change, Stale
+from relay.queue.engine import Change
 from relay.queue.rows import Order, Request, RequestState
 from relay.queue.states import Event, State
 from relay.queue.store import Store
@@ -37,10 +37,6 @@ from relay.smsc.wire import Balance
 
 SURE_ABSENT = 61 * SECOND
 """How long after the break "unknown" is the last word on a phone of an accepted request."""
-ASKING = MINUTE
-"""How long other nodes leave alone what this one asks about."""
-APART = 13 * SECOND
-"""Between questions about one message where several nodes ask, who don't know of each other's: 5 a minute."""
 
 
 class Asking:
@@ -54,7 +50,7 @@ class Asking:
         client: Client,
         sending: Sending,
         delivery: Delivery,
-        chance: Callable[[], float],
+        questions: Questions,
         elsewhere: Callable[[Order], bool] = lambda _order: False,
     ) -> None:
         self._store = store
@@ -62,9 +58,8 @@ class Asking:
         self._client = client
         self._sending = sending
         self._delivery = delivery
-        self._chance = chance
+        self._questions = questions
         self._elsewhere = elsewhere  # whether another account would carry the order now
-        self._questions = Questions()
 
     def adopt(self, delivery: Delivery) -> None:
         """Go on by a re-read configuration."""
@@ -81,10 +76,9 @@ class Asking:
         if not fresh or fresh[0].version != request.version:
             return None  # it was asked about since it was read
         if self._store.shared:
-            taken = await self._take(request)
-            if taken is None:
+            if not await left_alone(self._store, [request]):
                 return None
-            request = taken
+            request = replace(request, version=request.version + 1)
         orders = await self._store.orders_of_requests([request.id])
         open_ = [order for order in orders if order.state is State.UNSURE]
         if not open_:
@@ -104,16 +98,6 @@ class Asking:
         await self._judge(request, orders, open_, found)
         money = [known for known in found.values() if known.rest is not Rest.NONE]
         return money[0] if money else None
-
-    async def _take(self, request: Request) -> Request | None:
-        """The request, left alone by other nodes while this one asks; None where another was first."""
-        change = Change()
-        change.update(schema.request, request.id, request.version, due_at=self._now() + ASKING)
-        try:
-            await self._store.write(change)
-        except Stale:
-            return None
-        return replace(request, version=request.version + 1)
 
     async def _look(self, request: Request, orders: Sequence[Order]) -> Mapping[str, Outcome] | Outcome:
         """What the provider knows of each target under our id; an Outcome where it can't be asked."""
@@ -237,87 +221,6 @@ class Asking:
             schema.request, request.id, request.version, due_at=at, asks=request.asks + 1, absences=absences
         )
 
-    # -- asking about sent orders ---------------------------------------------------------
-
-    async def poll(self, orders: Sequence[Order]) -> Outcome | None:
-        """Ask for the status of sent orders; the outcome where the asking failed."""
-        fresh = {order.id: order for order in await self._store.orders([order.id for order in orders])}
-        now = self._now()
-        # those that were not asked about since they were read
-        rest = [fresh[order.id] for order in orders if fresh[order.id].poll_at == order.poll_at]
-        if rest and not plan.askable(rest[0]):
-            return await self._poll_group(rest[0])
-        told = [news_of(order.id, own) for order in rest if (own := told_already(order)) is not None]
-        if told:
-            await self._settler.surely(told)
-            rest = [order for order in rest if told_already(order) is None]
-        early = {order.id: self._questions.allowed_at([_pair(order)], now) for order in rest}
-        later = [_poll_at(order, at, order.polls) for order in rest if (at := early[order.id]) > now]
-        if later:
-            await self._settler.surely(later)
-        rest = [order for order in rest if early[order.id] <= now]
-        if not rest or (self._store.shared and not await self._take_polls(rest)):
-            return None
-        self._questions.note(map(_pair, rest), now)
-        answers = await self._client.status([_pair(order) for order in rest])
-        if answers.outcome is not None:
-            await self._settler.surely([self._poll_later(order) for order in rest])
-            return answers.outcome
-        news = []
-        for order in rest:
-            known = answers.each.get(_pair(order))
-            if known is None or known.kind in (Kind.ABSENT, Kind.NOTHING, Kind.ACCEPTED):
-                news.append(self._poll_later(order))
-            else:
-                news.append(news_of(order.id, known))
-        await self._settler.surely(news)
-        money = [known for known in answers.each.values() if known.rest is not Rest.NONE]
-        return money[0] if money else None
-
-    async def _take_polls(self, orders: Sequence[Order]) -> bool:
-        """Have other nodes leave these alone while this one asks; False where another was first."""
-        change = Change()
-        for order in orders:
-            change.update(schema.orders, order.id, order.version, poll_at=self._now() + ASKING)
-        try:
-            await self._store.write(change)
-        except Stale:
-            return False
-        return True
-
-    async def _poll_group(self, order: Order) -> Outcome | None:
-        """A group whose members the answer did not tell, or a bot's user: the history may."""
-        if await self._store.members([order.id]):
-            await self._settler.surely([self._poll_later(order)])
-            await members.close(self._store, self._settler, order)  # where the relay stopped before it did
-            return None
-        found = await self._client.look_up(_name(order), order.sent_at or order.created_at)
-        if isinstance(found, Outcome):
-            await self._settler.surely([self._poll_later(order)])
-            return found
-
-        if not plan.is_group(order):  # a bot's user: what is under the order's own id is about it alone
-            known = next(iter(found.values()), None)
-            final = known is not None and known.kind not in (Kind.ABSENT, Kind.NOTHING, Kind.ACCEPTED)
-            await self._settler.surely(
-                [news_of(order.id, known) if known and final else self._poll_later(order)]
-            )
-            return None
-
-        async def add(change: Change) -> None:
-            for phone in await members.unmet(self._store, order, found):
-                members.bear(change, self._store, order, phone, self._settler.terms.first_poll(order.account))
-
-        await self._settler.surely([self._poll_later(order)], add)
-        return None
-
-    def _poll_later(self, order: Order) -> News:
-        """Nothing new: ask again after the next step."""
-        at = plan.retry_at(self._now(), order.polls + 2, self._delivery.poll, self._chance())
-        if self._store.shared:
-            at = max(at, self._now() + APART)
-        return _poll_at(order, at, order.polls + 1)
-
     async def balance(self) -> Balance | Outcome:
         """What the account holds; an outcome where that is not told."""
         return await self._client.balance()
@@ -332,20 +235,6 @@ class Asking:
         if answer.amount.startswith("-") or not answer.amount.strip("0.,- "):
             return outcomes.for_error(3, "the balance is empty")
         return None
-
-
-def _name(order: Order) -> str:
-    return model.show(order.request_id or 0)
-
-
-def _pair(order: Order) -> tuple[str, str]:
-    """What the provider is asked by: the phone and our id."""
-    return order.target, _name(order)
-
-
-def _poll_at(order: Order, at: int, polls: int) -> News:
-    nothing = person(Kind.NOTHING, "2.0.0", "nothing new")
-    return News(order=order.id, event=None, outcome=nothing, columns={"poll_at": at, "polls": polls})
 
 
 def _known(outcome: Outcome) -> Outcome:

@@ -23,6 +23,8 @@ from relay.delivery.judging import Judging
 from relay.delivery.membership import Membership
 from relay.delivery.moving import Mover
 from relay.delivery.permits import All, Permits
+from relay.delivery.polling import Polling
+from relay.delivery.questions import Questions
 from relay.delivery.sending import Sending
 from relay.delivery.settle import Settler
 from relay.delivery.standing import RestTold, Standing
@@ -55,14 +57,23 @@ def worker(
 ) -> Worker:
     """The worker of an account, with its own sending, asking and standing; it has all slots by default."""
     sending = Sending(store=store, settler=settler, client=client, delivery=config.delivery, chance=chance)
+    questions = Questions()
     asking = Asking(
         store=store,
         settler=settler,
         client=client,
         sending=sending,
         delivery=config.delivery,
-        chance=chance,
+        questions=questions,
         elsewhere=mover.elsewhere,
+    )
+    polling = Polling(
+        store=store,
+        settler=settler,
+        client=client,
+        delivery=config.delivery,
+        chance=chance,
+        questions=questions,
     )
     standing = Standing(
         account, store, config.delivery, rest_told, changed=mover.wake, lends=lambda: mover.lends(account)
@@ -93,6 +104,7 @@ def worker(
         judging=judging,
         sending=sending,
         asking=asking,
+        polling=polling,
         standing=standing,
         gate=gate,
         fetching=fetching,

@@ -26,6 +26,7 @@ from relay.delivery.gate import Gate
 from relay.delivery.judging import Judging
 from relay.delivery.permits import Permits
 from relay.delivery.plan import Plan, Resting, Slots
+from relay.delivery.polling import Polling
 from relay.delivery.refusals import Refusals
 from relay.delivery.rounds import Rounds
 from relay.delivery.sending import Sending
@@ -59,6 +60,7 @@ class Worker(Rounds[bool]):
         judging: Judging,
         sending: Sending,
         asking: Asking,
+        polling: Polling,
         standing: Standing,
         gate: Gate,
         fetching: Fetching,
@@ -69,6 +71,7 @@ class Worker(Rounds[bool]):
         self._judging = judging
         self._sending = sending
         self._asking = asking
+        self._polling = polling
         self._claims = Claims(name, store)
         self.standing = standing
         self._gate = gate
@@ -85,6 +88,7 @@ class Worker(Rounds[bool]):
         self.standing.adopt(delivery)
         self._sending.adopt(delivery)
         self._asking.adopt(delivery)
+        self._polling.adopt(delivery)
 
     def look_at_balance(self, heard: Callable[[Balance], None]) -> None:
         """Ask for the balance when a slot for questions is free; not at rest, when it is asked anyway."""
@@ -298,7 +302,7 @@ class Worker(Rounds[bool]):
         await self.standing.heed(await self._timed("ask", self._asking.ask(request)))
 
     async def _poll(self, orders: Sequence[Order]) -> None:
-        await self.standing.heed(await self._timed("poll", self._asking.poll(orders)))
+        await self.standing.heed(await self._timed("poll", self._polling.poll(orders)))
 
     async def _balance(self, heard: Callable[[Balance], None]) -> None:
         found = await self._timed("balance", self._asking.balance())

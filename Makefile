@@ -81,7 +81,7 @@ soak: $(VENV)/.test ## kill the relay 1,000 times, walk it 1,000 times (SEED=n c
 mails: $(VENV)/.test ## write anew what the kept mails become; read the difference
 	$(BIN)/python tools/kept_mails.py
 
-bench: $(VENV)/.test ## the benchmarks, printed with this machine's figures
+bench: $(VENV)/.test ## the benchmarks, a table in Markdown with this machine's figures; QUICK=1 takes three to five minutes
 	$(BIN)/python tests/bench/run.py
 
 lock: ## resolve the locked versions anew (needs uv)

@@ -16,14 +16,20 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-_PATIENCE = 20.0  # seconds until a server must be ready
+QUICK = bool(os.environ.get("QUICK"))
+"""Whether some three minutes must do: fewer rounds, fewer mails, less depth."""
+ROUNDS = 1 if QUICK else 3
+SLOTS = 14  # calls at once, as the provider allows
+_PATIENCE = 30.0  # seconds until a server must be ready
+_LOADED = 120.0  # seconds that a load may take
 _GRACE = 5.0  # seconds that a server has to end
 
 CONFIG = """\
@@ -44,11 +50,59 @@ web: {{listen: "127.0.0.1:0", socket: relay.sock}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the table: what was measured, the figure, and what it is to be seen beside."""
+    """A line of the table: what was measured, the figure, and what it is to be seen beside.
+
+    `target` is what was aimed at and `reached` the same measure of the figure, both "" where nothing was.
+    """
 
     what: str
     figure: str
+    target: str = ""
+    reached: str = ""
     beside: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One round of one server: messages a second, and seconds of the processor for each."""
+
+    rate: float
+    cost: float
+
+    @property
+    def micros(self) -> str:
+        """The cost in words."""
+        return f"{self.cost * 1e6:.0f} µs"
+
+
+def in_turns(contenders: Mapping[str, Callable[[int], Seen]], *, warm: int = 0) -> dict[str, Seen]:
+    """The medians of rounds taken in turns, so that a machine that others use is slow for all alike.
+
+    Each is asked with the number of the round; the first `warm` rounds do not count.
+    """
+    rounds: dict[str, list[Seen]] = {name: [] for name in contenders}
+    for turn in range(warm + ROUNDS):
+        for name, measure in contenders.items():
+            rounds[name].append(measure(turn))
+    return {name: _median(found[warm:]) for name, found in rounds.items()}
+
+
+def _median(found: Sequence[Seen]) -> Seen:
+    rates, costs = [each.rate for each in found], [each.cost for each in found]
+    return Seen(rate=statistics.median(rates), cost=statistics.median(costs))
+
+
+def against(what: str, seen: Mapping[str, Seen], peer: str, target: str = "") -> Row:
+    """A line that compares the relay with a peer: mails a second, and what each costs of the processor."""
+    ours, theirs = seen["relay"], seen[peer]
+    return Row(
+        what=f"{what}, against {peer}",
+        figure=f"{ours.rate:.0f}/s",
+        target=target,
+        reached=f"{ours.rate / theirs.rate:.2f} ×",
+        beside=f"{peer} {theirs.rate:.0f}/s · processor {ours.micros}, {peer} {theirs.micros}, "
+        f"which is {theirs.cost / ours.cost:.2f} ×",
+    )
 
 
 class OverError(Exception):
@@ -76,7 +130,8 @@ class Server:
     """A process that is ready, and what it said."""
 
     process: subprocess.Popen[str]
-    ready: str
+    name: str
+    ready: str = ""
 
     @property
     def pid(self) -> int:
@@ -91,38 +146,42 @@ class Server:
         stdout = self.process.stdout
         assert stdout is not None
         if not select.select([stdout], [], [], patience)[0]:
-            raise OverError(f"no word from {self.process.args!r}")
+            raise OverError(f"{self.name} said nothing for {patience:.0f} s")
         return stdout.readline()
 
 
 @contextlib.contextmanager
-def server(command: Sequence[str], folder: Path, name: str) -> Iterator[Server]:
+def server(
+    command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
     """Run a server for as long as the block; its stderr is a file in the folder."""
     with (folder / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=log, text=True, bufsize=1, start_new_session=True,
+            command, cwd=folder, env={**_environment(), **environment}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1, start_new_session=True,
         )  # fmt: skip
     try:
-        found = Server(process, "")
+        found = Server(process, name)
         line = found.line(_PATIENCE)
         if not line.startswith("ready"):
             said = (folder / f"{name}.log").read_text(errors="replace")[-800:]
             raise RuntimeError(f"{name} did not start: {line}{said}")
-        yield Server(process, line)
+        yield Server(process, name, line)
     finally:
         end(process)
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """End one process that was started here, kindly, then for sure."""
-    if process.poll() is None:
-        process.terminate()
-        try:
+    """End one process that was started here, kindly, then for sure, with what it has started."""
+    try:
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+    finally:  # the bench's time may end here as well
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)  # its session is its own
             process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    process.wait()
     if process.stdout is not None:
         process.stdout.close()
 
@@ -133,12 +192,14 @@ def relay(
     provider: str = "http://127.0.0.1:9",
     store: str = "sqlite:///relay.db",
     only: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> contextlib.AbstractContextManager[Server]:
     """A relay whose provider is at that address (by default one where nobody listens)."""
     config = folder / "config.yaml"
     config.write_text(CONFIG.format(provider=provider, store=store))
     part = ["--only", only] if only else []
-    return server([sys.executable, "-m", "relay", "serve", "-c", str(config), *part], folder, "relay")
+    command = [sys.executable, "-m", "relay", "serve", "-c", str(config), *part]
+    return server(command, folder, "relay", environment)
 
 
 def provider(folder: Path, *, latency: float, calls: int = 0) -> contextlib.AbstractContextManager[Server]:
@@ -147,11 +208,23 @@ def provider(folder: Path, *, latency: float, calls: int = 0) -> contextlib.Abst
     return server(command, folder, "provider")
 
 
+def heard(provider: Server, patience: float = 45.0) -> dict[str, float]:
+    """What the provider saw; raises RuntimeError where that is too little, or breaks a promise."""
+    said: dict[str, float] = json.loads(provider.line(patience))
+    if "rate" not in said:
+        raise RuntimeError(f"the provider heard only {said['messages']} messages in its time")
+    if said["doubled"] or said["at_once"] > SLOTS:
+        raise RuntimeError(f"the provider saw {said}")
+    return said
+
+
 def load(address: str, **options: float | str) -> dict[str, Any]:
     """Run `load.py` to its end; what it measured."""
     process = start_load(address, **options)
     try:
-        said, _ = process.communicate()
+        said, _ = process.communicate(timeout=_LOADED)
+    except subprocess.TimeoutExpired:
+        raise OverError(f"the load was not done within {_LOADED:.0f} s") from None
     finally:
         end(process)
     if process.returncode:

@@ -22,7 +22,7 @@ relay/smsc/callbacks.py,relay/smsc/lists.py,relay/smsc/multipart.py,relay/smsc/o
 relay/smsc/reading.py,relay/smsc/wire.py,relay/smtp/answers.py,relay/smtp/auth.py,relay/smtp/dkim_body.py,\
 relay/smtp/domains.py,relay/smtp/legacy.py,relay/smtp/limits.py,relay/smtp/lines.py,relay/smtp/lockout.py,\
 relay/smtp/policy.py,relay/smtp/protocol.py,relay/smtp/proxy.py,relay/smtp/results.py,\
-relay/smtp/signatures.py,relay/smtp/spf.py,relay/smtp/timing.py,relay/smtp/verdicts.py
+relay/smtp/signatures.py,relay/smtp/spf.py,relay/smtp/timing.py,relay/smtp/verdicts.py,relay/values.py
 NOT_PURE = relay/message/reader*.py
 
 .PHONY: help demo test check lint types imports coverage interop soak mails bench lock clean

@@ -94,6 +94,7 @@ class Rooms:
         self.urls: dict[str, str] = {}
         self.workers: dict[str, Worker] = {}
         self.listeners: list[Listener] = []
+        self._ruled: tuple[Config, Rules] | None = None  # what was made of the configuration last
         self.registry = Registry(self._rules)
         self.contexts = Contexts(config, self.clock.now)
         self.waiting = Waiting(self._moved_on, closed=not self.delivered)
@@ -280,10 +281,12 @@ class Rooms:
             self.listeners.append(bound)
 
     def _rules(self) -> Rules:
-        """What clients may take, as it is configured now."""
+        """What clients may take, as it is configured now; asked for several times a mail."""
         config = self.config
-        most = connections(config.limits.connections)
-        return Rules(limits=config.limits, senders=config.senders, connections=most)
+        if self._ruled is None or self._ruled[0] is not config:
+            most = connections(config.limits.connections)
+            self._ruled = config, Rules(limits=config.limits, senders=config.senders, connections=most)
+        return self._ruled[1]
 
     # -- what one room tells the others -----------------------------------------------------
 

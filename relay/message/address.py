@@ -63,10 +63,11 @@ def split(address: str) -> tuple[str, str]:
     return (local, domain.translate(_DOTS).lower()) if at else (address, "")
 
 
+@lru_cache(maxsize=1024)  # it is asked for where its route is looked for, and once more on that route
 def parse(local: str) -> Parsed:
     """Take a phone channel's local part apart; raises AddressError."""
     text = _unquote(local)
-    if not all(c.isprintable() for c in text):
+    if not text.isprintable():
         raise AddressError("the address holds a character that can't be printed")
     body = text.removeprefix("+")
     head, *tail = _PLUS.split(body)

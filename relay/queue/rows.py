@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Self
 
 from relay import masking, model
@@ -19,6 +19,7 @@ from relay.message.channels import FORWARD
 from relay.message.deadlines import Timing
 from relay.model import Kind, Outcome
 from relay.queue.states import State
+from relay.values import Form, changed
 
 DIGEST = "digest"
 """The `alarm` of an order that the relay made of many: a digest of them."""
@@ -200,16 +201,13 @@ class Order:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        values = [row[name] for name in _PLACES]
-        values[_STATE] = State(values[_STATE])
-        return cls(*values)
+        values = list(_columns_of(row))
+        values[_STATE] = _STATES[values[_STATE]]
+        return _FORM.made(values)  # type: ignore[no-any-return]
 
     def changed(self, **values: Any) -> Order:
-        """The order with some columns changed; what `dataclasses.replace` does, in half its time."""
-        row = list(_values_of(self))
-        for name, value in values.items():
-            row[_PLACES[name]] = value
-        return Order(*row)
+        """The order with some columns changed."""
+        return changed(self, **values)
 
     @property
     def forwarded(self) -> bool:
@@ -245,9 +243,10 @@ class Order:
         return str(self.named)
 
 
-_PLACES = {each.name: place for place, each in enumerate(fields(Order))}
-_STATE = _PLACES["state"]
-_values_of = attrgetter(*_PLACES)
+_FORM = Form(Order)
+_STATE = _FORM.places["state"]
+_STATES = {state.value: state for state in State}
+_columns_of = itemgetter(*_FORM.places)
 
 Line = tuple[int, list[str]]
 """A content's id, and whom a request brings it to."""

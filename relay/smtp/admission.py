@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
-from relay import replies
+from relay import replies, values
 from relay.config import Config
 from relay.model import Envelope
 from relay.replies import Reply
@@ -31,6 +30,7 @@ class Admitting:
 
     def __init__(self, config: Callable[[], Config], checks: Checks, accounts: Accounts) -> None:
         self._config = config
+        self._book = policy.Book(config().senders)
         self._checks = checks
         self._accounts = accounts
 
@@ -42,7 +42,7 @@ class Admitting:
             found = await self._checks.sender(envelope)
             said = self._may(client, envelope, found)
         if isinstance(said, Open):
-            return replace(envelope, source="", spf=found.spf)
+            return values.changed(envelope, source="", spf=found.spf)
         told = self._told(client, said, envelope, found)
         if told in (replies.NOT_ALLOWED, replies.SENDER_NOT_ALLOWED) and logins and self._unknown(client):
             return replies.LOGIN_FIRST
@@ -71,12 +71,17 @@ class Admitting:
         return not self._held(client) and policy.login_helps(senders, client.peer, client.certificates)
 
     def _may(self, client: Session, envelope: Envelope, found: Verdicts) -> Admission | Open | None:
+        senders, held = self._config().senders, self._held(client)
+        if found is NOTHING:
+            if self._book.senders is not senders:
+                self._book = policy.Book(senders)
+            return self._book.may(client.peer, envelope.sender, client.certificates, held)
         return policy.may(
-            self._config().senders,
+            senders,
             peer=client.peer,
             sender=envelope.sender,
             certificates=client.certificates,
-            logins=self._held(client),
+            logins=held,
             found=found,
         )
 
@@ -84,7 +89,7 @@ class Admitting:
         self, client: Session, said: Admission | None, envelope: Envelope, found: Verdicts
     ) -> Reply | Envelope:
         """The envelope of a mail that is let in, with what was found out; or why it is not."""
-        value = results.value(self._config().hostname, found)
+        value = results.value(self._config().hostname, found) if found is not NOTHING else ""
         if value:
             _log.info("checked", extra={"peer": envelope.peer, "results": value})
         if said is None:
@@ -96,4 +101,6 @@ class Admitting:
                 logins=self._held(client),
                 found=found,
             )
-        return replace(envelope, source=said.name, verified=said.verified, spf=found.spf, results=value)
+        return values.changed(
+            envelope, source=said.name, verified=said.verified, spf=found.spf, results=value
+        )

@@ -27,6 +27,7 @@ from relay.smtp import auth, sockets, tls
 from relay.smtp.door import Door
 from relay.smtp.proxy import Source
 from relay.smtp.session import Session
+from relay.smtp.stream import Stream
 
 log = logging.getLogger("relay.smtp")
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd logs every line of every mail
@@ -64,12 +65,15 @@ class Connection(SMTP):
     _smtp_methods = _NONE
     _ehlo_hook_ver = None
     _enforce_call_limit = False
+    _reader: Stream
+    _paused: bool  # of the stream: the peer does not read
+    _connection_lost: bool
 
     def __init__(self, door: Door, source: Source | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         asyncio.StreamReaderProtocol.__init__(
             self,
-            asyncio.StreamReader(limit=_READ_AHEAD, loop=self.loop),
+            Stream(limit=_READ_AHEAD, loop=self.loop),
             client_connected_cb=self._cb_client_connected,
             loop=self.loop,
         )
@@ -163,10 +167,9 @@ class Connection(SMTP):
 
         Octets that came before are part of the handshake: STARTTLS has seen to it that there are none.
         """
-        reader: Any = self._reader
-        first = bytes(reader._buffer)  # noqa: SLF001
-        reader._buffer.clear()  # noqa: SLF001
-        reader._transport = None  # noqa: SLF001 - the one in clear must not be paused any more
+        reader = self._reader
+        first = reader.take_all()
+        reader.follow(None)  # the one in clear must not be paused any more
         self._client.tls = True  # from here on no half-close
         self._deadline = math.inf  # nor a word in clear: a handshake has its own time
         self._shaking = True
@@ -180,7 +183,8 @@ class Connection(SMTP):
             raise ConnectionResetError from error
         finally:
             self._shaking = False
-        reader._transport = self._writer._transport = self.transport = found  # type: ignore[attr-defined] # noqa: SLF001
+        reader.follow(found)
+        self._writer._transport = self.transport = found  # type: ignore[attr-defined] # noqa: SLF001
         self._transport, self._over_ssl = found, True
         self._client.certificates = tls.identities(found)
         metrics.TLS.labels(result=tls.version(found)).inc()
@@ -223,39 +227,33 @@ class Connection(SMTP):
         An end of LF alone is good enough for a command (not for a mail's lines).
         """
         self._reset_timeout()
-        if not self._more_is_here:
+        if self._unsent and not self._reader.has_line:
             await self._flush_replies()
-        self._waiting, whole = True, True
-        while True:
-            try:
-                line = await self._reader.readuntil(b"\n")
-                break
-            except asyncio.LimitOverrunError as error:
-                await self._reader.read(error.consumed)
-                whole = False
+        self._waiting = True
+        line = await self._reader.line()
         self._waiting = False
+        if line is None:
+            return None
         line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
-        most = most or (auth.LINE if line[:5].upper() == b"AUTH " else self._limits.command_line)
-        return line if whole and len(line) <= most else None
+        if len(line) > (most or self._limits.command_line):
+            return line if not most and line[:5].upper() == b"AUTH " and len(line) <= auth.LINE else None
+        return line
 
     async def _flush(self, octets: bytes) -> None:
         """Send a reply, together with those to the rest of a group that is already here (RFC 2920 3.2)."""
         self._unsent += octets
-        if self._going or len(self._unsent) > _TOGETHER or not self._more_is_here:
+        if self._going or len(self._unsent) > _TOGETHER or not self._reader.has_line:
             await self._flush_replies()
 
-    @property
-    def _more_is_here(self) -> bool:
-        """Another whole command has come already."""
-        return b"\n" in self._reader._buffer  # type: ignore[attr-defined] # noqa: SLF001
-
     async def _flush_replies(self) -> None:
-        if self._unsent:
+        if not self._unsent:
+            return
+        self._writer.write(bytes(self._unsent))
+        self._unsent.clear()
+        if self._paused or self._connection_lost or self._writer.is_closing():
             self._reset_timeout()  # a peer that does not read is as idle as one that does not write
-            self._writer.write(bytes(self._unsent))
-            self._unsent.clear()
             await self._writer.drain()
 
     def _wire(self, answers: Sequence[Reply]) -> bytes:
         encoding = "utf-8" if self._mail is not None and self._mail.utf8 else "ascii"  # RFC 6531 3.7.4
-        return b"".join(f"{each}\r\n".encode(encoding, "replace") for each in answers)
+        return "".join([f"{each}\r\n" for each in answers]).encode(encoding, "replace")

@@ -132,7 +132,7 @@ class Spool:
 
     def __init__(self, directory: str, *, over: int, limit: int, room: Room | None = None) -> None:
         self._directory = directory or None
-        self._held = (room or Room()).hold(directory)
+        self._held: Held | None = (room or Room()).hold(directory)
         self._over = over
         self._limit = limit
         self._pieces: list[bytes] = []
@@ -149,14 +149,15 @@ class Spool:
         if self.size > self._limit:
             self.too_large = True
             self.drop()
-        if self._dropped:
+        if self._dropped or not piece:
             return
         self._pieces.append(piece)
+        assert self._held is not None  # noqa: S101 - until it is dropped or taken
         if self.size > self._over or self._file is not None or not self._held.in_memory(len(piece)):
-            self._to_disk()
+            self._to_disk(self._held)
 
-    def _to_disk(self) -> None:
-        if not self._held.in_file(sum(map(len, self._pieces))):
+    def _to_disk(self, held: Held) -> None:
+        if not held.in_file(sum(map(len, self._pieces))):
             self.failed = True
             self.drop()
             return
@@ -178,8 +179,7 @@ class Spool:
         else:
             self._file.close()
             body = Body(path=self._path, size=self.size, held=self._held)
-        self._file, self._path = None, ""
-        self._held = Room().hold()  # the body has it now
+        self._file, self._path, self._held = None, "", None  # the body has them now
         self.drop()
         return body
 
@@ -193,7 +193,8 @@ class Spool:
         self._file = None
         _unlink(self._path)
         self._path = ""
-        self._held.release()
+        if self._held is not None:
+            self._held.release()
 
 
 def remove(body: Body) -> None:

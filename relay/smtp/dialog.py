@@ -105,26 +105,26 @@ class Dialog(Connection):
             return _CONTROLS
         name, _, argument = line.partition(b" ")
         word = name.upper().decode("ascii", "replace")
-        if word in _HTTP:  # a browser sent here by a web page (cross-protocol attack)
-            return _NOT_HTTP
         verb = self.verbs.get(word)
-        if verb is None:
-            return replies.UNKNOWN_COMMAND
+        if verb is None:  # a browser may be sent here by a web page (cross-protocol attack)
+            return _NOT_HTTP if word in _HTTP else replies.UNKNOWN_COMMAND
         if self._bare and word not in _BEFORE_TLS:
             return replies.TLS_FIRST
         # Octets that are no UTF-8 become surrogates, which no address may contain.
         return await verb.obey(self, argument.strip(b" ").decode("utf-8", "surrogateescape"))
 
     async def _say(self, *answers: Reply) -> None:
-        self._going = self._going or any(each.code in _LAST for each in answers)
-        if self._door.refused is not None:
-            for each in answers:
-                if not each.good:
-                    self._door.refused(self._client, each)
         for each in answers:
-            if each.code >= 500:
-                self._door.registry.fault(self, known=bool(self._client.user))
+            self._going = self._going or each.code in _LAST
+            if not each.good:
+                self._refused(each)
         await self._flush(self._wire(answers))
+
+    def _refused(self, answer: Reply) -> None:
+        if self._door.refused is not None:
+            self._door.refused(self._client, answer)
+        if answer.code >= 500:
+            self._door.registry.fault(self, known=bool(self._client.user))
 
     async def _quietly(self, answer: Reply) -> None:
         """Say what the registry has counted and said already: a crowd must not fill the log."""

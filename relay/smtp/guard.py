@@ -67,7 +67,7 @@ class Guard(Dialog):
             return NO_ARGUMENT
         if self._mail is not None:
             return NESTED
-        if self._reader._buffer:  # type: ignore[attr-defined] # noqa: SLF001
+        if self._reader.has_more:
             await self._say(_UNSAFE)
             return None
         self._unsent += self._wire([replies.START_TLS])

@@ -90,6 +90,7 @@ class Handler:
         self.logins = False  # the listener takes them
         self._read = config()
         self._book = routes.Book(self._read.routes, self._read.aliases)
+        self._commands = any(route.gateway for route in self._read.routes)
         self.patience: int | None = None  # milliseconds that DATA waits for the outcome
 
     def answering(self, listener: Listener) -> Handler:
@@ -183,7 +184,11 @@ class Handler:
         What its other recipients mean is not looked up: that would take longer for some names.
         """
         config = self._config()
-        return any(routes.commands(each.address, config.routes) for each in envelope.recipients)
+        if config is not self._read:
+            self._reread(config)
+        return self._commands and any(
+            routes.commands(each.address, config.routes) for each in envelope.recipients
+        )
 
     async def on_data(
         self, session: Session, envelope: Envelope, body: Body
@@ -220,7 +225,9 @@ class Handler:
     async def _stored(
         self, session: Session, envelope: Envelope, letter: Letter, body: Body
     ) -> Reply | Sequence[Reply] | Pending:
-        letter = replace(letter, head=results.stripped(letter.head, self._config().hostname))
+        head = results.stripped(letter.head, self._config().hostname)
+        if head is not letter.head:
+            letter = replace(letter, head=head)
         try:
             return await self._take(session, envelope, letter, body)
         except Full:
@@ -231,10 +238,14 @@ class Handler:
 
     def _resolve(self, recipient: Recipient) -> Resolved | Reply:
         config = self._config()
-        if config is not self._read:  # it was re-read
-            self._read, self._book = config, routes.Book(config.routes, config.aliases)
+        if config is not self._read:
+            self._reread(config)
         found = self._book.resolve(recipient.address)
         return postmaster.instead(recipient.address, found, config) if isinstance(found, Reply) else found
+
+    def _reread(self, config: Config) -> None:
+        self._read, self._book = config, routes.Book(config.routes, config.aliases)
+        self._commands = any(route.gateway for route in config.routes)  # few have one
 
     def _entry(self, envelope: Envelope) -> Sender | None:
         """The entry that let the mail in; None before it is known."""

@@ -89,6 +89,25 @@ def may(
     return Open(tuple(checks)) if checks else None
 
 
+class Book:
+    """Who may send under one configuration, before anything is looked up; clients come again."""
+
+    def __init__(self, senders: Sequence[Sender]) -> None:
+        self.senders = senders
+        self._may = lru_cache(maxsize=2048)(self._judged)
+
+    def may(
+        self, peer: str, sender: str, certificates: frozenset[str], logins: frozenset[str]
+    ) -> Admission | Open | None:
+        """What `may` says where no check was made yet."""
+        return self._may(peer, sender, certificates, logins)
+
+    def _judged(
+        self, peer: str, sender: str, certificates: frozenset[str], logins: frozenset[str]
+    ) -> Admission | Open | None:
+        return may(self.senders, peer=peer, sender=sender, certificates=certificates, logins=logins)
+
+
 def anybody_from(
     senders: Sequence[Sender],
     *,

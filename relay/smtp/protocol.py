@@ -92,6 +92,7 @@ def read_mail(argument: str, *, extended: bool, max_size: int, now: int) -> Enve
     )
 
 
+@lru_cache(maxsize=1024)  # phones on duty come again, and nothing but these words decides
 def read_rcpt(argument: str, *, extended: bool, utf8: bool) -> Recipient | Reply:
     """What stands after RCPT, as a recipient; or why not. ORCPT stays in xtext, as it came."""
     path = _path(argument, "TO:", "RCPT")
@@ -114,6 +115,7 @@ def read_rcpt(argument: str, *, extended: bool, utf8: bool) -> Recipient | Reply
     )
 
 
+@lru_cache(maxsize=1024)
 def _path(argument: str, keyword: str, verb: str) -> tuple[str, str] | Reply:
     """The address between the brackets and what follows them."""
     if argument[: len(keyword)].upper() != keyword:
@@ -172,7 +174,7 @@ def _bad_address(argument: str, *, sending: bool) -> Reply:
 def _parameters(rest: str, rules: _Rules, *, extended: bool) -> dict[str, str] | Reply:
     """The parameters by upper-case keyword, values as they came."""
     given: dict[str, str] = {}
-    for each in rest.split():
+    for each in rest.split() if rest else ():
         if not extended:
             return _NEEDS_EHLO
         found = _PARAMETER.fullmatch(each)

@@ -12,26 +12,24 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
-from relay import replies
+from relay import replies, values
 from relay.config.places import AnyNetwork
 from relay.model import Envelope
 from relay.replies import Reply, reply
-from relay.smtp import chunking, data, legacy, protocol, sockets, timing
+from relay.smtp import chunking, legacy, protocol, sockets, timing
 from relay.smtp.auth import Logins
-from relay.smtp.chunking import Chunking
-from relay.smtp.data import Body, Dots
+from relay.smtp.data import Body
 from relay.smtp.door import Door, Refused, Verb, wall_clock
 from relay.smtp.guard import NESTED, NO_ARGUMENT, NOT_HERE, Guard
-from relay.smtp.incoming import Incoming
 from relay.smtp.limits import Rate
 from relay.smtp.proxied import Proxied
 from relay.smtp.proxy import Source
+from relay.smtp.receiving import MAIL_FIRST, Receiving
 from relay.smtp.registry import Registry
-from relay.smtp.session import Hooks, LaterAnswer, Limits, Session
+from relay.smtp.session import Hooks, Limits, Session
 from relay.smtp.sockets import Listener
 from relay.smtp.tls import Encryption
 
@@ -39,14 +37,12 @@ __all__ = ["Body", "Hooks", "Limits", "Listener", "Registry", "Session", "listen
 
 log = logging.getLogger("relay.smtp")
 
-_UNANNOUNCED = reply(421, "4.7.0", "the mail was sent without waiting for 354, closing")
-_MAIL_FIRST = reply(503, "5.5.1", "say MAIL first")
 _LOWERED = reply(250, "2.3.6", "sender OK, but its priority is not raised")
 _NO_NAME = reply(501, "5.5.4", "say your host name after it")
 _NO_ADDRESS = reply(501, "5.5.4", "write VRFY address")
 
 
-class Conversation(Guard, Chunking):
+class Conversation(Guard, Receiving):
     """One session: what each verb does."""
 
     def __init__(self, door: Door, source: Source | None = None) -> None:
@@ -114,7 +110,7 @@ class Conversation(Guard, Chunking):
         if limited := self._no_room(read.declared_size) or self._spend(Rate.MAILS):
             await self._quietly(limited)
             return None
-        envelope = dataclasses.replace(read, peer=self._client.peer, helo=self._client.helo)
+        envelope = values.changed(read, peer=self._client.peer, helo=self._client.helo)
         answer = await self._ask(self._door.hooks.on_mail(self._client, envelope), "MAIL")
         if isinstance(answer, Envelope):
             lowered = answer.priority != read.priority
@@ -138,7 +134,7 @@ class Conversation(Guard, Chunking):
     async def _add(self, argument: str) -> Reply:
         envelope = self._mail
         if envelope is None:
-            return _MAIL_FIRST
+            return MAIL_FIRST
         if self._incoming is not None:
             return chunking.BEGUN
         lenient = self._door.legacy
@@ -154,90 +150,8 @@ class Conversation(Guard, Chunking):
         answer: Reply = await self._ask(self._door.hooks.on_rcpt(self._client, envelope, recipient), "RCPT")
         if answer.good:
             recipients = (*envelope.recipients, recipient)
-            self._mail = dataclasses.replace(envelope, recipients=recipients)
+            self._mail = values.changed(envelope, recipients=recipients)
         return answer
-
-    async def data(self, argument: str) -> Reply | None:
-        """DATA, RFC 5321 4.1.1.4, and the answers of LMTP, RFC 2033 4.2."""
-        refusal = self._data_refusal(argument)
-        if refusal is not None:
-            # Who sends the mail unasked would have it read as commands. No fault otherwise: a
-            # group of commands (RFC 2920) ends in DATA whatever became of those before it.
-            early = self._reader._buffer  # type: ignore[attr-defined] # noqa: SLF001
-            await self._say(_UNANNOUNCED if early else refusal)
-            return None
-        await self._say(replies.GO_AHEAD)
-        await self._flush_replies()
-        self._incoming = Incoming(self._limits, self._door.registry.room)
-        await self._read_data(self._incoming)
-        await self._end_mail(self._incoming)
-        return None
-
-    async def _end_mail(self, incoming: Incoming) -> None:
-        envelope = self._mail
-        assert envelope is not None  # noqa: S101 - judged by _mail_refusal
-        later: LaterAnswer | None = None
-        if incoming.flaw is not None:
-            answers = [incoming.flaw] * self._answers_due(envelope)
-            self._forget_mail()
-        else:
-            self._deadline = math.inf
-            body = incoming.take()
-            self._forget_mail()  # RFC 5321 4.1.1.4: whatever comes of it
-            answers, later = await self._door.registry.take(self._take(envelope, body))
-        await self._say(*answers)
-        await self._flush_replies()  # it is out before anybody counts on its having been heard
-        if later is not None and not self._half_closed:
-            await self._door.registry.take(later.heard())
-
-    def _data_refusal(self, argument: str) -> Reply | None:
-        if argument:
-            return NO_ARGUMENT
-        return chunking.BEGUN if self._incoming else self._mail_refusal()
-
-    def _mail_refusal(self) -> Reply | None:
-        if self._mail is None:
-            return _MAIL_FIRST
-        return None if self._mail.recipients else replies.NO_VALID_RECIPIENTS
-
-    async def _read_data(self, incoming: Incoming) -> None:
-        """Read to the end of the mail."""
-        dots = legacy.LooseDots() if self._door.legacy else Dots()
-        begun, come = self.loop.time(), 0
-        while not dots.done:
-            self._pace(begun, come)
-            block = await self._reader.read(data.BLOCK)
-            if not block:
-                raise ConnectionResetError
-            come += len(block)
-            incoming.write(dots.feed(block))
-            del block  # or it is held for as long as the client takes for the next
-        self._slow_at = math.inf
-        self._reader._buffer[:0] = dots.rest  # type: ignore[attr-defined] # noqa: SLF001
-        incoming.finish()
-
-    async def _take(self, envelope: Envelope, body: Body) -> tuple[list[Reply], LaterAnswer | None]:
-        """Hand the mail over; runs as a task of its own, which no client can cancel."""
-        due = self._answers_due(envelope)
-        later: LaterAnswer | None = None
-        try:
-            try:
-                answer = await self._door.hooks.on_data(self._client, envelope, body)
-            finally:
-                data.remove(body)
-                del body  # its octets are not held while an answer is waited for
-            if not isinstance(answer, Reply | Sequence):
-                later, answer = answer, await answer.answer()
-            answers = _each(answer, due)
-        except Exception:
-            log.exception("DATA for %s failed", self._client.peer)
-            answers = [replies.TROUBLE] * due
-        if any(each.good for each in answers):
-            self._commands = self._errors = 0
-        return answers, later
-
-    def _answers_due(self, envelope: Envelope) -> int:
-        return len(envelope.recipients) if self._client.protocol == "lmtp" else 1
 
     async def rset(self, argument: str) -> Reply | None:
         """RSET, RFC 5321 4.1.1.5."""
@@ -268,13 +182,6 @@ class Conversation(Guard, Chunking):
     async def not_here(self, _argument: str) -> Reply | None:
         """Whatever exists but is not offered: EXPN."""
         return NOT_HERE
-
-
-def _each(answer: Reply | Sequence[Reply], due: int) -> list[Reply]:
-    answers = [answer] * due if isinstance(answer, Reply) else list(answer)
-    if len(answers) != due:
-        raise ValueError(f"{len(answers)} answers where {due} are due")
-    return answers
 
 
 _BOTH = {

@@ -58,6 +58,8 @@ def offers(now: int) -> tuple[str, ...]:
 
 def read(given: Mapping[str, str], now: int) -> dict[str, Any] | Reply:
     """The fields of an envelope that these parameters set; their syntax has been judged."""
+    if given.keys().isdisjoint(_SYNTAX):
+        return {}
     hold = _hold(given, now)
     if isinstance(hold, Reply):
         return hold

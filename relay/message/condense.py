@@ -64,8 +64,20 @@ class _Mail:
         found = self._lines.get(place)
         if found is None:
             values = _lines(self._body) if place == "body" else self._values(place)
-            found = self._lines[place] = [line for line in map(_plain, values) if line]
+            found = self._lines[place] = [line for line in _all_plain(values) if line]
         return found
+
+    def lacks(self, group: Sequence[Pattern]) -> bool:
+        """Whether the body has not even the letters that a pattern of the group needs.
+
+        Only of a plain one that is known before its lines are: in any other, letters may be left out.
+        """
+        missing = any(each.place == "body" and each.needed not in self._body for each in group)
+        return missing and self._is_plain
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        return text.is_plain(self._body[:MOST_CHARS])
 
     def only(self, body: list[str]) -> _Mail:
         """The mail with these lines of its body alone."""
@@ -100,6 +112,12 @@ def _lines(body: str) -> list[str]:
     return text.printable(body[:MOST_CHARS]).split("\n", MOST_LINES)[:MOST_LINES]
 
 
+def _all_plain(lines: Sequence[str]) -> list[str]:
+    if text.is_plain("".join(lines)):
+        return [" ".join(line[:LONGEST_LINE].split()) for line in lines]
+    return [_plain(line) for line in lines]
+
+
 def _plain(line: str) -> str:
     """One printable line without places of files: those belong to the whole text alone."""
     if text.is_plain(line):
@@ -129,6 +147,8 @@ def _alarm(mail: _Mail, recogniser: Recogniser) -> Alarm:
 
 def _hold(conditions: Conditions, mail: _Mail) -> bool:
     for group in conditions:
+        if mail.lacks(group):
+            continue
         for each in group:
             if not _holds(each, mail):
                 break

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from relay.message.text import is_plain
 from relay.model import MARK, mark
 
 # A search for letters that need work comes before the work wherever most texts have none: it takes
@@ -79,7 +80,12 @@ _BEYOND = re.compile(f"[^{re.escape(_BASIC + _EXTENSION + _BRACKETS + ''.join([*
 
 def fits(text: str) -> bool:
     """Every letter is in the GSM-7 alphabet or its extension."""
-    return _FOREIGN.search(text) is None
+    return _is_simple(text) or _FOREIGN.search(text) is None
+
+
+def _is_simple(text: str) -> bool:
+    """What ASCII can print, in lines: GSM-7 has all of that but the backtick, which is mapped."""
+    return is_plain(text) and "`" not in text
 
 
 def mapped(text: str) -> str:
@@ -99,7 +105,7 @@ def choose(text: str, alphabet: str) -> tuple[str, dict[str, str], str]:
     forces it, at the price of letters; `translit` lets the provider do it; `ucs2` changes
     nothing.
     """
-    if alphabet == "ucs2":
+    if alphabet == "ucs2" or (alphabet != "translit" and _is_simple(text)):
         return text, {}, ""
     if alphabet == "translit":
         return _spaced(text), {"translit": "1"}, ""
@@ -152,7 +158,7 @@ def measure(text: str) -> Size:
     """The parts of a text, counted as operators do. An empty one counts as a message too."""
     if fits(text):
         alphabet, single, joined = "gsm7", _OCTETS * 8 // 7, (_OCTETS - _HEADER) * 8 // 7
-        places = _DOUBLE.sub(_PAIR, text)
+        places = _DOUBLE.sub(_PAIR, text) if any(map(text.__contains__, _EXTENSION)) else text
     else:
         alphabet, single, joined = "ucs2", _OCTETS // 2, (_OCTETS - _HEADER) // 2
         places = _ASTRAL.sub(_PAIR, text)

@@ -93,7 +93,7 @@ def _about(line: str) -> str:
 def _named(body: str) -> Iterator[str]:
     """What lines like "Host: db1" name."""
     for line in body[: 20 * _CHARS].split("\n", _LINES)[:_LINES]:
-        match = _NAMES.match(line[:_SUBJECT])
+        match = _NAMES.match(line[:_SUBJECT]) if ":" in line or "=" in line else None
         if match and not _STATES.fullmatch(match["value"].strip()):
             yield match["value"]
 

@@ -55,7 +55,8 @@ def neutralise(text: str, *, html: bool = False) -> str:
 
 
 def _holds(text: str, letters: str) -> bool:
-    return any(letter in text for letter in letters)
+    """Whether the text holds one of these two letters."""
+    return letters[0] in text or letters[1] in text
 
 
 # -- look-alikes ---------------------------------------------------------------------------

@@ -225,7 +225,7 @@ def _way(place: int, content: Content, letter: Letter, route: Route, now: int) -
     if content.channel == channels.FORWARD:
         return _Way(place, content, "", "")  # no request to share, no phone to hear it
     files = [_file_digest(letter.files[n], now) for n in content.files]
-    form = json.dumps(sorted(content.params.items()))
+    form = json.dumps(sorted(content.params.items())) if content.params else "[]"
     comments = channels.CHANNELS[content.channel].comment != channels.NONE
     heard = uncommented(content.text) if comments else content.text
     payers = "\n".join(dict.fromkeys((route.account, *route.accounts)))

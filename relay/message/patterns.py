@@ -84,6 +84,34 @@ def fault(source: str) -> str:
     return ""
 
 
+def needed(regex: re.Pattern[str]) -> str:
+    """Letters that stand side by side in whatever the pattern finds; "" where none are certain.
+
+    No white space is among them. What stands in a group is not looked at.
+    """
+    source = regex.pattern
+    if regex.flags != re.UNICODE or "(?" in source.replace("(?:", "").replace("(?P<", ""):
+        return ""
+    runs, depth = [""], 0
+    for token in _TOKEN.finditer(source):
+        atom = token[0]
+        depth += (token["open"] is not None) - (token["close"] is not None)
+        if depth:
+            runs.append("")
+        elif token["bar"]:
+            return ""
+        elif token["repeat"]:
+            runs[-1] = runs[-1] if _bounds(token["repeat"])[0] else runs[-1][:-1]
+            runs.append("")
+        elif token["letter"] and atom not in ".^$" and not atom.isspace():
+            runs[-1] += atom
+        elif token["atom"] and atom[0] == "\\" and not (atom[1].isalnum() or atom[1].isspace()):
+            runs[-1] += atom[1]
+        else:
+            runs.append("")
+    return max(runs, key=len)
+
+
 def _pass(group: _Group, atom: str) -> None:
     """Go on to the next thing: a letter ends a row of signs, a sign one of letters."""
     wide, words, signs = group.held = group.ways

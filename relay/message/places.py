@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from relay import model
 
 _MARK = re.compile(model.MARK)
+_OPEN = "\ufdd0"  # every mark begins with it, and most texts hold none
 _HALF = re.compile("\ufdd0[0-9]*|\ufdd1")
 WIDTH = len("\n<file 99>")
 """Characters that a file's place takes at most, its line end included."""
@@ -19,6 +20,8 @@ WIDTH = len("\n<file 99>")
 
 def without(text: str, numbers: Collection[int] | None = None) -> str:
     """The text without the marks of these files; of all files where none are named."""
+    if _OPEN not in text:
+        return text
     if numbers is None:
         return _MARK.sub("", text)
     return _MARK.sub(lambda match: "" if int(match[1]) in numbers else match[0], text)
@@ -29,6 +32,8 @@ def only(text: str, numbers: Collection[int]) -> str:
 
     Before a text is made harmless: what vanishes afterwards would join what stood around it.
     """
+    if _OPEN not in text:
+        return text
     return _MARK.sub(lambda match: match[0] if int(match[1][:9]) in numbers else " ", text)
 
 
@@ -46,6 +51,8 @@ def without_trailing(text: str, numbers: Collection[int]) -> str:
 
 def once(text: str) -> str:
     """The text with the first mark of each file only."""
+    if _OPEN not in text:
+        return text
     seen: set[int] = set()
 
     def first(match: re.Match[str]) -> str:
@@ -59,6 +66,8 @@ def once(text: str) -> str:
 
 def order(text: str, numbers: Sequence[int]) -> tuple[int, ...]:
     """These files as they go into the request."""
+    if not numbers:
+        return ()
     placed = [n for n in dict.fromkeys(int(found) for found in _MARK.findall(text)) if n in numbers]
     return (*placed, *(n for n in numbers if n not in placed))
 
@@ -72,7 +81,7 @@ def everywhere(text: str, numbers: Sequence[int]) -> str:
 
 def numbered(text: str, files: Sequence[int]) -> str:
     """The marks as `<file n>`, counted from 1; what a cut left of one goes."""
-    if "\ufdd0" not in text and "\ufdd1" not in text:
+    if _OPEN not in text and "\ufdd1" not in text:
         return text
     names = {number: f"<file {position}>" for position, number in enumerate(files, start=1)}
     text = _MARK.sub(lambda match: names.get(int(match[1]), " "), text)
@@ -81,4 +90,4 @@ def numbered(text: str, files: Sequence[int]) -> str:
 
 def words(text: str) -> str:
     """The text alone, "" where there is nothing but places."""
-    return _MARK.sub("", text).strip()
+    return without(text).strip()

@@ -43,6 +43,11 @@ _FIELD = re.compile(r"\*{0,2}[^\W\d][\w -]{0,30}\s?:\*{0,2}\s")
 _BLOCK = 3  # lines of ">" that are taken for a quote without an attribution
 
 
+def may_hold(text: str) -> bool:
+    """Whether there may be a quote in a text: every rule below asks for one of these."""
+    return ":" in text or ">" in text or "--" in text
+
+
 def without_quotes(lines: Sequence[str], *, reply: bool) -> list[str]:
     """What the author wrote. A mail that is nothing but a quote, or forwards one, stays."""
     kept: list[str] = []

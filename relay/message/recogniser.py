@@ -49,6 +49,7 @@ class Pattern:
     after: re.Pattern[str] | None = None  # only below the first line where this is found
     until: re.Pattern[str] | None = None  # the lines below belong to it, up to one where this is found
     absent: bool = False  # a condition that holds where it is nowhere found
+    needed: str = ""  # what stands in every line where it is found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +243,10 @@ class _Form:
             self.page.fault(location, f"is no place; {_PLACES}")
             return []
         regex = self.regex(location, source)
-        return [Pattern(place=place.lower(), regex=regex, absent=absent)] if regex else []
+        if regex is None:
+            return []
+        needed = "" if absent else patterns.needed(regex)
+        return [Pattern(place=place.lower(), regex=regex, absent=absent, needed=needed)]
 
     def regex(self, location: Location, value: object) -> re.Pattern[str] | None:
         source = self.text(location, value)

@@ -32,7 +32,7 @@ def trim(text: str, subject: str = "", *, reply: bool = False) -> tuple[str, tup
     lines = head.split("\n")
     cut: list[str] = []
     kept: Sequence[str] = lines
-    if not _PASSED_ON.match(subject):
+    if quotes.may_hold(head) and not _PASSED_ON.match(subject):
         kept = quotes.without_quotes(lines, reply=reply)
         cut += ["a quoted mail"] if kept != lines else []
         tail = tail if kept and kept[-1] is lines[-1] else ""
@@ -115,8 +115,9 @@ def _without_disclaimers(lines: Sequence[str]) -> list[str]:
         while below < len(lines) and below < first + 4 and _ADVICE.search(lines[below][:LONG]):
             below += 1
         lines = [*([rest] if rest else []), *lines[below:]]
-    kept: list[str] = []
-    at = 0
+    openings = [n for n, line in enumerate(lines) if _OPENING.match(line)]
+    kept = list(lines[: openings[0]] if openings else lines)
+    at = len(kept)
     while at < len(lines):
         end = at + 1
         if not _OPENING.match(lines[at]):

@@ -82,7 +82,7 @@ def _reasons(meant: Resolved, channel: str, own: Mapping[str, str], asked: Mappi
 def _forbidden(work: Work, asked: Mapping[str, str]) -> str:
     """Why an author may not have a file fetched: those kept at the provider are the account's own."""
     url = asked.get("fileurl", "")
-    if work.route.macros or neutral.neutralise(url) == url:
+    if not url or work.route.macros or neutral.neutralise(url) == url:
         return ""
     return "fileurl: files that are kept at the provider are not for the authors of mails"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,22 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay import model
-from relay.message import bodies, content, gsm, headers, neutral, parts, quotes, templates, text, trim
+from relay.message import (
+    bodies,
+    condense,
+    content,
+    gsm,
+    headers,
+    neutral,
+    parts,
+    patterns,
+    places,
+    quotes,
+    recognisers,
+    templates,
+    text,
+    trim,
+)
 
 KEPT = sorted((Path(__file__).parents[1] / "mails").glob("*.eml"))
 
@@ -179,3 +195,86 @@ def test_lines_passed_by_begin_no_signature(line, after):
 def test_a_text_is_measured_alike_again(said):
     """What is remembered of a text is what would be found anew."""
     assert gsm.measure.__wrapped__(said) == gsm.measure(said)
+
+
+@given(st.lists(LOOKED_AT, max_size=6), st.booleans())
+def test_a_text_without_the_signs_of_a_quote_is_left_as_it_is(lines, reply):
+    """Where no line has a colon, a ">" or a pair of dashes there is nothing to leave out."""
+    if not quotes.may_hold("\n".join(lines)):
+        assert lines == quotes.without_quotes(lines, reply=reply)
+
+
+@given(st.one_of(WORDS, st.text(st.characters(max_codepoint=127), max_size=30)))
+def test_what_ascii_prints_fits_but_the_backtick(said):
+    """A text known for GSM-7 at a glance has no letter that is foreign to it, none to be mapped, no mark."""
+    if gsm._is_simple(said):
+        assert gsm._FOREIGN.search(said) is None
+        assert said == said.translate(gsm._MAPPED) == gsm._PLACES.sub("", said)
+
+
+@given(st.text(st.sampled_from("a{}^[]~\\|€\f\n é"), max_size=12))
+def test_letters_of_two_places_are_seen(said):
+    """A text is counted as if each letter was looked up in the extension table."""
+    if gsm.fits(said):
+        assert len(said) + sum(letter in gsm._EXTENSION for letter in said) == gsm.measure(said).units
+
+
+MARKED = st.lists(st.sampled_from(["a", " ", "\n", model.mark(0), "\ufdd0", "\ufdd1", "7"])).map("".join)
+
+
+@given(MARKED, st.lists(st.integers(0, 3), unique=True, max_size=3))
+def test_marks_are_looked_for_only_where_one_begins(said, numbers):
+    """A text in which no mark begins comes out of every step as the search for marks leaves it."""
+    if "\ufdd0" not in said:
+        assert places._MARK.search(said) is None
+        assert said == places.without(said) == places.only(said, numbers) == places.once(said)
+
+
+PATTERNS = [
+    pattern
+    for each in recognisers.builtin()
+    for group in (*each.when, *each.recovery, *(each.problem or ()))
+    for pattern in group
+]
+
+
+def test_many_patterns_need_some_letters():
+    """What the law below is about exists."""
+    assert sum(bool(each.needed) for each in PATTERNS) > 15
+
+
+@given(st.data())
+def test_what_a_pattern_finds_holds_what_it_needs(data):
+    """Where the letters that it needs are missing, a pattern is found nowhere."""
+    pattern = data.draw(st.sampled_from([each for each in PATTERNS if each.needed]))
+    line = data.draw(st.from_regex(pattern.regex))
+    assert pattern.needed in line
+
+
+@pytest.mark.parametrize(
+    ("source", "needed"),
+    [
+        (r"^Notification Type: \w+", "Notification"),
+        (r"^(?:New|Old) alerts?:$", "alert"),
+        ("ab*", "a"), ("ab+c", "ab"), ("ab{2}c", "ab"), ("ab{0,2}c", "a"), (r"a\.b", "a.b"), (r"\d\s\n", ""),
+        ("abc|d", ""), ("(?i)abc", ""), ("(?i:abc)d", ""), ("(?=abc)d", ""), ("(?P<x>abc)de", "de"),
+        ("[abc]de", "de"), (".a$", "a"),
+    ],
+)  # fmt: skip
+def test_needed_letters_are_those_of_every_match(source, needed):
+    """Alternatives, what may be absent and what case does not tell are never among them."""
+    assert needed == patterns.needed(re.compile(source))
+
+
+@given(st.sampled_from(PATTERNS), st.lists(st.one_of(WORDS, LOOKED_AT), max_size=4))
+def test_a_mail_that_lacks_letters_is_known_by_no_such_pattern(pattern, lines):
+    """Conditions hold for a body exactly where they hold line by line."""
+    mail = condense._Mail(model.Letter(subject="x"), "\n".join(lines))
+    if mail.lacks((pattern,)):
+        assert not condense._holds(pattern, mail)
+
+
+@given(st.lists(WORDS, max_size=4))
+def test_lines_are_made_plain_alike_together(lines):
+    """Lines that are all ASCII are made plain at once as each would be alone."""
+    assert [condense._plain(line) for line in lines] == condense._all_plain(lines)

@@ -54,7 +54,8 @@ def decode(raw: bytes, label: str = "", hint: str = "") -> str:
     """The text that the octets hold; `hint` is another label nearby, for octets that bear none."""
     name = charset_labels.codec(label)
     text = _decode(raw, name, charset_labels.codec(hint))
-    return clean(_once(text) if name in _HABITS and _TWICE.search(text) else text)
+    twice = name in _HABITS and not text.isascii() and _TWICE.search(text)
+    return clean(_once(text) if twice else text)
 
 
 _TWICE = re.compile(
@@ -150,7 +151,7 @@ def _wide(raw: bytes, name: str) -> str:
 
 
 def _seven_bit(raw: bytes, name: str) -> str:
-    if name not in _SHIFTING and b"\x1b$" in raw:
+    if name not in _SHIFTING and b"\x1b" in raw and b"\x1b$" in raw:
         name = "iso2022_jp_2"
     if name in _SHIFTING:
         return raw.decode(name, "replace")

@@ -58,6 +58,7 @@ class _Mail:
     def __init__(self, letter: model.Letter, body: str) -> None:
         self._letter = letter
         self._body = body
+        self._begins = body[:MOST_CHARS]
         self._lines: dict[str, list[str]] = {}
 
     def lines(self, place: str) -> list[str]:
@@ -72,12 +73,12 @@ class _Mail:
 
         Only of a plain one that is known before its lines are: in any other, letters may be left out.
         """
-        missing = any(each.place == "body" and each.needed not in self._body for each in group)
+        missing = any(each.place == "body" and each.needed not in self._begins for each in group)
         return missing and self._is_plain
 
     @cached_property
     def _is_plain(self) -> bool:
-        return text.is_plain(self._body[:MOST_CHARS])
+        return text.is_plain(self._begins)
 
     def only(self, body: list[str]) -> _Mail:
         """The mail with these lines of its body alone."""

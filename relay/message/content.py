@@ -127,8 +127,9 @@ def _begun(raw: bytes) -> bytes:
     late = _LATE.match(raw, end.end()) if end else None
     if end and late and not _KIND.search(raw, 0, end.end()):
         raw = raw[: end.end()] + raw[late.end() :]
-    gap = raw.find(b"\r\r") if b"\n" in raw else len(raw)
-    if raw.find(b"\r", 0, gap) >= 0 and raw.find(b"\n", 0, gap) < 0 <= gap:
+    line = raw.find(b"\n")
+    gap = raw.find(b"\r\r", 0, line) if line >= 0 else len(raw)  # the empty line, where no LF is before it
+    if gap >= 0 and raw.find(b"\r", 0, gap) >= 0:
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return raw
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from relay import model
-from relay.message import headers
+from relay.message import headers, transfer
 
 _TRACE = frozenset((
     "received", "return-path", "x-received", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to",
@@ -177,11 +177,11 @@ def _is_own(name: str) -> bool:
 
 def _body_digest(body: memoryview) -> bytes:
     if len(body) <= _BLOCK:
-        return sha256(bytes(body).replace(b"\r\n", b"\n")).digest()
+        return sha256(transfer.unix_lines(bytes(body))).digest()
     hasher, held = sha256(), b""
     for at in range(0, len(body), _BLOCK):
         block = held + bytes(body[at : at + _BLOCK])
         held = b"\r" if block.endswith(b"\r") else b""
-        hasher.update(block[: len(block) - len(held)].replace(b"\r\n", b"\n"))
+        hasher.update(transfer.unix_lines(block[: len(block) - len(held)]))
     hasher.update(held)
     return hasher.digest()

@@ -42,11 +42,12 @@ def _unclean() -> re.Pattern[str]:
 
 
 _UNCLEAN = _unclean()
+_PRINTED = bytes(range(0x20, 0x7F)) + b"\n"
 
 
 def is_plain(text: str) -> bool:
     """Nothing but what ASCII can print, and ends of lines: most texts, and known in no time."""
-    return text.isascii() and text.replace("\n", "").isprintable()
+    return text.isascii() and not text.encode("ascii").translate(None, _PRINTED)
 
 
 def printable(text: str) -> str:
@@ -92,7 +93,7 @@ def split_comment(body: str) -> tuple[str, str]:
 
     A mark before which nothing stands is none: the alarm would be all comment.
     """
-    if "~~~" not in body:
+    if "~" not in body or "~~~" not in body:
         return body, ""
     marks = deque(_COMMENT_LINE.finditer(body), maxlen=1)
     if not marks or not body[: marks[0].start()].strip():
@@ -102,6 +103,7 @@ def split_comment(body: str) -> tuple[str, str]:
 
 # -- subject and body ----------------------------------------------------------------------
 
+_WORD = 100  # letters of a first word that are looked at
 _PREFIX = re.compile(
     r"\A(?:(?:re|fwd?|aw|wg|tr|rv|sv|vs|ha|на|отв|пересл)(?:\[[0-9]{1,3}\])?\s{0,3}:\s{0,3})+", re.IGNORECASE
 )
@@ -113,14 +115,24 @@ def once(subject: str, body: str) -> tuple[str, str]:
     A subject counts as said where the body begins with it or has it as a line, a body where
     the subject begins or ends with it; case, spaces and ``Re:`` apart.
     """
-    short, long = _folded(_PREFIX.sub("", subject.strip())), _folded(body)
-    if not short or not long:
+    short = _folded(_PREFIX.sub("", subject.strip()))
+    if not short or _apart(short, body):
         return subject, body
+    long = _folded(body)
     if _begins(long, short) or _is_line(short, long, body):
         return "", body
     if _begins(short, long) or _ends(short, long):
         return subject, ""
     return subject, body
+
+
+def _apart(short: str, body: str) -> bool:
+    """Neither can hold the other: some word of the one is not in it, nor the first word of the body in it."""
+    first = body.lstrip()[:_WORD].split(None, 1)
+    if first and first[0].casefold() in short:
+        return False
+    folded = body.casefold()
+    return not first or any(word not in folded for word in short.split(" "))
 
 
 def _folded(text: str) -> str:

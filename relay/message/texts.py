@@ -74,7 +74,9 @@ class Texts:
         """The octets as text with line ends of one kind, within what is left of the limit."""
         limit = self.left * 4
         text = charsets.decode(data[:limit], label, self.hint)
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if text.isascii():
+            text = transfer.unix_lines(text.encode("ascii")).decode("ascii")
+        text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
         if html and len(text) > self.left // 4:
             text = markup.without_pictures(text)
         if len(data) > limit:

@@ -19,6 +19,7 @@ _SPELT = {  # as some write them
     **dict.fromkeys(("uuencode", "uuencoded", "xuuencode", "xuuencoded", "uue", "xuue"), "x-uuencode"),
 }  # fmt: skip
 _SOFT = re.compile(rb"=[ \t]+(?=\r?\n)")
+_BARE_CR = re.compile(rb"\r(?!\n)")
 _SHORT = 40  # characters of a label that is worth remembering
 _LABEL = re.compile(r"[\s;,(\"']*([^\s;,(\"']{0,40})")
 
@@ -38,6 +39,13 @@ def _label(value: str) -> str:
     name = found[1] if found else ""
     bare = "".join(each for each in name if each not in "-_.'")
     return "" if bare in _PLAIN else _SPELT.get(bare, name)
+
+
+def unix_lines(octets: bytes) -> bytes:
+    """The octets with LF for each CR LF; a CR that stands alone stays."""
+    if _BARE_CR.search(octets):
+        return octets.replace(b"\r\n", b"\n")
+    return octets.translate(None, b"\r")  # a quarter of the time
 
 
 def decode(body: memoryview, encoding: str) -> tuple[bytes, str]:

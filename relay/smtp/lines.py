@@ -18,6 +18,7 @@ Manner = Literal["strict", "normalise", "legacy"]
 LONGEST = 2**20
 """Octets of a line. RFC 5321 4.5.3.1.6 wants 1,000; honest senders put whole HTML pages on one."""
 
+_BARE_CR = re.compile(rb"\r(?!\n)")
 _ANY_END = re.compile(rb"\r{0,2}\n|\r")  # CR CR LF: translated twice, it was one line end
 
 
@@ -50,8 +51,8 @@ class Lines:
         if not piece:
             return b""
         self._measure(piece)
-        pairs = piece.count(b"\r\n")
-        bare = not pairs == piece.count(b"\r") == piece.count(b"\n")
+        # where each CR has its LF and there are as many of both, no LF is without its CR
+        bare = bool(_BARE_CR.search(piece)) or piece.count(b"\r") != piece.count(b"\n")
         nul = b"\0" in piece
         if self._manner == "strict":
             self.bare = self.bare or bare

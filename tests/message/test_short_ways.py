@@ -31,6 +31,7 @@ from relay.message import (
     recognisers,
     templates,
     text,
+    transfer,
     trim,
 )
 
@@ -278,3 +279,38 @@ def test_a_mail_that_lacks_letters_is_known_by_no_such_pattern(pattern, lines):
 def test_lines_are_made_plain_alike_together(lines):
     """Lines that are all ASCII are made plain at once as each would be alone."""
     assert [condense._plain(line) for line in lines] == condense._all_plain(lines)
+
+
+ENDS = st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b" ", b"\xff"]), max_size=8).map(b"".join)
+
+
+@given(ENDS)
+def test_line_ends_are_of_one_kind_alike(octets):
+    """However CR and LF are mixed, a LF stands for each CR LF, and a CR alone stays."""
+    assert octets.replace(b"\r\n", b"\n") == transfer.unix_lines(octets)
+
+
+@given(ENDS)
+def test_mails_begin_alike(octets):
+    """A mail whose lines end with a CR alone is known by its first empty line alone."""
+    raw = b"A: b" + octets
+    gap = raw.find(b"\r\r") if b"\n" in raw else len(raw)
+    old = raw.find(b"\r", 0, gap) >= 0 and raw.find(b"\n", 0, gap) < 0 <= gap
+    assert old == (b"\r" not in content._begun(raw) and b"\r" in raw)
+
+
+@given(WORDS, WORDS)
+def test_what_says_nothing_twice_is_left_as_it_is(subject, body):
+    """Subject and body that are apart at a glance hold each other nowhere."""
+    short, long = text._folded(text._PREFIX.sub("", subject.strip())), text._folded(body)
+    if short and long and text._apart(short, body):
+        assert not text._begins(long, short)
+        assert not text._is_line(short, long, body)
+        assert not text._begins(short, long)
+        assert not text._ends(short, long)
+
+
+@given(st.text(st.characters(max_codepoint=160), max_size=30))
+def test_plain_is_what_ascii_prints_in_lines(said):
+    """Of ASCII whatever prints, and line ends."""
+    assert (said.isascii() and said.replace("\n", "").isprintable()) == text.is_plain(said)

@@ -75,3 +75,13 @@ def test_a_line_end_that_was_translated_twice_is_one():
         for manner in ("normalise", "legacy"):
             kept, _ = fed(manner, [b"a\r\r\nb\r\r\n"[:cut], b"a\r\r\nb\r\r\n"[cut:]])
             assert kept == b"a\r\nb\r\n"
+
+
+@given(st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"\r\r\n"]), max_size=10).map(b"".join))
+def test_a_cr_or_lf_that_stands_alone_is_found(octets):
+    """A mail is bare exactly where something is left of its ends once all pairs are out."""
+    lines = Lines("strict")
+    lines.feed(octets)
+    lines.finish()
+    rest = octets.replace(b"\r\n", b"")
+    assert (b"\r" in rest or b"\n" in rest) == lines.bare

@@ -67,7 +67,7 @@ class Chunking(Dialog):
         begun, left = self.loop.time(), size
         while left:
             self._pace(begun, size - left)
-            block = await self._reader.read(min(left, data.BLOCK))
+            block = await self._reader.block(min(left, data.BLOCK))
             if not block:
                 raise ConnectionResetError
             left -= len(block)

@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from relay.smtp.room import Held, Room
 
-BLOCK = 256 * 1024  # octets read at once
+BLOCK = 64 * 1024  # octets read at once: a fraction of a millisecond's work
 
 _END = b"\r\n.\r\n"
 _PREFIX, _SUFFIX = "mail-", ".spool"
@@ -116,7 +116,7 @@ class Dots:
 
     def _content(self, piece: bytes) -> bytes:
         # A piece never ends within a CR LF or before a dot: those are held until more is there.
-        content = piece.replace(b"\r\n.", b"\r\n")  # RFC 5321 4.5.2
+        content = piece.replace(b"\r\n.", b"\r\n") if b"." in piece else piece  # RFC 5321 4.5.2
         if self._skip and content:
             content, self._skip = content[self._skip :], 0
         return content

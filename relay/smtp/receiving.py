@@ -78,7 +78,7 @@ class Receiving(Chunking):
         begun, come = self.loop.time(), 0
         while not dots.done:
             self._pace(begun, come)
-            block = await self._reader.read(data.BLOCK)
+            block = await self._reader.block(data.BLOCK)
             if not block:
                 raise ConnectionResetError
             come += len(block)

@@ -51,6 +51,13 @@ class Stream(asyncio.StreamReader):
         self._drop(end)
         return found if whole and end <= self._limit else None
 
+    async def block(self, most: int) -> bytes:
+        """So many octets at most, b"" at the end; after others had their turn where there are more already."""
+        found = await self.read(most)
+        if self._buffer:
+            await asyncio.sleep(0)
+        return found
+
     def put_back(self, octets: bytes) -> None:
         """They come first again."""
         self._buffer[:0] = octets

@@ -33,6 +33,8 @@ else:
 
 _log = logging.getLogger("relay.app")
 
+_YOUNG = 10_000  # objects that are made before garbage is looked for: those of some mails
+
 
 @click.command()
 @config_option
@@ -81,12 +83,18 @@ async def _serve(loaded: Loaded, only: str, own: Share | None) -> None:
         workers.orphaned(partial(_stop, stop))
 
     def ready(app: App) -> None:
-        gc.collect()
-        gc.freeze()  # what is there by now stays until the end: looked through no more
+        _settle()
         click.echo(app.ready_line())
         notify(READY)
 
     await app.serve(stop, ready)
+
+
+def _settle() -> None:
+    """What is there at the start stays: garbage is looked for among what comes later, and less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
 
 
 def _stop(stop: asyncio.Event) -> None:

@@ -47,7 +47,7 @@ class Counting:
     @contextlib.asynccontextmanager
     async def alone(self, orders: Sequence[Order]) -> AsyncIterator[None]:
         """Nobody else takes mail towards a cap meanwhile; mail that no cap touches waits for nobody."""
-        touched = any(caps.touching(self._caps, caps.want(order)) for order in orders)
+        touched = self._caps and any(caps.touching(self._caps, caps.want(order)) for order in orders)
         async with self.lock if touched else contextlib.nullcontext():
             yield
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
+from relay.message.again import remembered
 from relay.message.text import is_plain
 from relay.model import MARK, mark
 
@@ -153,7 +153,7 @@ class Size(NamedTuple):
     units: int
 
 
-@lru_cache(maxsize=8)  # a text is measured where it may be cut, and once more as it is
+@remembered
 def measure(text: str) -> Size:
     """The parts of a text, counted as operators do. An empty one counts as a message too."""
     if fits(text):

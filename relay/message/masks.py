@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 
 from relay import model
+from relay.message.again import remembered
 
 _CHARS = 2000  # of a text that make its mask
 _SUBJECT = 300
@@ -60,6 +61,7 @@ _NAMES = re.compile(
 _WORDS = re.compile(r"\w+(?:[.:/\-]\w+){0,20}")
 
 
+@remembered
 def mask(text: str) -> str:
     """A digest that texts share which differ in numbers, times, dates, ids and addresses only."""
     pieces = text[:_CHARS].casefold().split()
@@ -75,6 +77,11 @@ def topic(sender: str, subject: str, body: str) -> str:
 
     "" where the words left say of nothing at all what it is.
     """
+    return _topic(body, subject, sender)
+
+
+@remembered
+def _topic(body: str, subject: str, sender: str) -> str:
     first = subject if subject.strip() else body.lstrip()[:_SUBJECT].split("\n")[0]
     about = _about(first)
     if not about:

@@ -24,6 +24,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+from relay.message.again import remembered
 from relay.message.text import MARK_LINE, printable
 
 _Edit = tuple[int, int, str]  # from, to, and what stands there instead
@@ -37,6 +38,7 @@ def break_marks(text: str) -> str:
     return MARK_LINE.sub(lambda match: match[0].replace(match[1], "~ ~ ~"), text)
 
 
+@remembered
 def neutralise(text: str, *, html: bool = False) -> str:
     """The text without anything that the provider would obey.
 

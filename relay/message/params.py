@@ -226,6 +226,8 @@ def due_from_time(value: str, tz: str, now: int) -> int | None:
     None where that is at once, or can't be told: hours (9-21) without `tz` are counted in the
     time zone of the account's settings. A date without `tz` is read as Moscow time.
     """
+    if not value:
+        return None
     if ahead := _AHEAD.match(value):
         due = now + int(ahead[1]) * model.MINUTE
     elif stamp := _STAMP.match(value):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from relay.message import quotes
+from relay.message.again import remembered
 from relay.message.alarms import alarm_of
 from relay.message.quotes import LONG
 from relay.model import Alarm
@@ -22,6 +23,7 @@ _PASSED_ON = re.compile(
 )
 
 
+@remembered
 def trim(text: str, subject: str = "", *, reply: bool = False) -> tuple[str, tuple[str, ...]]:
     """The text without its signature, disclaimers and quotes, and which of these were cut.
 

@@ -52,7 +52,7 @@ class Stream(asyncio.StreamReader):
         return found if whole and end <= self._limit else None
 
     async def block(self, most: int) -> bytes:
-        """So many octets at most, b"" at the end; after others had their turn where there are more already."""
+        """So many octets at most, b"" at the end. Where more are here, others have their turn first."""
         found = await self.read(most)
         if self._buffer:
             await asyncio.sleep(0)

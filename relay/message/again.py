@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
-LONGEST = 4000  # characters of a text that is remembered
+LONGEST = 4000  # characters, or octets, of a text that is remembered
 _TEXTS = 256
 
+S = TypeVar("S", str, bytes)
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def remembered(make: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
+def remembered(make: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
     """The function, which must depend on nothing but what it is given, with its last answers known."""
-    known: Callable[Concatenate[str, P], T] = lru_cache(maxsize=_TEXTS)(make)
+    known = cast("Callable[Concatenate[S, P], T]", lru_cache(maxsize=_TEXTS)(make))
 
     @wraps(make)
-    def ask(text: str, /, *others: P.args, **named: P.kwargs) -> T:
+    def ask(text: S, /, *others: P.args, **named: P.kwargs) -> T:
         if len(text) > LONGEST:
             return make(text, *others, **named)
         return known(text, *others, **named)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from relay.message import charsets, transfer
+from relay.message.again import remembered
 
 Field = tuple[str, bytes]  # a name in lower case, a raw value on one line
 
@@ -291,6 +292,7 @@ def file_name(text: str) -> str:
     return stem[: _NAME_LENGTH - len(ending) - 1].rstrip() + dot + ending
 
 
+@remembered
 def address(value: bytes, hint: str = "") -> str:
     """The bare address of the first mailbox in a From value, "" where there is none."""
     bare = unquoted(decode(value[:4096], hint))
@@ -299,8 +301,13 @@ def address(value: bytes, hint: str = "") -> str:
     return next((each for each in (inside, *words) if "@" in each.strip("@") and each.isprintable()), "")
 
 
+_QUOTING = re.compile(r'["()\\]')
+
+
 def unquoted(text: str) -> str:
     """The text without comments and quoted strings, but a quoted local part stays."""
+    if not _QUOTING.search(text):
+        return text
     kept, depth, opened, skip = [], 0, -1, False
     for at, each in enumerate(text):
         if skip:

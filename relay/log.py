@@ -20,6 +20,7 @@ from typing import Any, TextIO
 import structlog
 
 _NUMBER = re.compile(r"\+[0-9][0-9 ().-]{7,20}[0-9]|(?<![\w.])[0-9](?:[ ()-]{0,2}[0-9]){8,14}(?!\w)")
+_SHORTEST = 9  # characters of what looks like a number
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -67,6 +68,8 @@ def _masked(_logger: object, _name: str, event: structlog.typing.EventDict) -> s
 
 def _without_numbers(value: object) -> object:
     if isinstance(value, str):
+        if len(value) < _SHORTEST:
+            return value
         return _NUMBER.sub(lambda match: f"***{match[0][-4:]}", value)
     if isinstance(value, list | tuple):
         return [_without_numbers(each) for each in value]
@@ -131,5 +134,8 @@ def set_up(stream: TextIO | None = None, *, level: str = "INFO", numbers: str = 
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    # no line names a thread, a process or a place in the code; to find them out takes half of its time
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 - the switch that its manual names
     for name in ("mail.log", "mail.debug", "aiohttp.access", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -15,8 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
 
 from aiosmtpd.smtp import SMTP
 
@@ -30,6 +30,8 @@ from relay.smtp.session import Session
 from relay.smtp.stream import Stream
 
 log = logging.getLogger("relay.smtp")
+
+T = TypeVar("T")
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd logs every line of every mail
 
 _READ_AHEAD = 16 * 1024  # the stream stops reading from the peer at twice this
@@ -84,7 +86,8 @@ class Connection(SMTP):
         self.data_size_limit = door.limits.max_size
         self._timeout_duration = door.limits.idle
         self._timeout_handle: asyncio.TimerHandle | None = None
-        self._handler_coroutine: asyncio.Task[None] | None = None
+        self._handler_coroutine: Any = None  # the task that serves the connection
+        self._taking = False  # a mail: that comes to its end though the client may leave
         self.transport: Any = None
         self.session = self.envelope = None
         self._client = Session(peer="")
@@ -119,6 +122,8 @@ class Connection(SMTP):
         if self.transport is None or self._shaking:
             return  # a handshake tells: uvloop says so before it, asyncio never does
         self._door.registry.release(self)
+        if self._taking:
+            self._handler_coroutine = self.loop.create_future()  # is cancelled instead of who takes the mail
         super().connection_lost(error)
 
     def eof_received(self) -> bool | None:
@@ -136,7 +141,21 @@ class Connection(SMTP):
     @property
     def task(self) -> asyncio.Task[None] | None:
         """The task that serves the connection."""
-        return self._handler_coroutine
+        return self._handler_coroutine  # type: ignore[no-any-return]
+
+    async def _take_up(self, work: Awaitable[T]) -> T:
+        """Take a mail, or tell that its answer was heard: nothing that the client does ends that.
+
+        Raises ConnectionResetError once it is done where the client has left meanwhile.
+        """
+        self._taking = True
+        try:
+            done = await self._door.registry.take(work)
+        finally:
+            self._taking = False
+        if self.transport is None:
+            raise ConnectionResetError
+        return done
 
     def send_away(self) -> None:
         """Say that the server goes down, and close."""

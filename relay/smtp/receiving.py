@@ -56,11 +56,11 @@ class Receiving(Chunking):
             self._deadline = math.inf
             body = incoming.take()
             self._forget_mail()  # RFC 5321 4.1.1.4: whatever comes of it
-            answers, later = await self._door.registry.take(self._take(envelope, body))
+            answers, later = await self._take_up(self._take(envelope, body))
         await self._say(*answers)
         await self._flush_replies()  # it is out before anybody counts on its having been heard
         if later is not None and not self._half_closed:
-            await self._door.registry.take(later.heard())
+            await self._take_up(later.heard())
 
     def _data_refusal(self, argument: str) -> Reply | None:
         if argument:
@@ -89,7 +89,7 @@ class Receiving(Chunking):
         incoming.finish()
 
     async def _take(self, envelope: Envelope, body: Body) -> tuple[list[Reply], LaterAnswer | None]:
-        """Hand the mail over; runs as a task of its own, which no client can cancel."""
+        """Hand the mail over; no client can cancel that."""
         due = self._answers_due(envelope)
         later: LaterAnswer | None = None
         try:

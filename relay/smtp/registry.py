@@ -4,8 +4,8 @@ What may be taken is decided in `limits`, with this loop's clock; here it is ask
 metrics and said in the log: each limit once a minute at most, however many clients meet it.
 
 Draining: idle sessions are told 421 at once, a session within a mail may end it and hear the
-answer, and what is still there after the grace is cut. A mail that is being taken runs on its
-own, so that no client can stop it by leaving; only the end of the grace does.
+answer, and what is still there after the grace is cut. Who takes a mail is not stopped by its
+client's leaving (`connection`); only the end of the grace does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from relay import metrics, replies
@@ -125,12 +125,15 @@ class Registry:
         self._met[limit] = now, 0
         _log.warning("a limit is met", extra={"limit": limit, "peer": peer, "times": times + 1})
 
-    async def take(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run the taking of a mail so that nobody's leaving cancels it, and wait for it."""
-        task = asyncio.get_running_loop().create_task(work)
+    async def take(self, work: Awaitable[T]) -> T:
+        """Take a mail in the task of its session; that is waited for even once its client has left."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is a coroutine
         self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
-        return await asyncio.shield(task)
+        try:
+            return await work
+        finally:
+            self._taking.discard(task)
 
     async def drain(self, grace: float) -> None:
         """Send everybody away: idle sessions at once, busy ones within `grace` seconds."""

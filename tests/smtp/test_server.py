@@ -396,6 +396,22 @@ async def test_what_a_session_may_say_is_no_other_session_s_business(house):
         assert await client.ask(longest + "x") == "500 5.5.2 command line too long"
 
 
+async def test_what_a_client_left_behind_a_mail_is_not_read(house):
+    """The mail that is being taken is taken; commands behind it are nobody's once the client has gone."""
+    door = await house()
+    client = await door.client()
+    await client.begin("held@d.example")
+    await client.say("one", ".", "MAIL FROM:<next@b.example>", "RCPT TO:<x@d.example>", "DATA")
+    await door.hooks.taking.wait()
+    cut(client)
+    await until(lambda: door.registry.count == 0)
+    door.hooks.release.set()
+    await door.hooks.taken.wait()
+    await door.registry.drain(30)
+    assert [b"one\r\n"] == door.hooks.bodies
+    assert not [each for each in door.hooks.heard if "next@b.example" in each]
+
+
 # -- draining -----------------------------------------------------------------------------
 
 

@@ -206,8 +206,8 @@ class Letter:
 
     def header(self, name: str) -> str:
         """The first header of this name, "" where there is none."""
-        name = name.lower()
-        return next((value for key, value in self.headers if key.lower() == name), "")
+        name, size = name.lower(), len(name)
+        return next((value for key, value in self.headers if len(key) == size and key.lower() == name), "")
 
 
 _MARK_OPEN, _MARK_CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text may hold them

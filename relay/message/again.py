@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
-LONGEST = 4000  # characters, or octets, of a text that is remembered
-_TEXTS = 256
+LONGEST = 2000  # characters, or octets, of a text that is remembered
+_TEXTS = 128
 
 S = TypeVar("S", str, bytes)
 P = ParamSpec("P")

@@ -103,7 +103,8 @@ class Recipient:
 
 def columns(row: Mail | Recipient) -> dict[str, Any]:
     """The columns of a row by their names."""
-    return {name: getattr(row, name) for name in row.__slots__}
+    form = _FORMS[type(row)]
+    return dict(zip(form.places, form.read(row), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,7 @@ class Order:
         return str(self.named)
 
 
+_FORMS: Mapping[type[Mail | Recipient], Form] = {Mail: Form(Mail), Recipient: Form(Recipient)}
 _FORM = Form(Order)
 _STATE = _FORM.places["state"]
 _STATES = {state.value: state for state in State}

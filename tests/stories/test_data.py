@@ -13,7 +13,7 @@ from harness import journey, settings
 from pydantic import SecretStr
 
 from relay.model import DAY
-from relay.queue import schema
+from relay.queue import nodes, schema
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
 WORDS = ("Geheimwort", "Betreffwort", "Kommentarwort", "Antwortwort", "Anhangwort", "Kopfwort")
@@ -51,7 +51,8 @@ def described() -> dict[str, list[str]]:
 
 def test_the_page_describes_every_column_of_every_table_once() -> None:
     """None is forgotten, none is made up."""
-    tables = {name: sorted(table.columns.keys()) for name, table in schema.metadata.tables.items()}
+    both = {**schema.metadata.tables, **nodes.metadata.tables}
+    tables = {name: sorted(table.columns.keys()) for name, table in both.items()}
     assert tables == {name: sorted(columns) for name, columns in described().items()}
 
 
@@ -59,7 +60,7 @@ def test_every_column_has_an_end() -> None:
     """Each row says until when."""
     rows = [line for line in PAGE.split("\n## Tables\n")[1].splitlines() if line.startswith("| `")]
     assert rows
-    ends = ("history", "texts", "a day", "as its file", "for ever", "40 days")
+    ends = ("history", "texts", "a day", "as its file", "it ends", "for ever", "40 days", "10 minutes")
     assert [] == [row for row in rows if not row.split("|")[3].strip().startswith(ends)]
 
 

@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-JOBS   ?= auto
+# a worker more than cores: half of what a test does is waiting
+JOBS   ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 ONCE   ?=
 SEED   ?= 1
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check

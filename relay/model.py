@@ -294,6 +294,7 @@ class Outcome:
     cost: str = ""
     parts: int = 0
     passed_on: bool = False  # the next mail server has taken over what the sender is owed (RFC 3461 5.2)
+    untimed: bool = False  # but not by when the mail is to arrive (RFC 2852 4.1.4.2)
 
     def __post_init__(self) -> None:
         if not self.status or not self.reason:

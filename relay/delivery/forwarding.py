@@ -178,13 +178,11 @@ class Forwarder(Rounds[Smarthost | None]):
         def chunks() -> AsyncIterator[bytes]:
             return self._store.file_chunks(files[0])
 
-        asked = {name: value for content in contents.values() for name, value in content.form.items()}
         return Parcel(
             mail=mail,
             recipients=tuple(in_order),
             size=files[0].size,
             chunks=chunks,
-            asked=asked,
             now=self._store.clock.now(),
         )
 

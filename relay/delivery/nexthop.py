@@ -13,14 +13,13 @@ not been taken, for the final dot was never written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from typing import cast
 
 import aiosmtplib
 
 from relay.delivery import passing
-from relay.message import deadlines
 from relay.model import Outcome
 from relay.queue.engine import Trouble
 from relay.queue.rows import Mail, Recipient
@@ -43,8 +42,7 @@ class Parcel:
     recipients: tuple[Recipient, ...]
     size: int
     chunks: Callable[[], AsyncIterator[bytes]]
-    asked: Mapping[str, str] = field(default_factory=dict)  # what its client wished, by `deadlines`' names
-    now: int = 0
+    now: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +114,11 @@ class _Transaction:
             return
         head = passing.trace(mail, hostname=self._hostname, recipient=due[0].address if len(due) == 1 else "")
         size = len(head) + self._parcel.size
-        asked = self._parcel.asked
-        least = self._client.esmtp_extensions.get("deliverby")
-        by = passing.by(asked.get(deadlines.BY, ""), least, self._where.host, self._parcel.now)
+        by = passing.by(mail.asked, self._least(), self._where.host, self._parcel.now)
         if isinstance(by, Outcome):
             self.tell(by)
             return
-        priority = asked.get(deadlines.PRIORITY, "")
-        options = passing.of_mail(mail, offers, size=size, eight=survey.eight, utf8=utf8, priority=priority)
+        options = passing.of_mail(mail, offers, size=size, eight=survey.eight, utf8=utf8)
         answer = await self._say(b"MAIL", b"FROM:<%b>" % mail.sender.encode(), *options, *by)
         if answer.code not in _TAKEN:
             self.tell(self._answered(answer, "mail"))
@@ -142,7 +137,8 @@ class _Transaction:
         return await self._client.execute_command(*words)
 
     async def _rcpt(self, recipient: Recipient, *, utf8: bool) -> bool:
-        options = passing.of_rcpt(recipient, self._client.supports_extension, utf8=utf8)
+        offers = self._client.supports_extension
+        options = passing.of_rcpt(recipient, offers, utf8=utf8, untimed=self._untimed())
         answer = await self._say(b"RCPT", b"TO:<%b>" % recipient.address.encode(), *options)
         if answer.code in _TAKEN:
             return True
@@ -157,11 +153,19 @@ class _Transaction:
         if not asked or answer.code not in _TAKEN:  # a 2xx to DATA itself takes nothing
             self.tell(self._answered(answer, "mail"), recipients)
             return
-        dsn = self._client.supports_extension("dsn")
+        dsn, untimed = self._client.supports_extension("dsn"), self._untimed()
         for each in recipients:
             text = smarthost.cleaned(self._where, answer.message)
-            outcome = passing.taken(self._where.host, answer.code, text, told=dsn and bool(each.wishes))
+            told = dsn and bool(each.wishes)
+            outcome = passing.taken(self._where.host, answer.code, text, told=told, untimed=untimed)
             self.told[each.id] = outcome
+
+    def _least(self) -> str | None:
+        """The shortest time that this server promises; None where it promises none (RFC 2852 section 3)."""
+        return self._client.esmtp_extensions.get("deliverby")
+
+    def _untimed(self) -> bool:
+        return passing.untimed(self._parcel.mail.asked, self._least(), self._parcel.now)
 
     async def _mail(self, head: bytes) -> aiosmtplib.SMTPResponse:
         """Write the mail and hear what is said of it, should that be before its end."""

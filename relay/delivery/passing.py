@@ -4,9 +4,10 @@ Rule 1: the mail goes on octet by octet, with one trace line above it (RFC 5321 
 above that the results of our checks, where there were any (RFC 8601 section 4).
 Only what DATA can't carry is put right: a CR or LF that stands alone becomes a line end, and
 the last line gets its own. Rule 2: parameters of MAIL and RCPT go on where the next server
-offers them. BY bears what is left of its time; with R the mail goes nowhere that can't promise it
-(RFC 2852 section 4). What was to be held has been, here. With DSN it then also owes the sender
-what NOTIFY asked for, and we no longer do (RFC 3461 section 5.2). Rule 3: a reply counts for what
+offers them. BY bears what is left of its time; with R the mail goes nowhere that can't promise it,
+with N it goes without, and its sender hears so (RFC 2852 section 4). What was to be held has been,
+here. With DSN it then also owes the sender what NOTIFY asked for, and we no longer do (RFC 3461
+section 5.2). Rule 3: a reply counts for what
 it says: 5xx is final and told in that server's own words, all else is tried again. 530 wants a login
 or TLS, which an operator can put right, so it is no refusal.
 """
@@ -17,7 +18,8 @@ import re
 from collections.abc import Callable
 
 from relay import model
-from relay.model import Kind, Outcome
+from relay.message.deadlines import Timing
+from relay.model import Kind, Notify, Outcome
 from relay.queue.rows import Mail, Recipient
 from relay.report import fields
 
@@ -114,36 +116,39 @@ def wide(mail: Mail, recipient: Recipient) -> bool:
     return not f"{mail.sender}{recipient.address}".isascii()
 
 
-def by(asked: str, least: str | None, host: str, now: int) -> list[bytes] | Outcome:
-    """BY with what is left of the time, or why the mail can't go there; `asked` is "moment;mode".
+def by(asked: Timing, least: str | None, host: str, now: int) -> list[bytes] | Outcome:
+    """BY with what is left of the time, or why the mail can't go there.
 
     `least` is the shortest time that the next server promises, in seconds, None where it knows no BY.
     """
-    if not asked:
+    if not asked.by:
         return []
-    moment, _, mode = asked.partition(";")
-    left = (int(moment) - now) // model.SECOND
-    if mode.startswith("R"):
+    left = (asked.by - now) // model.SECOND
+    if asked.returned:
         if least is None:
             return _unpromised(host, "5.3.3", "does not know BY=…;R, it can't promise when a mail arrives")
         if left < max(1, int(least) if _NUMBER.fullmatch(least) else 1):
             return _unpromised(
                 host, "5.4.7", f"can't deliver within the {max(left, 0)} seconds that are left"
             )
-    return [] if least is None else [f"BY={max(left, -_MOST_SECONDS)};{mode}".encode()]
+    return [] if least is None else [f"BY={max(left, -_MOST_SECONDS)};{asked.mode}".encode()]
+
+
+def untimed(asked: Timing, least: str | None, now: int) -> bool:
+    """Whether the next server gets a mail whose time is not over, and can't be told of that time."""
+    return asked.by > now and least is None
 
 
 def _unpromised(host: str, status: str, why: str) -> Outcome:
     return Outcome(kind=Kind.REFUSED, status=status, reason=f"the mail server {host} {why}")
 
 
-def of_mail(
-    mail: Mail, offers: Offers, *, size: int, eight: bool, utf8: bool, priority: str = ""
-) -> list[bytes]:
+def of_mail(mail: Mail, offers: Offers, *, size: int, eight: bool, utf8: bool) -> list[bytes]:
     """The parameters of MAIL but for BY."""
     found = [b"SIZE=%d" % size] if offers("size") else []
     found += [b"BODY=8BITMIME"] if eight and offers("8bitmime") else []
     found += [b"SMTPUTF8"] if utf8 else []
+    priority = mail.asked.priority
     found += [b"MT-PRIORITY=%b" % priority.encode()] if priority and offers("mt-priority") else []
     if offers("dsn"):
         found += [f"RET={mail.ret.upper()}".encode()] if mail.ret else []
@@ -151,11 +156,17 @@ def of_mail(
     return found
 
 
-def of_rcpt(recipient: Recipient, offers: Offers, *, utf8: bool) -> list[bytes]:
-    """The parameters of RCPT; what RFC 6533 lets ORCPT hold needs SMTPUTF8."""
+def of_rcpt(recipient: Recipient, offers: Offers, *, utf8: bool, untimed: bool) -> list[bytes]:
+    """The parameters of RCPT; what RFC 6533 lets ORCPT hold needs SMTPUTF8.
+
+    A server that can't be told of the mail's time is asked to tell of delays (RFC 2852 section 4.1.4.2).
+    """
     if not offers("dsn"):
         return []
-    wishes = [each.upper() for each in sorted(recipient.wishes)]
+    wanted = set(recipient.wishes)
+    if untimed and Notify.NEVER not in wanted:
+        wanted = (wanted or {Notify.FAILURE}) | {Notify.DELAY}
+    wishes = [each.upper() for each in sorted(wanted)]
     found = [f"NOTIFY={','.join(wishes)}".encode()] if wishes else []
     if recipient.orcpt and (utf8 or recipient.orcpt.isascii()):
         found.append(f"ORCPT={recipient.orcpt}".encode())
@@ -191,7 +202,7 @@ def _status(code: int, text: str, kind: str) -> str:
     return other if other[:1] == kind else f"{kind}.0.0"
 
 
-def taken(host: str, code: int, text: str, *, told: bool) -> Outcome:
+def taken(host: str, code: int, text: str, *, told: bool, untimed: bool) -> Outcome:
     """The next server has the mail. With `told` it also reports to the sender what NOTIFY asked for."""
     return Outcome(
         kind=Kind.DELIVERED,
@@ -200,6 +211,7 @@ def taken(host: str, code: int, text: str, *, told: bool) -> Outcome:
         code=f"smtp {code}",
         text=fields.clean(text),
         passed_on=told,
+        untimed=untimed,
     )
 
 

@@ -27,8 +27,6 @@ from relay.replies import Reply, reply
 SHORTEST = 2 * MINUTE
 """The shortest time in which a message may have to arrive: a minute here, one at the provider."""
 
-BY, PRIORITY = "BY", "MT-PRIORITY"
-"""Names of what a forwarded mail asks of the next server, among the parameters of its content."""
 EXPIRED = "4.4.7"  # delivery time expired (RFC 3463)
 
 _MOST_VALID = 24 * HOUR
@@ -37,11 +35,18 @@ _TOO_LATE = reply(550, "5.4.7", "the message can't go out in time for BY=…;R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """What of a client's wishes is kept with its mail, for what is told of it later."""
+    """What of a client's wishes is kept with its mail: for what is told of it, and for a next server."""
 
     by: int = 0  # when it is to have arrived (RFC 2852); 0: whenever
     returned: bool = False  # what is later than that comes back
+    traced: bool = False  # its sender hears that it was passed on
     hold: str = ""  # how long it was to be held, as the client said (RFC 4865)
+    priority: str = ""  # how far it goes ahead of others (RFC 6710)
+
+    @property
+    def mode(self) -> str:
+        """The mode of BY, as the client gave it."""
+        return f"{'R' if self.returned else 'N'}{'T' if self.traced else ''}"
 
 
 _NONE = Timing()
@@ -49,7 +54,13 @@ _NONE = Timing()
 
 def stored(envelope: Envelope) -> str:
     """The wishes as JSON, "" where there are none."""
-    kept = Timing(by=envelope.deliver_by, returned=envelope.returned, hold=envelope.hold)
+    kept = Timing(
+        by=envelope.deliver_by,
+        returned=envelope.returned,
+        traced=bool(envelope.deliver_by) and envelope.traced,
+        hold=envelope.hold,
+        priority="" if envelope.priority is None else str(envelope.priority),
+    )
     return "" if kept == _NONE else json.dumps(asdict(kept), separators=(",", ":"))
 
 
@@ -101,9 +112,7 @@ def handed(content: Content, route: Route, envelope: Envelope, now: int) -> Cont
 
 def bounded(content: Content, route: Route, envelope: Envelope, now: int) -> Content | Reply:
     """The content with no more `valid` than leaves time for our queue; or why that can't be."""
-    if content.channel == channels.FORWARD:
-        return replace(content, params=_onward(envelope))
-    if not envelope.returned:
+    if not envelope.returned or content.channel == channels.FORWARD:
         return content
     why = refusal(content.channel, route, content.params)
     if why is not None:
@@ -114,15 +123,6 @@ def bounded(content: Content, route: Route, envelope: Envelope, now: int) -> Con
     wanted = min(left * 3 // 4, left - MINUTE, _MOST_VALID, _length(content.params.get("valid", "24")))
     minutes = max(1, wanted // MINUTE)
     return replace(content, params={**content.params, "valid": f"{minutes // 60:02}:{minutes % 60:02}"})
-
-
-def _onward(envelope: Envelope) -> dict[str, str]:
-    """What the next server is to be asked for: the moment and the mode of BY, and the priority."""
-    asked = {} if envelope.priority is None else {PRIORITY: str(envelope.priority)}
-    if envelope.deliver_by:
-        mode = "R" if envelope.returned else "N"
-        asked[BY] = f"{envelope.deliver_by};{mode}{'T' if envelope.traced else ''}"
-    return asked
 
 
 def expiry(content: Content, route: Route, envelope: Envelope, start: int) -> int:

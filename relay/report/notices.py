@@ -133,7 +133,8 @@ def _good_news(
         return []  # a group is told of as a whole, but each answer by itself
     others = [each for each in siblings if each.id != order.id and each.parent_id is None]
     others = [] if asked or not order.hidden else others  # whom the sender named is told of by itself
-    traced = recipient.traced and Notify.NEVER not in recipient.wishes and _answered(mail)
+    wished = recipient.traced or outcome.untimed  # or his time could not be passed on (RFC 2852 4.1.4.2)
+    traced = wished and Notify.NEVER not in recipient.wishes and _answered(mail)
     gone_on = state is State.SENT or order.forwarded
     if traced and gone_on and all(_went_well(each, Action.RELAYED) for each in others):
         return [Fact(order=order, action=Action.RELAYED, outcome=outcome)]

@@ -32,7 +32,7 @@ def parcel(octets: bytes = OCTETS, *, size: int = 0, step: int = 40, fail: bool 
         if fail:
             raise Trouble("the disk is gone")
 
-    return Parcel(mail=MAIL, recipients=(BOB, ANN), size=size or len(octets), chunks=chunks)
+    return Parcel(mail=MAIL, recipients=(BOB, ANN), size=size or len(octets), now=0, chunks=chunks)
 
 
 async def handed(port: int, what: Parcel | None = None, **where: object) -> Handed:

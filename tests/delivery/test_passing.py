@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from nexthop import BOB, MAIL
 
 from relay.delivery import passing
+from relay.message.deadlines import Timing
 from relay.model import Kind, Outcome
+from relay.queue.rows import Recipient
 from relay.smtp.data import Dots
 from relay.smtp.lines import Lines
 
@@ -127,6 +130,13 @@ def test_for_whom(recipient: str, utf8: int, named: bool) -> None:
 # -- the envelope -----------------------------------------------------------------------------
 
 
+def of_rcpt(
+    recipient: Recipient, *, offers: passing.Offers = everything, utf8: bool = False, untimed: bool = False
+) -> list[bytes]:
+    """The parameters of RCPT."""
+    return passing.of_rcpt(recipient, offers, utf8=utf8, untimed=untimed)
+
+
 def test_parameters_go_on_where_they_are_offered() -> None:
     """And nothing is said to a server that knows none."""
     mail = replace(MAIL, ret="full", envid="Q+2B")
@@ -136,16 +146,16 @@ def test_parameters_go_on_where_they_are_offered() -> None:
     )
     assert [b"SIZE=9"] == passing.of_mail(MAIL, everything, size=9, eight=False, utf8=False)
     assert [] == passing.of_mail(mail, nothing, size=9, eight=True, utf8=False)
-    assert [b"NOTIFY=DELAY,FAILURE", b"ORCPT=rfc822;b+2B@x"] == passing.of_rcpt(bob, everything, utf8=False)
-    assert [] == passing.of_rcpt(BOB, everything, utf8=False) == passing.of_rcpt(bob, nothing, utf8=False)
+    assert [b"NOTIFY=DELAY,FAILURE", b"ORCPT=rfc822;b+2B@x"] == of_rcpt(bob)
+    assert [] == of_rcpt(BOB) == of_rcpt(bob, offers=nothing)
 
 
 @pytest.mark.parametrize(("priority", "wanted"), [("", []), ("-4", [b"MT-PRIORITY=-4"])])
 def test_the_priority_goes_on(priority: str, wanted: list[bytes]) -> None:
     """Where its client gave one, to a server that knows it (RFC 6710 section 4.1)."""
-    form = {"size": 9, "eight": False, "utf8": False, "priority": priority}
-    assert [b"SIZE=9", *wanted] == passing.of_mail(MAIL, everything, **form)
-    assert [] == passing.of_mail(MAIL, nothing, **form)
+    mail = replace(MAIL, timing=json.dumps({"priority": priority}))
+    assert [b"SIZE=9", *wanted] == passing.of_mail(mail, everything, size=9, eight=False, utf8=False)
+    assert [] == passing.of_mail(mail, nothing, size=9, eight=False, utf8=False)
 
 
 @pytest.mark.parametrize(
@@ -168,17 +178,34 @@ def test_what_is_left_of_the_time_goes_on(
     mode: str, least: str | None, passed: int, wanted: bytes | str | None
 ) -> None:
     """Less by what it was here; with R only where the next server promises it (RFC 2852 section 4.1)."""
-    found = passing.by(f"{600_000};{mode}", least, "mx", passed * 1000)
+    asked = Timing(by=600_000, returned=mode.startswith("R"), traced=mode.endswith("T"))
+    found = passing.by(asked, least, "mx", passed * 1000)
     told = found.status if isinstance(found, Outcome) else next(iter(found), None)
     assert wanted == told
-    assert [] == passing.by("", least, "mx", 0)
+    assert [] == passing.by(Timing(), least, "mx", 0)
+    assert (least is None and passed < 600) == passing.untimed(asked, least, passed * 1000)
+
+
+@pytest.mark.parametrize(
+    ("notify", "said"),
+    [
+        ("", b"NOTIFY=DELAY,FAILURE"),
+        ("trace", b"NOTIFY=DELAY,FAILURE"),
+        ("success", b"NOTIFY=DELAY,SUCCESS"),
+        ("delay", b"NOTIFY=DELAY"),
+        ("never", b"NOTIFY=NEVER"),
+    ],
+)
+def test_a_server_that_knows_no_times_is_asked_to_tell_of_delays(notify: str, said: bytes) -> None:
+    """RFC 2852 section 4.1.4.2; who wants to hear nothing hears nothing."""
+    assert [said] == of_rcpt(replace(BOB, notify=notify), untimed=True)
 
 
 def test_an_orcpt_beyond_ascii_needs_smtputf8() -> None:
     """RFC 6533 section 3: without it, it would break the command."""
     bob = replace(BOB, orcpt="utf-8;боб@x")
-    assert [] == passing.of_rcpt(bob, everything, utf8=False)
-    assert ["ORCPT=utf-8;боб@x".encode()] == passing.of_rcpt(bob, everything, utf8=True)
+    assert [] == of_rcpt(bob)
+    assert ["ORCPT=utf-8;боб@x".encode()] == of_rcpt(bob, utf8=True)
 
 
 def test_who_needs_smtputf8() -> None:
@@ -244,7 +271,7 @@ def test_the_kinds_of_trouble() -> None:
         passing.unrouted(): (Kind.LATER, "4.4.4"),
         passing.narrow("h", header=True): (Kind.REFUSED, "5.6.9"),
         passing.narrow("h", header=False): (Kind.REFUSED, "5.6.7"),
-        passing.taken("h", 250, "ok", told=False): (Kind.DELIVERED, "2.0.0"),
+        passing.taken("h", 250, "ok", told=False, untimed=False): (Kind.DELIVERED, "2.0.0"),
     }
     assert list(kinds.values()) == [(each.kind, each.status) for each in kinds]
-    assert passing.taken("h", 250, "ok", told=True).passed_on
+    assert passing.taken("h", 250, "ok", told=True, untimed=False).passed_on

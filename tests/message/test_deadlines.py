@@ -75,13 +75,21 @@ def test_where_nothing_can_be_promised():
     assert deadlines.refusal("sms", ROUTE, {"valid": "3"}) is None
 
 
-@given(st.integers(0, 2**50), st.booleans(), st.sampled_from(["", "for;1", "until;2027-01-15T08:30:00Z"]))
-def test_wishes_are_read_back_as_they_were(by, returned, hold):
+@given(
+    st.integers(0, 2**50),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["", "for;1", "until;2027-01-15T08:30:00Z"]),
+    st.none() | st.integers(-9, 9),
+)
+def test_wishes_are_read_back_as_they_were(by, returned, traced, hold, level):
     """What is stored of an envelope is all that is told later; of one without wishes nothing is."""
-    asked = Envelope(sender="a@b", deliver_by=by, returned=returned, hold=hold)
+    asked = Envelope(sender="a@b", deliver_by=by, returned=returned, hold=hold, traced=traced, priority=level)
     found = deadlines.timing(deadlines.stored(asked))
     assert (by, returned, hold) == (found.by, found.returned, found.hold)
-    assert bool(deadlines.stored(asked)) == bool(by or returned or hold)
+    assert (("R" if returned else "N") + ("T" if traced and by else "")) == found.mode
+    assert ("" if level is None else str(level)) == found.priority
+    assert bool(deadlines.stored(asked)) == bool(by or returned or hold or found.priority)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import aiosmtplib
 import pytest
 import pytest_asyncio
 from harness import START, Journey, Process, journey, settings
-from nexthop import NextHop, nexthop
+from nexthop import ALL, NextHop, nexthop
 
 from relay import model
 from relay.config import Config, Route, Smarthost
@@ -767,3 +767,26 @@ async def test_a_notice_is_wished_for_and_a_trace(
     assert (["delivered"], 1) == (await states(relay), len(hop.taken))
     assert ["Action: relayed", "Status: 2.0.0"] == actions(relay)
     assert (offers is WISHES) == hop.taken[0].mail.endswith(" BY=600;NT")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("by", "notify", "offers", "rcpt", "wanted"),
+    [
+        ("600", "", WISHES, "", []),
+        ("600", "", ALL, " NOTIFY=DELAY,FAILURE", ["Action: relayed"]),
+        ("600", "NOTIFY=SUCCESS", ALL, " NOTIFY=DELAY,SUCCESS", ["Action: relayed"]),
+        ("600", "NOTIFY=NEVER", ALL, " NOTIFY=NEVER", []),
+        ("-5", "", ALL, "", []),
+    ],
+)
+async def test_a_server_that_knows_no_times_gets_the_mail_without(
+    relay: Journey, hop: NextHop, by: str, notify: str, offers: tuple[str, ...], rcpt: str, wanted: list[str]
+) -> None:
+    """It is asked to tell of delays, and the sender hears that the mail went on (RFC 2852 4.1.4.2)."""
+    hop.offers = offers
+    await relay.mail(MAIL, BOB, options=[f"BY={by};N"], rcpt_options=notify.split())
+    await relay.pass_time(60)
+
+    assert [f"RCPT TO:<{BOB}>{rcpt}"] == hop.taken[0].rcpts
+    assert wanted == [line for line in actions(relay) if line.startswith("Action")]

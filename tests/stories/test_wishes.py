@@ -103,7 +103,7 @@ async def test_what_ran_out_of_time_at_the_provider_comes_back(relay: Journey) -
     await relay.mail(bare("two"), to("0130"))
     await relay.pass_time(2 * 86400)
 
-    assert (["failed", "failed"], ["5.4.7", "4.4.7"]) == (actions(relay), told(relay, "Status"))
+    assert (["failed", "failed"], ["4.4.7", "5.4.7"]) == (actions(relay), sorted(told(relay, "Status")))
     assert 1 == len(told(relay, "Deliver-By-Date"))
 
 

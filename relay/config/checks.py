@@ -19,6 +19,9 @@ from relay.config.shape import Config
 _NAMED = ("networks", "users", "users_file", "certificates")  # they name who may send
 _CONDITIONS = (*_NAMED, "require")  # the ones that cannot just be claimed
 
+OWN_NAMES = frozenset({"watch", "acknowledgement", "storm"})
+"""What stands in an entry's place where the relay itself writes: other rules hold for that."""
+
 _DEFAULTS = {one.pattern: one.default for one in settings(Config)}
 
 
@@ -101,6 +104,9 @@ def _once(document: Document, pattern: tuple[str, ...], what: str, *, none: str 
 
 def _senders(document: Document) -> None:
     _once(document, ("senders", EACH, "name"), "another entry has this name")
+    for place, name in select(document.values, ("senders", EACH, "name")):
+        if isinstance(name, str) and name in OWN_NAMES:
+            document.fault(place, "is what the relay calls messages of its own; write another")
     for place, sender in select(document.values, ("senders", EACH)):
         conditions = (*_CONDITIONS, "from")
         if not isinstance(sender, dict) or any((*place, each) in document.faulty for each in conditions):

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from relay.config import Cap
-from relay.delivery import caps
+from relay.config import Cap, checks
+from relay.delivery import caps, escalation
 from relay.delivery.caps import Use, Want
 from relay.model import DAY, HOUR, MINUTE, SECOND
 from relay.queue import schema
@@ -100,6 +100,11 @@ def test_what_the_watch_sends_is_stopped_by_no_cap():
     rules = [Cap(account="main", messages=0, cost=0)]
     assert {} == caps.judge(rules, [message(source=caps.WATCH)], {})
     assert {} == caps.spent(rules, [message(source=caps.WATCH)], {})
+
+
+def test_nobody_else_has_the_names_of_the_relay_s_own():
+    """An entry of senders that was called so would shed its caps."""
+    assert {caps.WATCH, escalation.TOOK} < checks.OWN_NAMES
 
 
 def test_before_it_goes_out_only_parts_and_money_are_looked_at():

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,10 +32,11 @@ from relay import metrics
 _log = logging.getLogger("relay.smtp")
 
 KEPT = 4096  # answers
+KEPT_OCTETS = 8 * 2**20  # of memory for all of them: how long they are is up to who is verified
 _LONGEST, _NOTHING = 3600.0, 60.0  # seconds that an answer, and that there is nothing, is kept
 _AT_ONCE = 64  # questions
 RECORDS = 100  # of one answer; further ones are left out
-RECORD_SIZE = 4096  # octets of one TXT record; a longer one is left out
+RECORD_SIZE = 4096  # octets of one TXT record on the wire; a longer one is left out
 
 
 class Kind(StrEnum):
@@ -71,6 +73,7 @@ class Resolver:
         self._timeout = timeout
         self._asker: dns.asyncresolver.Resolver | None = None
         self._kept: OrderedDict[tuple[str, str], tuple[float, Answer]] = OrderedDict()
+        self._octets = 0  # of what is kept
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(self, name: str, kind: str) -> Answer:
@@ -93,10 +96,16 @@ class Resolver:
         return answer
 
     def _keep(self, question: tuple[str, str], answer: Answer, until: float) -> None:
+        if question in self._kept:
+            self._forget(question)
         self._kept[question] = (until, answer)
-        self._kept.move_to_end(question)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        self._octets += _weight(answer)
+        while len(self._kept) > KEPT or self._octets > KEPT_OCTETS:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, question: tuple[str, str]) -> None:
+        _until, answer = self._kept.pop(question)
+        self._octets -= _weight(answer)
 
     async def _asked(self, name: str, kind: str) -> tuple[Answer, float]:
         """The answer and for how many seconds it holds; "" is the root."""
@@ -118,8 +127,9 @@ class Resolver:
             return Answer(Kind.NO_RECORDS), _NOTHING
         read = _READ[RdataType[kind]]
         values = [read(each) for each in list(said.rrset)[:RECORDS]]
-        fit = tuple(each for each in values if kind != "TXT" or sum(map(len, each)) <= RECORD_SIZE)
-        return Answer(Kind.FOUND, fit), min(float(said.chaining_result.minimum_ttl), _LONGEST)
+        if kind == "TXT":  # each of its strings has an octet for its length
+            values = [each for each in values if len(each) + sum(map(len, each)) <= RECORD_SIZE]
+        return Answer(Kind.FOUND, tuple(values)), min(float(said.chaining_result.minimum_ttl), _LONGEST)
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
         if self._asker is None:
@@ -130,6 +140,12 @@ class Resolver:
             asker.use_edns(0, 0, 1232)
             self._asker = asker
         return self._asker
+
+
+def _weight(answer: Answer) -> int:
+    """The octets of memory that an answer takes."""
+    parts = (part for value in answer.values if isinstance(value, tuple) for part in value)
+    return sum(map(sys.getsizeof, (*answer.values, *parts)))
 
 
 _READ: dict[RdataType, Callable[[Any], Any]] = {

@@ -25,6 +25,7 @@ ZONE = {
     "silent.example.com": SILENT,
     "cut.example.com": CUT,
     "large.example.com": [("TXT", "x" * 5000), ("TXT", "fits")],
+    "crumbs.example.com": [("TXT", [""] * 5000), ("TXT", "fits")],
     "many.example.com": [("TXT", f"{n}") for n in range(150)],
 }
 
@@ -53,6 +54,7 @@ def resolver(server, timeout: float = 5.0) -> Resolver:
         ("", "A", Answer(Kind.NO_NAME)),
         ("cut.example.com", "TXT", Answer(Kind.FOUND, ((b"whole",),))),
         ("large.example.com", "TXT", Answer(Kind.FOUND, ((b"fits",),))),
+        ("crumbs.example.com", "TXT", Answer(Kind.FOUND, ((b"fits",),))),
     ],
 )
 async def test_answers(name, kind, wanted):
@@ -118,6 +120,35 @@ async def test_what_is_remembered_is_bounded(monkeypatch):
             await asker.ask(name, "A")
 
     assert ["a.test", "b.test", "c.test", "b.test"] == [name for name, _, _ in server.asked]
+
+
+@pytest.mark.asyncio
+async def test_what_is_remembered_takes_so_much_memory(monkeypatch):
+    """A stranger's zone may be full of long answers: the oldest go, and what asks again counts once."""
+    monkeypatch.setattr(dns, "KEPT_OCTETS", 10_000)
+    long = {f"{name}.test": [("TXT", "x" * 4000)] for name in "abcd"}
+    async with nameserver({**long, "huge.test": [("TXT", f"{n:03}" * 1000) for n in range(15)]}) as server:
+        asker = resolver(server)
+        for name in ("a.test", "b.test", "a.test", "c.test", "a.test", "b.test", "huge.test", "huge.test"):
+            await asker.ask(name, "TXT")
+
+        asked = [name for name, _, _ in server.asked]
+        assert ["a.test", "b.test", "c.test", "b.test", "huge.test", "huge.test"] == asked
+        assert 0 == asker._octets == len(asker._kept)
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_is_asked_for_again_is_kept_once():
+    """Its time is over, or two wanted it at once: the later one stands for it."""
+    async with nameserver(ZONE) as server:
+        asker = resolver(server)
+        await asyncio.gather(*[asker.ask("mon.example.com", "A") for _ in range(3)])
+        once = asker._octets
+        await asker.ask("mon.example.com", "A")
+
+        assert (1, once) == (len(asker._kept), asker._octets)
+        await asker.ask("alias.example.com", "A")
+        assert 2 * once == asker._octets
 
 
 @pytest.mark.asyncio

@@ -30,7 +30,7 @@ SHORTEST = 2 * MINUTE
 EXPIRED = "4.4.7"  # delivery time expired (RFC 3463)
 
 _MOST_VALID = 24 * HOUR
-_TOO_LATE = reply(550, "5.4.7", "the message can't go out in time for BY=…;R")
+_TOO_LATE = reply(550, "5.4.7", "the message can't go out in time for BY=seconds;R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +89,11 @@ def refusal(channel: str, route: Route, params: Mapping[str, str]) -> Reply | No
     if channel == channels.FORWARD:
         return None  # the next server is asked
     if "valid" not in channels.CHANNELS[channel].params or channel == "mms":  # the vendor's page: SMS
-        return reply(550, "5.3.3", f"BY=…;R can't be promised on the channel {channel}")
+        return reply(550, "5.3.3", f"BY=seconds;R can't be promised on the channel {channel}")
     if {"time", "period"} & params.keys():
-        return reply(550, "5.3.3", "BY=…;R can't be promised of what the provider sends later")
+        return reply(550, "5.3.3", "BY=seconds;R can't be promised of what the provider sends later")
     if quiet.kept(route, channel, params) or quiet.time(route, channel, params):
-        return reply(550, "5.3.3", "BY=…;R can't be promised where there are quiet hours")
+        return reply(550, "5.3.3", "BY=seconds;R can't be promised where there are quiet hours")
     return None
 
 

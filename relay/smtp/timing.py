@@ -38,8 +38,8 @@ _SYNTAX = {
 RULES: Mapping[str, tuple[re.Pattern[str], str]] = _SYNTAX
 """What the values look like, and what to write otherwise."""
 
-_NO_TIME = reply(501, "5.5.4", "BY=…;R needs a time ahead")
-_TOO_SOON = reply(555, "5.5.4", f"BY=…;R needs {SHORTEST // SECOND} seconds or more")
+_NO_TIME = reply(501, "5.5.4", "BY=seconds;R needs a time ahead")
+_TOO_SOON = reply(555, "5.5.4", f"BY=seconds;R needs {SHORTEST // SECOND} seconds or more")
 _TOO_LATE = reply(501, "5.5.4", f"a mail is held for {HOLD_MOST // SECOND} seconds at most")
 _TWO_HOLDS = reply(501, "5.5.4", "write HOLDFOR or HOLDUNTIL, not both")
 _NO_MOMENT = reply(501, "5.5.4", _SYNTAX["HOLDUNTIL"][1])

@@ -60,6 +60,19 @@ async def test_aiosmtplib_sends(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.asyncio
+async def test_smtplib_sends_by_lmtp(tmp_path: Path) -> None:
+    """The standard library's client says LHLO."""
+    async with opened(tmp_path, "lmtp") as (relay, host, port):
+
+        def send() -> None:
+            with smtplib.LMTP(host, port, local_hostname="mon.example.com") as client:
+                client.sendmail(SENDER, [PHONE], MAIL.encode())
+
+        await asyncio.to_thread(send)
+        await arrived(relay)
+
+
+@pytest.mark.asyncio
 async def test_swaks_sends_by_lmtp(tmp_path: Path, wanted) -> None:
     """LHLO, and the answer of each recipient."""
     wanted("swaks")

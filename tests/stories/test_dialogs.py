@@ -14,7 +14,7 @@ from nameserver import SERVFAIL, nameserver
 from pki import Pki
 from transcripts import DIALOGS, Client, Stage, Step, of_relays, play, steps
 
-from relay.config import Alias, Config, Dns, Listener, Sender, Smarthost
+from relay.config import Alias, Cap, Config, Dns, Listener, Route, Sender, Smarthost
 from relay.config import Limits as Shares
 
 OWN = [each for each in DIALOGS if of_relays(each)]
@@ -38,6 +38,11 @@ def configured(folder: Path, script: list[Step], pki: Pki, server: str) -> tuple
         "limits": Shares.model_validate(changes.pop("limits", {})),
         "aliases": {name: Alias.model_validate(each) for name, each in changes.pop("aliases", {}).items()},
     }
+    if "routes" in changes:
+        routes = [{"account": "main", **each} for each in changes.pop("routes")]
+        update["routes"] = tuple(Route.model_validate(each) for each in routes)
+    if "caps" in changes:
+        update["caps"] = tuple(Cap.model_validate(each) for each in changes.pop("caps"))
     if "operator" in changes:  # nobody listens there: what he is sent waits
         smtp = Smarthost(host="127.0.0.1", port=1, tls="none")
         own = {"operator": changes.pop("operator"), "smtp": smtp, "maildir": None}

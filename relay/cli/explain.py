@@ -17,7 +17,7 @@ from relay import model
 from relay.cli.common import WRONG, as_json, config_option, configuration, fail
 from relay.clock import Clock
 from relay.config import Config, Route
-from relay.message import content, gateway, gsm, orders, recognisers, routes
+from relay.message import content, gateway, gsm, orders, postmaster, recognisers, routes
 from relay.message.drafts import Composed, Draft, StepDraft
 from relay.message.routes import Resolved
 from relay.message.wording import uncommented
@@ -64,7 +64,7 @@ def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) 
     """An entry for each recipient (for each text, where it has several): refused and why, or the request."""
     recipients = tuple(Recipient(address=each) for each in to)
     envelope = Envelope(sender=sender, recipients=recipients)
-    resolved = [routes.resolve(each.address, config.routes, config.aliases) for each in recipients]
+    resolved = [_meant(each.address, config) for each in recipients]
     made = _composed(config, letter, envelope, resolved)
     told = []
     for number, recipient in enumerate(recipients):
@@ -88,6 +88,11 @@ def explained(config: Config, letter: Letter, to: tuple[str, ...], sender: str) 
             if isinstance(meant, Resolved) and told[-1]["alphabet"] and not meant.gateway:
                 told[-1]["alphabets"] = _alphabets(config, letter, envelope, meant, number)
     return told
+
+
+def _meant(address: str, config: Config) -> Resolved | Reply:
+    found = routes.resolve(address, config.routes, config.aliases)
+    return postmaster.instead(address, found, config) if isinstance(found, Reply) else found
 
 
 def _composed(

@@ -401,6 +401,18 @@ def test_explain_names_the_smarthost(tmp_path: Path) -> None:
     assert (0, True) == (shown.exit_code, "mail.example.com:587" in shown.output)
 
 
+def test_explain_knows_the_postmaster(tmp_path: Path) -> None:
+    """His mail goes to the operator, as at the door."""
+    mail = tmp_path / "mail.eml"
+    mail.write_text(MAIL)
+    reports = {"operator": "duty@office.example", "smtp": {"host": "mail.example.com"}}
+    file = configured(tmp_path, reports=reports)
+    (told,) = json.loads(
+        run("explain", "-c", file, mail, "--to", "Postmaster@sms.example.com", "--json").output
+    )
+    assert ("forward", ["duty@office.example"]) == (told["channel"], told["recipients"])
+
+
 def test_forwarding_to_itself_is_a_fault(tmp_path: Path) -> None:
     """Mail would go round until its trace is too long."""
     smtp = {"host": "127.0.0.1", "port": 2525}

@@ -30,6 +30,7 @@ _log = logging.getLogger("relay.smtp")
 
 HANDSHAKE = 30.0  # seconds that a handshake may take
 _BUFFER = 32 * 1024  # octets that are read at once
+_HELD = 64 * 1024  # octets that wait each way for whoever is slow; by default half a megabyte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,8 @@ async def shake_hands(
     # Or broken by what came with the handshake's end, which asyncio then takes for done when it is not.
     if under_tls is None or under_tls.is_closing() or not version(under_tls):
         raise ConnectionResetError
+    under_tls.set_write_buffer_limits(_HELD)
+    under_tls.set_read_buffer_limits(_HELD)  # type: ignore[attr-defined]
     return under_tls
 
 

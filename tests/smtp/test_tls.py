@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import os
 import smtplib
+import socket
 import ssl
 import warnings
 
@@ -228,6 +229,25 @@ async def test_an_idle_connection_is_cheap(house, pki):
     (connection,) = door.registry._open
     under_tls = getattr(connection.transport, "_ssl_protocol", None)  # uvloop's is unused memory
     assert under_tls is None or len(under_tls._ssl_buffer) <= 32 * 1024
+
+
+async def test_a_client_that_reads_nothing_fills_no_memory(house, pki):
+    """Half a megabyte of replies would wait under TLS by default, an eighth of that in clear."""
+    door = await house(tls="implicit")
+    client = await door.client()
+    await client.encrypt(pki.client())
+    await client.hear()
+    (connection,) = door.registry._open
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.writer.transport.pause_reading()
+    client.writer.write(b"HELP\r\n" * 9900)
+    async with asyncio.timeout(20):
+        while not connection._paused:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0)
+    assert connection.transport.get_write_buffer_size() < 100_000
+    client.writer.transport.abort()
+    await gone(door)
 
 
 async def test_a_mail_is_taken_though_the_client_closes_tls_early(house, pki):

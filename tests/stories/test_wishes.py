@@ -103,8 +103,10 @@ async def test_what_ran_out_of_time_at_the_provider_comes_back(relay: Journey) -
     await relay.mail(bare("two"), to("0130"))
     await relay.pass_time(2 * 86400)
 
+    said = [report.as_string() for report in relay.reports()]
+    found = [("\nStatus: 5.4.7\n" in each, "\nDeliver-By-Date: " in each) for each in said]
     assert (["failed", "failed"], ["4.4.7", "5.4.7"]) == (actions(relay), sorted(told(relay, "Status")))
-    assert 1 == len(told(relay, "Deliver-By-Date"))
+    assert [(False, False), (True, True)] == sorted(found)  # of one moment either may be mailed first
 
 
 @pytest.mark.asyncio

@@ -176,11 +176,11 @@ class Judging:
 
     def _also(self, judged: Judged, made: Mapping[str, Digest], now: int, change: Change) -> None:
         """What is written beside the merges: waits, digests, and what phones remember of both."""
-        for order, until in judged.wait:
-            change.update(schema.orders, order.id, order.version, due_at=until)
+        for order, until in judged.wait:  # one of them may be who speaks for another from now on
+            change.update_further(schema.orders, order.id, order.version, due_at=until)
         for order, until in judged.over:
             since = now if order.over_at is None else order.over_at
-            change.update(schema.orders, order.id, order.version, due_at=until, over_at=since)
+            change.update_further(schema.orders, order.id, order.version, due_at=until, over_at=since)
         for each in made.values():
             change.insert(schema.mail, **asdict(each.mail))
             change.insert(schema.recipient, **asdict(each.recipient))

@@ -275,7 +275,9 @@ class Settlement:
         The speaker's row changes too: it must not come to its end without seeing this one.
         """
         self._update(speaker, {})
-        for each in (self.orders[order.id], *self._merged.get(order.id, ())):
+        all_ = (self.orders[order.id], *self._merged.pop(order.id, ()))
+        self._merged.setdefault(speaker.id, []).extend(all_)  # it may merge itself, in this very settling
+        for each in all_:
             if each.id != order.id:
                 self._update(each, {"merged_into": speaker.id})
             if speaker.outcome is not None:

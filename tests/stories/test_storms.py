@@ -5,7 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faults import ALWAYS, HOUR, A, B, Line, Z, act, add_short_route, bare, change_route, oncall, to, told
+from faults import (
+    ALWAYS,
+    HOUR,
+    A,
+    B,
+    Line,
+    Z,
+    act,
+    add_short_route,
+    all_slots_taken,
+    bare,
+    change_route,
+    oncall,
+    to,
+    told,
+)
 from harness import Journey, StillClock, journey, settings
 
 from relay.queue.rows import Order
@@ -156,6 +171,51 @@ async def test_a_problem_that_comes_back_is_told_again(relay: Journey) -> None:
     await relay.pass_time(300)
 
     assert ["PROBLEM", "RESOLVED", "PROBLEM"] == [text.split(":")[0] for text in texts(relay)]
+
+
+@pytest.mark.asyncio
+async def test_who_waits_for_the_end_of_a_chain_may_speak_for_another(tmp_path: Path) -> None:
+    """The 45th of a chain is refused for money, and heard of again: both wait, and others go meanwhile."""
+    async with journey(tmp_path, config=settings(tmp_path, storm={"burst": 0})) as relay:
+        await storm(relay, 44)
+        await relay.rest()
+        relay.sandbox.next_send_faults.append(3)
+        await relay.mail(bare("the last"), TO, sender=A)
+        await relay.rest()
+        await relay.mail(bare("the last"), TO, sender=B)
+        await relay.pass_time(20)
+        await relay.mail(bare("elsewhere"), to("4568"))
+        await relay.rest()
+        before = len(relay.sandbox.messages)
+        await relay.pass_time(300)
+
+        assert 45 == before
+        assert 1 == [message.text for message in relay.sandbox.messages].count("alarm\nthe last")
+        assert ["delivered", "merged"] == [order.state for order in (await relay.orders())[44:46]]
+
+
+@pytest.mark.asyncio
+async def test_who_goes_in_a_digest_takes_those_along_for_whom_it_speaks(tmp_path: Path) -> None:
+    """A text found no connection and is heard of again as the digest is made: all are told of that."""
+    rules = {"burst": 1, "per": 6000, "digest_every": 5000, "repeat_window": 300_000}
+    config = settings(tmp_path, storm=rules, reports={"gather": 0, "success": "delivered"})
+    async with journey(tmp_path, config=config) as relay:
+        Line(relay, broken=(1,))
+        await relay.mail(bare("door"), TO, sender=A)
+        await relay.pass_time(6)
+        await relay.mail(bare("fan"), TO)
+        await relay.mail(bare("pump"), TO)
+        await relay.pass_time(3)
+        async with all_slots_taken(relay):
+            await relay.mail(bare("door"), TO, sender=B)
+            await relay.pass_time(2)
+        await relay.pass_time(300)
+        door, *_, again = [order for order in await relay.orders() if order.alarm != "digest"]
+
+        assert 1 == len(digests(relay))
+        assert ("merged", "merged", door.merged_into) == (door.state, again.state, again.merged_into)
+        assert {A, B} <= set(told(relay))
+        assert all(order.finished_at for order in await relay.orders())
 
 
 @pytest.mark.asyncio

@@ -7,7 +7,8 @@ answer, or the history, which tell of all of them.
 
 What can go wrong. The same is told twice, late, or before the answer to the send: what says
 nothing new is not written again, all else goes through `settle`. Nothing is known under the
-id (another program uses the account, or the rows are gone): it is counted, and kept as a stray.
+id (another program uses the account, or the rows are gone): it is counted, and kept as a stray,
+so many of an account a day, for that program may send millions.
 The store can't take it: `Trouble`, and the provider is asked to say it again.
 """
 
@@ -24,7 +25,7 @@ from relay import model
 from relay.delivery import members, plan
 from relay.delivery.news import EVENT_OF, detail, news_of
 from relay.delivery.settle import Settler
-from relay.model import SECOND, Kind, Outcome, Rest
+from relay.model import DAY, SECOND, Kind, Outcome, Rest
 from relay.queue import schema, states
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.rows import Order, Request, RequestState
@@ -37,6 +38,8 @@ from relay.smsc.wire import same_phone, shown_phone
 _log = logging.getLogger("relay.delivery")
 _TRIES = 20
 _WRITE_EVERY = 10 * SECOND
+STRAYS = 1000
+"""So many of what is known of no message are kept of an account each day; the others are counted."""
 _LANES = 61  # a prime, for the low bits of keys are mostly the same
 
 
@@ -68,6 +71,7 @@ class Hearing:
         self._kick = kick
         self._heard: dict[str, int] = {}
         self._written: dict[str, int] = {}
+        self._strays: dict[str, tuple[int, int]] = {}  # by account: the day, and how many were kept on it
         # The calls about one request come together; taken one by one they don't undo each other's reading.
         self._lanes = [asyncio.Lock() for _ in range(_LANES)]
 
@@ -86,9 +90,19 @@ class Hearing:
         key = _key(told.id)
         result = Result.UNKNOWN if key is None else await self._heard_of(key, told)
         if result is Result.UNKNOWN:
-            name, phone = outcomes.clean(told.id), outcomes.clean(told.phone)
-            await self._store.keep_stray(account, name, phone, _said(told))
+            await self._keep(account, told)
         return result
+
+    async def _keep(self, account: str, told: Status) -> None:
+        """Keep what is about no message of ours, as long as there is room for it today."""
+        today = self._store.clock.now() // DAY
+        day, kept = self._strays.get(account, (today, 0))
+        if day == today and kept >= STRAYS:
+            return
+        name, phone = outcomes.clean(told.id), outcomes.clean(told.phone)
+        if await self._store.keep_stray(account, name, phone, _said(told)):
+            day, kept = self._strays.get(account, (today, 0))  # others came meanwhile
+            self._strays[account] = today, 1 + (kept if day == today else 0)
 
     async def _heard_of(self, key: int, told: Status) -> Result:
         async with self._lanes[key % _LANES]:

@@ -189,13 +189,13 @@ class Store(Agenda):
             change.insert(schema.heard, account=account, at=at)
             await self.write(change)
 
-    async def keep_stray(self, account: str, name: str, phone: str, status: str) -> None:
-        """Keep what the provider told of a message that is none of ours, once a day."""
+    async def keep_stray(self, account: str, name: str, phone: str, status: str) -> bool:
+        """Keep what the provider told of a message that is none of ours, once a day; whether it is new."""
         now = self.clock.now()
         key, told = self.ids.new(now), ("stray", account, name, phone, status)
         change = Change(once=(stable_digest(*(each.encode("utf-8", "replace") for each in told)), key, now))
         change.insert(schema.stray, id=key, account=account, name=name, phone=phone, status=status, at=now)
-        await self.write(change)
+        return await self.write(change) is None
 
     async def strays(self, after: int, many: int = 200) -> list[dict[str, Any]]:
         """What the provider told after a moment of messages that are none of ours, the last first."""

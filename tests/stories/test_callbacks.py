@@ -436,6 +436,20 @@ async def test_a_stray_that_can_t_be_kept_is_asked_for_again(relay: Journey) -> 
 
 
 @pytest.mark.asyncio
+async def test_of_strays_some_are_kept_each_day(relay: Journey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program of the same account may send millions; each is answered and counted."""
+    monkeypatch.setattr("relay.delivery.hearing.STRAYS", 3)
+    before = counted("unknown")
+    first = [await call(relay, str(number), 1) for number in (1, 1, 2, 3, 4, 5)]
+    await relay.pass_time(86_400)
+    second = await call(relay, "6", 1)
+
+    assert [200] * 7 == [*first, second]
+    assert 7 == counted("unknown") - before
+    assert ["6", "3", "2", "1"] == [row["name"] for row in await relay.app.store.strays(0)]
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [

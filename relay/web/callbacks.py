@@ -1,8 +1,10 @@
 """The vendor's handler: `/callback/ACCOUNT`, where the provider tells of statuses and replies by itself.
 
 It is open to whoever reaches the port, and believes nobody without the signature. 200 is said
-after the commit, or where nothing new was said; whatever the store could not take is answered
-503, for the provider to say it again. What is refused is counted, and logged once a minute.
+after the commit, or where nothing new was said; whatever the store could not take, or not in time,
+is answered 503, for the provider to say it again. What the store takes after that is followed up
+all the same: reports and steps that it brings wait for nobody's second call. What is refused is
+counted, and logged once a minute.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class Callbacks:
         self._hearing = hearing
         self._inbox = inbox
         self._room = asyncio.Semaphore(_AT_ONCE)
+        self._under_way: set[asyncio.Task[Result]] = set()
         self._told: dict[tuple[str, Result], tuple[int, int]] = {}  # since when it was not logged, how often
 
     def routes(self) -> list[web.RouteDef]:
@@ -49,6 +52,12 @@ class Callbacks:
             web.get("/callback/{account}", self._call, allow_head=False),
             web.post("/callback/{account}", self._call),
         ]
+
+    async def close(self) -> None:
+        """Give up what the store has not taken: what it has, the next start finds."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _call(self, request: web.Request) -> web.Response:
         path, _, query = request.raw_path.partition("?")
@@ -81,14 +90,29 @@ class Callbacks:
         return found if callbacks.verified(found, secret) else Result.FORGED
 
     async def _taken(self, account: str, found: Callback) -> Result:
+        """What became of it, as far as that is known in time."""
         try:
-            async with self._room, asyncio.timeout(_PATIENCE):
-                if isinstance(found.news, Status):
-                    return await self._hearing.status(account, found.news)
-                await self._hearing.note(account)
-                return await self._inbox.take(account, found.news)
-        except (Trouble, TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._room.acquire()
+                task = asyncio.create_task(self._settled(account, found))
+                self._under_way.add(task)
+                task.add_done_callback(self._ended)
+                return await asyncio.shield(task)
+        except TimeoutError:
             return Result.UNSTORED
+
+    async def _settled(self, account: str, found: Callback) -> Result:
+        try:
+            if isinstance(found.news, Status):
+                return await self._hearing.status(account, found.news)
+            await self._hearing.note(account)
+            return await self._inbox.take(account, found.news)
+        except Trouble:
+            return Result.UNSTORED
+
+    def _ended(self, task: asyncio.Task[Result]) -> None:
+        self._under_way.discard(task)
+        self._room.release()
 
     def _tell(self, account: str, result: Result) -> None:
         """Log what was not taken: at once, then once a minute how often since."""

@@ -101,6 +101,7 @@ class Web:
         """Stop answering."""
         for runner in self._runners:
             await runner.cleanup()
+        await self._callbacks.close()
         if self._runners:
             Path(self._relay.config.web.socket).unlink(missing_ok=True)  # noqa: ASYNC240 - ours, and local
         self._runners.clear()

@@ -527,18 +527,42 @@ async def test_what_can_t_be_stored_is_asked_for_again(relay: Journey) -> None:
 async def test_a_store_that_does_not_answer_is_a_503(relay: Journey, monkeypatch: pytest.MonkeyPatch) -> None:
     """The provider does not wait for ever for a database that is locked."""
     _order, name = await sent_one(relay)
-    never, real = asyncio.Event(), relay.app.store.story
+    unlocked, real = asyncio.Event(), relay.app.store.story
 
-    async def stuck(_order: int) -> Any:
-        await never.wait()
+    async def locked(order: int) -> Any:
+        await unlocked.wait()
+        return await real(order)
 
-    relay.app.store.story = stuck
+    relay.app.store.story = locked
     with monkeypatch.context() as impatient:
         impatient.setattr("relay.web.callbacks._PATIENCE", 0.2)
         first = await call(relay, name, 0)
-    relay.app.store.story = real
+    unlocked.set()
 
     assert (503, 200) == (first, await call(relay, name, 0))
+
+
+@pytest.mark.asyncio
+async def test_what_the_store_takes_too_late_for_an_answer_is_followed_up(
+    relay: Journey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503, and it is on disk a moment later: the bounce leaves though nobody calls again."""
+    _order, name = await sent_one(relay)
+    await call(relay, name, 0)
+    going_on, engine, real = asyncio.Event(), relay.app.store.engine, relay.app.store.engine.write
+
+    async def slow(change: Change) -> int | None:
+        await going_on.wait()
+        return await real(change)
+
+    engine.write = slow
+    with monkeypatch.context() as impatient:
+        impatient.setattr("relay.web.callbacks._PATIENCE", 0.2)
+        answer = await call(relay, name, 20, err=6)
+    going_on.set()
+    await relay.until(relay.reports, "the bounce")
+
+    assert (503, "failed") == (answer, (await relay.order()).state)
 
 
 @pytest.mark.asyncio

@@ -88,7 +88,7 @@ def _entry(
         last_attempt=order.sent_at or (order.finished_at or 0 if called else 0),
         will_retry_until=order.expire_at if action is Action.DELAYED else 0,
         unknown=bool(first.unknown),
-        late=action is Action.DELIVERED and order.state in (State.FAILED, State.UNKNOWN),
+        late=action is Action.DELIVERED and _ended(order, speakers) in (State.FAILED, State.UNKNOWN),
         notes=said,
         excerpt=_excerpt(content) if spoken.itself(order, speakers) else "",
     )
@@ -97,6 +97,12 @@ def _entry(
 def _named(order: Order) -> bool:
     """The sender named this very phone: it is no member of an alias or a group."""
     return not order.hidden and order.parent_id is None
+
+
+def _ended(order: Order, speakers: Mapping[int, Order]) -> State:
+    """How the order ended, or the one that speaks for it."""
+    own = speakers.get(order.merged_into or 0, order) if order.state is State.MERGED else order
+    return own.state
 
 
 def _excerpt(content: Content | None) -> str:

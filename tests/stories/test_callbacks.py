@@ -280,9 +280,10 @@ async def test_whoever_was_spoken_for_hears_that_it_arrived_after_all(relay: Jou
 
     assert ["sent", "merged"] == states
     assert sorted([SENDER, A] * 2) == told_to(relay)
-    assert ["Not delivered"] * 2 + ["Delivered"] * 2 == [
-        str(each["Subject"]).split(":")[0] for each in relay.reports()
-    ]
+    reports = relay.reports()
+    assert ["Not delivered"] * 2 + ["Delivered"] * 2 == [str(r["Subject"]).split(":")[0] for r in reports]
+    corrected = ["You were told before" in r.get_body(("plain",)).get_content() for r in reports]
+    assert [False, False, True, True] == corrected
 
 
 @pytest.mark.asyncio

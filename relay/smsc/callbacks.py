@@ -195,13 +195,14 @@ def _xml(text: str) -> list[tuple[str, bytes]] | Unreadable:
     """Every attribute and every element that holds no other, by its name; the names may stand once."""
     declaration = _DECLARATION.match(text)
     text = text[declaration.end() :] if declaration else text
+    text = _NO_XML.sub("", text)
     if _FORBIDDEN.search(text):
         return Unreadable(why="XML with a DTD")
     parser = etree.XMLParser(
         encoding="utf-8", resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False
     )
     try:
-        root = etree.fromstring(_NO_XML.sub("", text).encode(), parser)
+        root = etree.fromstring(text.encode(), parser)
     except (etree.XMLSyntaxError, ValueError):
         return Unreadable(why="broken XML")
     found: list[tuple[str, bytes]] = []

@@ -247,6 +247,7 @@ BOMB = b"".join(
         BOMB + b"<a><id>&b9;</id><phone>2</phone><status>1</status></a>",
         b"<!DOCTYPE a SYSTEM 'http://127.0.0.1:1/'><a><id>1</id><phone>2</phone><status>1</status></a>",
         b'<!doctype a [<!entity x SYSTEM "file:///etc/passwd">]><a id="&x;" phone="2" status="1"/>',
+        b'<!DOC\x01TYPE a [<!EN\x01TITY x "1">]><a id="1" phone="2" status="1"/>',
         '<?xml version="1.0" encoding="utf-16"?><a/>'.encode("utf-16"),
         b"<a><id>1</id><phone>2</phone><status>1</status><status>20</status></a>",
         b"<a>" * 20_000,

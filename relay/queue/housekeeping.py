@@ -12,6 +12,8 @@ from relay.queue import statements as sql
 from relay.queue.store import Store
 
 REPEAT_KEPT = DAY
+HEARD_KEPT = 31 * DAY
+"""How long a silent phone is remembered: what it is to hear later may wait at the provider for a month."""
 SPENT_KEPT = 40 * DAY
 _SWEEP_AFTER = DAY
 
@@ -20,7 +22,7 @@ async def sweep(store: Store) -> None:
     """Forget repeat keys past their day and files that no mail claimed."""
     now = store.clock.now()
     await _all_of(store, sql.SWEEP_REPEATS, before=now - REPEAT_KEPT)
-    await _all_of(store, sql.SILENT_PHONES, before=now - REPEAT_KEPT)
+    await _all_of(store, sql.SILENT_PHONES, before=now - HEARD_KEPT)
     await store.engine.delete(sql.OLD_OPERATOR_NOTICES, before=now - 30 * REPEAT_KEPT)
     await _all_of(store, sql.SWEEP_SPENT, before=now - SPENT_KEPT)
     rows = await store.engine.read(sql.ORPHANS, before=now - _SWEEP_AFTER)

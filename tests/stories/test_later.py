@@ -57,6 +57,20 @@ async def test_the_provider_holds_it(relay: Journey) -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_the_provider_keeps_for_days_is_remembered(relay: Journey) -> None:
+    """Two days later the same is to be said at that same moment: it waits here, and is told once."""
+    await relay.mail(bare(), to("4567"), options=["HOLDFOR=259200"])
+    await relay.pass_time(2 * DAY / SECOND)
+    await relay.mail(bare(), to("4567"), options=["HOLDFOR=86400"])
+    await relay.pass_time(5)
+    handed_over = len(relay.sends())
+    await relay.pass_time(2 * DAY / SECOND)
+
+    assert (1, 1) == (handed_over, len(relay.sandbox.messages))
+    assert ["delivered", "merged"] == [order.state for order in await relay.orders()]
+
+
+@pytest.mark.asyncio
 async def test_it_needs_no_relay_to_be_on_time(tmp_path: Path) -> None:
     """The relay is gone when the time comes; a later one hears what became of it."""
     async with journey(tmp_path) as relay:

@@ -69,6 +69,7 @@ class Mailer:
         self._kick = asyncio.Event()
         self._stopping = False
         self._trouble_told_at = -HOUR
+        self._left_at = store.clock.now()  # when a mail left last
         self.left_by: int | None = None
         """The node that this process follows, where several share the store."""
         self.adopt(reports, delivery)
@@ -173,10 +174,14 @@ class Mailer:
         given_up = now - min(n.created_at for n in notices) >= self._delivery.give_up
         done = delivered.verdict is Verdict.DONE
         failed = not done and (delivered.verdict is Verdict.REFUSED or given_up)
-        if failed:
+        if done:
+            self._left_at = now
+        elif failed:
             _log.error("a report was given up", extra={"mail": model.show(notices[0].mail_id),
                                                        "why": delivered.text})  # fmt: skip
-            await self._report_trouble(notices, now)
+            await self._report_trouble(notices, now, "A report to a sender was given up; the log says why.")
+        elif now - max(self._left_at, min(n.created_at for n in notices)) >= HOUR:
+            await self._report_trouble(notices, now, "No report has left for an hour; the log says why.")
         change = Change()
         for n in notices:
             if done or failed:
@@ -190,12 +195,12 @@ class Mailer:
             change.update(schema.notice, n.id, n.version, **values)
         await self._store.write(change)
 
-    async def _report_trouble(self, notices: Sequence[Notice], now: int) -> None:
-        """A sender will not hear: the operator should, once an hour."""
+    async def _report_trouble(self, notices: Sequence[Notice], now: int, text: str) -> None:
+        """A sender does not hear: the operator should, once an hour; by mail where the last of these left."""
         if notices[0].action != OPERATOR and now - self._trouble_told_at >= HOUR:
-            self._trouble_told_at = now
-            text = "A report to a sender was given up; the log says why."
-            await self.tell_operator("reports", text)
+            before, self._trouble_told_at = self._trouble_told_at, now
+            if before <= self._left_at:
+                await self.tell_operator("reports", text)
             self.trouble(text)
 
     async def _send_to_operator(self, notice: Notice) -> Delivered:

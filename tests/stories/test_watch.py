@@ -197,6 +197,28 @@ async def test_reports_that_fail_reach_the_phone(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_reports_that_do_not_leave_reach_the_phone_before_they_are_given_up(tmp_path: Path) -> None:
+    """After an hour, then once an hour; once the way is free there is one mail of it."""
+    config = watched(tmp_path)
+    box = tmp_path / "reports"
+    box.write_text("in the way")
+    async with journey(tmp_path, config=config) as relay:
+        await relay.mail(bare(), to("2006"))
+        await relay.pass_time(50 * MINUTE)
+        early = phoned(relay, "main")
+        await relay.pass_time(4 * HOUR)
+        texts = phoned(relay, "main")
+        box.unlink()
+        await relay.pass_time(2 * HOUR)
+
+        assert [] == early
+        assert {"relay.example.com: No report has left for an hour; the log says why."} == set(texts)
+        assert 2 <= len(texts) <= 4
+        assert ["[smsc-relay] reports"] == mailed(relay)
+        assert texts == phoned(relay, "main")
+
+
+@pytest.mark.asyncio
 async def test_calls_of_the_provider_that_stop_are_told_once_a_day(tmp_path: Path) -> None:
     """They came, and do not any more though messages arrive; where none ever came nobody expects them."""
     async with journey(tmp_path, config=watched(tmp_path)) as relay:

@@ -123,7 +123,8 @@ class App(Rooms):
             self._loop(self.forwarder.run(), "forwarder")
             self._loop(self.mover.run(), "mover")
             self._loop(self.mailer.run(), "mailer")
-            self._loop(self.chores.run(), "chores")
+        if self.has("delivery") or (self.membership and self.has("web")):
+            self._loop(self.chores.run(), "chores")  # of callbacks alone: the steps of what they end
 
     async def _join(self, membership: Membership, shared: Postgres, left_by: int | None) -> None:
         """Work with the nodes that share the store from now on."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import hashlib
 import random
 import shutil
 import signal
 import sys
 import time
 
+import aiohttp
 import aiosmtplib
 import pytest
+from harness import Process
 from postgres import MISSING, Server
-from several import LONG, SKEWED, lost, phone, several
+from several import HURRIED, LONG, SKEWED, lost, phone, several
+
+from relay import model
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -147,6 +152,33 @@ async def test_what_fails_at_one_node_escalates_at_the_other(tmp_path, database)
         async with asyncio.timeout(LONG):
             await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) == 24)
         assert {lost(number): 2 for number in range(12)} == nodes.delivered()
+
+
+@pytest.mark.asyncio
+async def test_what_a_callback_ends_at_a_web_part_alone_escalates_at_once(tmp_path, database):
+    """`--only web` hears that a phone was out of reach: nobody waits for the step's time."""
+    route = {"match": "*@sms.example.com", "channel": "sms", "escalate": [{"after": "2h", "channel": "call"}]}
+    async with several(tmp_path, database) as nodes:
+        await nodes.start(1, routes=[route])
+        (tmp_path / "web").mkdir()
+        http = {"listen": "127.0.0.1:0", "callback_secret": "s3cret"}
+        web = Process(tmp_path / "web", nodes.url, store=database, routes=[route], web=http)
+        web.program = HURRIED
+        nodes.nodes.append(web)
+        address = (await web.start("--only", "web")).split("web=")[1].strip()
+        await nodes.mail(nodes.nodes[0], range(1))
+        await nodes.until("SELECT count(*) = 1 FROM orders WHERE state = 'sent'")
+        name = model.show(await nodes.value("SELECT request_id FROM orders"))
+        md5 = hashlib.md5(f"{name}:{phone(0)}:20:s3cret".encode()).hexdigest()
+        form = {"id": name, "phone": phone(0), "status": "20", "md5": md5}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"http://{address}/callback/main", data=form) as answer,
+        ):
+            assert 200 == answer.status
+        await nodes.until("SELECT count(*) = 1 FROM step WHERE state = 'done'")
+        async with asyncio.timeout(LONG):
+            await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) == 2)
 
 
 @pytest.mark.asyncio

@@ -114,15 +114,16 @@ class Worker(Rounds[bool]):
 
     async def round(self) -> int | None:
         """Start every call that may start now; when to look again at the latest."""
+        now = self._store.clock.now()
         while not self._stopping:
-            now = self._store.clock.now()
             self._look()
             made = await self._plan(now)
             await self._start(made, now)
             if not made.calls or made.all_of_it:
                 break
+            now = self._store.clock.now()
         self._look_for_answers()
-        return await self._next(self._store.clock.now())
+        return await self._next(now)  # what has fallen due since was not looked for
 
     def _look(self) -> None:
         if self._heard is not None and self._slots().free_questions:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faults import Line, asked, bare, group, to, too_often, worker
+from faults import Line, all_slots_taken, asked, bare, group, to, too_often, worker
 from harness import SENDER, START, Journey, StillClock, journey, settings
+
+from relay.model import SECOND
+from relay.queue import schema
+from relay.queue.engine import Change
 
 
 @pytest.mark.asyncio
@@ -148,3 +152,26 @@ async def test_a_clock_that_jumped_back_silences_nobody(relay: Journey, clock: S
     await relay.pass_time(60)
 
     assert 2 == len(relay.sandbox.messages)
+
+
+@pytest.mark.asyncio
+async def test_what_falls_due_during_a_round_is_not_left_lying(relay: Journey, clock: StillClock) -> None:
+    """While the round puts off one order for quiet hours another falls due: it goes, though no call ends."""
+    async with all_slots_taken(relay, free=14):
+        for n in range(2):
+            await relay.mail(bare(f"text {n}"), to(f"{4000 + n}"))
+        one, two = await relay.orders()
+        change = Change()
+        change.update(schema.orders, one.id, one.version, due_at=START + SECOND, quiet="8-12/-3")
+        change.update(schema.orders, two.id, two.version, due_at=START + SECOND + 5)
+        await relay.app.store.write(change)
+    write = relay.app.store.write
+
+    async def slow(change: Change) -> int | None:
+        clock.set(clock.now() + 10)
+        return await write(change)
+
+    relay.app.store.write = slow  # type: ignore[method-assign]
+    await relay.pass_time(10)
+
+    assert ["79991234001"] == [message.phone for message in relay.sandbox.messages]

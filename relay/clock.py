@@ -12,6 +12,7 @@ import time
 
 _EVEN = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _SLOW = 250  # a look at another clock that took so many milliseconds tells too little
+_LOOK = 30.0  # seconds after which whoever waits looks at the clock again: it may have been set
 
 
 class Clock:
@@ -33,11 +34,17 @@ class Clock:
         """Another clock showed `moment` at some time since the reading `before`."""
 
     async def wait(self, event: asyncio.Event, until: int | None) -> None:
-        """Return when `event` is set (and clear it), or when `until` is reached."""
-        timeout = None if until is None else max(0.0, (until - self.now()) / 1000)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await event.wait()
+        """Return when `event` is set (and clear it), or when `until` is reached.
+
+        A clock that was set meanwhile, or a machine that slept, makes that half a minute late at most.
+        """
+        while True:
+            timeout = None if until is None else min(_LOOK, max(0.0, (until - self.now()) / 1000))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await event.wait()
+            if event.is_set() or (until is not None and self.now() >= until):
+                break
         event.clear()
 
 

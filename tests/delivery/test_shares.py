@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay import clock as clocks
 from relay.clock import Follower
 from relay.delivery import plan, shares
 from relay.delivery.permits import All, Held
@@ -83,3 +84,16 @@ async def test_follower_waits():
     clock.follow(1_000_000, clock.reading())
     await clock.wait(never, clock.now() + 30)
     assert clock.now() >= 1_000_030
+
+
+@pytest.mark.asyncio
+async def test_a_clock_that_is_set_wakes_who_waits(monkeypatch):
+    """Who waits for a moment looks at the clock now and then: one that was set ahead is not slept through."""
+    monkeypatch.setattr(clocks, "_LOOK", 0.02)
+    clock, never = Follower(), asyncio.Event()
+    clock.follow(1_000_000, clock.reading())
+    waiting = asyncio.create_task(clock.wait(never, 9_000_000))
+    await asyncio.sleep(0)
+    clock.follow(9_000_000, clock.reading())
+    async with asyncio.timeout(20):
+        await waiting

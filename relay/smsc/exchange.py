@@ -21,6 +21,7 @@ from binascii import hexlify
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -249,7 +250,7 @@ class Exchange:
             limit=0,  # how many calls run at once is the caller's to say
             keepalive_timeout=_KEEPALIVE,
             resolver=self._resolver,
-            socket_factory=_socket,
+            socket_factory=partial(_socket, self._read),
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -330,9 +331,15 @@ def _outcome(error: Exception, upload: _Upload) -> Outcome:
     return outcomes.broke_off(words(error)) if upload.began else outcomes.no_connection(words(error))
 
 
-def _socket(address: tuple[int, int, int, str, object]) -> socket.socket:
-    """A socket that keeps little back, so that silence is measured from when octets really left."""
+def _socket(silence: float, address: tuple[int, int, int, str, object]) -> socket.socket:
+    """A socket that keeps little back, so that silence is measured from when octets really left.
+
+    What the peer has not confirmed after so many seconds is given up by the system as well. Else it would
+    go on sending it when we have gone, and the request might arrive long after we asked what became of it.
+    """
     family, kind, protocol = address[:3]
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silence * 1000))
     return made

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import parse_qsl, quote_plus
 
 import pytest
@@ -720,6 +721,32 @@ async def test_a_reader_that_stops_is_given_up():
         outcome = (await send(client, files=[attachment(bytes(5 << 20))])).outcome
         stopped.set()
     assert (outcome.kind, outcome.reason.endswith("(it fell silent)")) == (Kind.UNSURE, True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux can be told so")
+async def test_what_was_given_up_does_not_arrive_later():
+    """A request that the system still had to send when we gave it up is not sent when the line is back."""
+    got = []
+
+    async def late(reader, writer, peer):
+        client = f"0100007F:{writer.get_extra_info('peername')[1]:04X} "
+        await broken.wait()
+        while f": {client}" in Path("/proc/net/tcp").read_text():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        try:
+            while data := await reader.read(65536):
+                got.append(data)
+        finally:
+            peer.gone.set()
+
+    broken = asyncio.Event()
+    async with narrow(late) as peer, calling(peer.url, read=0.3) as client:
+        assert (await send(client, text="x" * 60_000)).outcome.kind is Kind.UNSURE
+        broken.set()
+        async with asyncio.timeout(20):
+            await peer.gone.wait()
+    assert 0 < sum(map(len, got)) < 60_000
 
 
 @pytest.mark.asyncio

@@ -28,6 +28,9 @@ CONNECT = 5.0
 """Seconds that a connection may take to be made."""
 ANSWER = 20.0
 """Seconds that a statement may take to be answered."""
+MIGRATION = 3600.0
+"""The same where tables are changed: an index of a table with the mail of years takes its time."""
+_TRIES = 5
 _NODES = 1024
 _GONE = 86_400_000  # after so long unseen, in milliseconds, a node's number may be given to another
 _LOCK = 7_563_299_046_201_113_728  # any number, as long as nobody else's program has it
@@ -72,8 +75,22 @@ async def connected(url: Url) -> Connection:
 
 async def migrate(connection: Connection) -> None:
     """Bring the database to this program's schema; refuse one that only newer programs may use."""
+    tries = 1
+    while True:
+        try:
+            await _migrate(connection)
+        except asyncpg.DeadlockDetectedError:  # with a node that works meanwhile
+            if tries == _TRIES:
+                raise
+            tries += 1
+        else:
+            return
+
+
+async def _migrate(connection: Connection) -> None:
     async with connection.transaction():
-        await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})", timeout=MIGRATION)
         found = await version(connection)
         if found == 0:
             await _create(connection)
@@ -104,9 +121,13 @@ async def check_creatable(connection: Connection) -> None:
 
 
 async def _forward(connection: Connection, found: int) -> None:
+    """All tables are taken before the first is changed: whoever writes waits for nothing half done."""
+    known = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    ours = sorted({row["tablename"] for row in known} & schema.metadata.tables.keys() - {"meta"})
+    await connection.execute(f"LOCK TABLE {', '.join(ours)}", timeout=MIGRATION)
     for step in range(found + 1, schema.VERSION + 1):
         for statement in (*MIGRATIONS[step], *nodes.MIGRATIONS.get(step, ())):
-            await connection.execute(statement)
+            await connection.execute(statement, timeout=MIGRATION)
     await _write_down(connection)
 
 

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from changes import account, asked, line, results, written
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.schema import CreateTable
 
-from relay.queue import nodes, schema
+from relay.queue import joining, nodes, schema
 from relay.queue.dialect import DIALECT
 from relay.queue.engine import Change, Stale, TooOld, Trouble
 from relay.queue.lines import tried
@@ -266,10 +266,9 @@ async def test_several_start_at_once(postgres):
         await each.close()
 
 
-@pytest.mark.asyncio
-async def test_older_schema_is_brought_forward(postgres):
-    """Tables of an older version become those of a new database, and keep their rows."""
-    url, fresh = await asyncio.to_thread(postgres.empty), await asyncio.to_thread(postgres.empty)
+async def older(postgres) -> str:
+    """The URL of a database as version 4 of the schema had it."""
+    url = await asyncio.to_thread(postgres.empty)
     script = (Path(__file__).parent / "schemas" / "4.sql").read_text()
     for ours, theirs in ((" BLOB", " BYTEA"), (" TEXT", ' TEXT COLLATE "C"')):
         script = script.replace(ours, theirs)
@@ -280,6 +279,13 @@ async def test_older_schema_is_brought_forward(postgres):
     for statement in (*own, "DROP TABLE cap", *nodes.INDEXES, "INSERT INTO meta VALUES ('version', '4')"):
         await raw.execute(statement)
     await raw.close()
+    return url
+
+
+@pytest.mark.asyncio
+async def test_older_schema_is_brought_forward(postgres):
+    """Tables of an older version become those of a new database, and keep their rows."""
+    url, fresh = await older(postgres), await asyncio.to_thread(postgres.empty)
     shapes = []
     for each in (url, fresh):
         engine = Postgres(each)
@@ -287,6 +293,55 @@ async def test_older_schema_is_brought_forward(postgres):
         shapes.append([await engine.rows(shape) for shape in SHAPES])
         await engine.close()
     assert shapes[0] == shapes[1]
+
+
+async def waits(connection, *words) -> None:
+    """Wait until somebody waits for a lock, with these words in what he said."""
+    like = " OR ".join(f"query LIKE '%{each}%'" for each in words)
+    sql = f"SELECT 0 < count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND ({like})"
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(sql):  # noqa: ASYNC110 - it is another process that waits
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("tables", [("mail", "orders"), ("repeat", "mail")], ids=" then ".join)
+async def test_brought_forward_while_an_older_node_writes(postgres, tables):
+    """Who goes on from one table to another, and the newer program that is to change both, end well."""
+    url = await older(postgres)
+    writer, watcher, engine = await asyncpg.connect(url), await asyncpg.connect(url), Postgres(url)
+    first, second = (f"DELETE FROM {table}" for table in tables)
+    await writer.execute(f"BEGIN; {first}")
+    opening = asyncio.create_task(engine.open())
+    await waits(watcher, "LOCK TABLE", "DROP INDEX")
+    try:
+        await writer.execute(f"{second}; COMMIT")
+    except asyncpg.DeadlockDetectedError:  # a node's writer begins anew then
+        await writer.execute("ROLLBACK")
+        await writer.execute(f"BEGIN; {first}; {second}; COMMIT")
+    await opening
+    assert str(schema.VERSION) == await watcher.fetchval("SELECT value FROM meta WHERE key = 'version'")
+    for each in (writer, watcher, engine):
+        await each.close()
+
+
+@pytest.mark.asyncio
+async def test_brought_forward_for_as_long_as_it_takes(postgres, monkeypatch):
+    """What changes tables may take longer than any question; who starts meanwhile waits for it."""
+    monkeypatch.setattr(joining, "ANSWER", 0.3)
+    url = await older(postgres)
+    reader, watcher = await asyncpg.connect(url), await asyncpg.connect(url)
+    engines = [Postgres(url), Postgres(url)]
+    await reader.execute("BEGIN; SELECT count(*) FROM orders")
+    opening = [asyncio.create_task(each.open()) for each in engines]
+    for word in ("LOCK TABLE", "pg_advisory"):
+        await waits(watcher, word)
+    await asyncio.sleep(3 * joining.ANSWER)
+    await reader.execute("COMMIT")
+    await asyncio.gather(*opening)
+    assert 2 == len({each.node for each in engines})
+    for each in (reader, watcher, *engines):
+        await each.close()
 
 
 SHAPES = (
@@ -356,15 +411,97 @@ async def test_the_first_host_is_dead(database, tmp_path):
     await engine.close()
 
 
+class Pooler:
+    """Hands a client two sessions of the database in turns, another one after each transaction.
+
+    That is the worst that a pooler in transaction mode may do, and here it does so every time.
+    """
+
+    def __init__(self, folder: Path, target: str) -> None:
+        self.folder = folder
+        self.target = target
+        self.turns = 0
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen."""
+        self.server = await asyncio.start_unix_server(self._client, str(self.folder / ".s.PGSQL.5432"))
+
+    async def stop(self) -> None:
+        """Let go of all clients."""
+        self.server.close()
+        while self.tasks:
+            task = self.tasks.pop()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _client(self, reader, writer) -> None:
+        self.tasks.add(asyncio.current_task())
+        sessions = [await asyncio.open_unix_connection(self.target) for _ in range(2)]
+        ended: asyncio.Queue[bytes] = asyncio.Queue()
+        backs = []
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            size = await reader.readexactly(4)
+            hello = size + await reader.readexactly(int.from_bytes(size) - 4)
+            for number, (from_, to) in enumerate(sessions):
+                to.write(hello)
+                while (message := await _message(from_))[0] != b"Z":
+                    writer.write(b"" if number else message[1])
+                backs.append(asyncio.create_task(self._back(from_, writer, ended)))
+            writer.write(message[1])
+            while True:
+                kind, octets = await _message(reader)
+                if kind == b"X":
+                    break
+                sessions[self.turns % 2][1].write(octets)
+                if kind in b"QS" and await ended.get() == b"I":
+                    self.turns += 1
+        for each in backs:
+            each.cancel()
+        for each in (writer, *(to for _, to in sessions)):
+            each.close()
+
+    async def _back(self, reader, writer, ended) -> None:
+        """Hand on what is answered; tell how the session stands after each answer."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                kind, octets = await _message(reader)
+                writer.write(octets)
+                if kind == b"Z":
+                    ended.put_nowait(octets[-1:])
+
+
+async def _message(reader) -> tuple[bytes, bytes]:
+    """A message of the protocol: its kind, and all of it."""
+    head = await reader.readexactly(5)
+    return head[:1], head + await reader.readexactly(int.from_bytes(head[1:]) - 4)
+
+
+@pytest_asyncio.fixture
+async def pooled(tmp_path, database):
+    """The URL of the database behind a pooler."""
+    name, _, rest = database.partition("@/")[2].partition("?host=")
+    pooler = Pooler(tmp_path, f"{rest.partition('&')[0]}/.s.PGSQL.5432")
+    await pooler.start()
+    yield f"postgresql://relay@/{name}?host={tmp_path}&statement_cache_size=0"
+    await pooler.stop()
+    assert pooler.turns > 10
+
+
 @pytest.mark.asyncio
-async def test_behind_a_pooler(database):
+async def test_behind_a_pooler(pooled):
     """With `statement_cache_size=0` nothing of a session is relied upon beyond a transaction."""
-    engine = Postgres(f"{database}&statement_cache_size=0")
+    engine = Postgres(pooled)
     await engine.open()
     await engine.write(line(1, once=("key", 11, 1000)))
     assert 11 == await engine.write(line(2, once=("key", 12, 1000)))
     assert [1] == await written(engine)
     assert [[{"id": 1}]] == await engine.read_all((select(schema.story.c.id), {}))
+    assert 1 == await engine.delete(delete(schema.story).where(schema.story.c.id == 1))
+    assert [None, Trouble] == await results(engine.write(line(2)), engine.write(line(2)))
+    assert 0 < await engine.moment()
+    await engine.check_usable()
+    assert "made" not in await tried(pooled)
     left = await engine.rows("SELECT count(*) AS n FROM pg_prepared_statements WHERE name <> ''")
     assert [{"n": 0}] == left
     engine.listen(lambda _: None)

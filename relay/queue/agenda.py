@@ -18,6 +18,7 @@ from relay.queue.rows import Order, Request
 from relay.queue.states import State
 
 _FAR = 1 << 32  # beyond any rank
+_WOKEN = 8  # steps in which orders wake before what is awake is looked at
 _NOT_THERE = (State.WAITING, State.SENDING, State.UNSURE)  # on their way to the provider
 
 
@@ -47,13 +48,15 @@ class Agenda:
         """Requests, sent orders and waiting orders whose time has come, so many of each at most.
 
         Waiting orders come by rank, then age, but for those of some senders, and those among them
-        that have expired too; the others by how long they have been due.
+        that have expired too; the others by how long they have been due. Where thousands sleep whose
+        time has come a part of them wakes, and takes its place, with each question.
         """
         due: dict[str, Any] = {"account": account, "now": now}
         asked = sql.DUE_REQUESTS, sql.DUE_POLLS, sql.DUE
         if self.part[0] > 1:
             due |= {"of": self.part[0], "number": self.part[1], "late": now - parts.LEFT}
             asked = parts.DUE_REQUESTS, parts.DUE_POLLS, parts.DUE
+        woken = False
         while True:
             *found, overslept = await self.engine.read_all(
                 (asked[0], {**due, "many": requests}),
@@ -61,9 +64,10 @@ class Agenda:
                 (asked[2], {**due, "many": orders, "but": list(but)}),
                 (sql.OVERSLEPT, {"account": account, "now": now}),
             )
-            if not overslept:
+            if not overslept or (woken and len(found[2]) >= orders):
                 break
             await self._wake(account, now)
+            woken = True
         if self.part[0] > 1 and (room := orders - len(found[2])) > 0:
             found[2] += await self.engine.read(parts.DUE_LEFT, **due, many=room, but=list(but))
             found[2].sort(key=lambda row: (row["rank"], row["id"]))
@@ -86,7 +90,7 @@ class Agenda:
     async def due_forwards(self, now: int, many: int, after: Order | None = None) -> list[Order]:
         """Waiting orders that go past the provider and whose time has come, or is over, by rank, then age."""
         rank, key = (after.rank, after.id) if after else (-_FAR, 0)
-        if await self.engine.read(sql.OVERSLEPT, account="", now=now):
+        while await self.engine.read(sql.OVERSLEPT, account="", now=now):
             await self._wake("", now)
         return await self._orders(sql.DUE_FORWARDS, account="", now=now, many=many, rank=rank, key=key)
 
@@ -120,7 +124,10 @@ class Agenda:
         return laid
 
     async def _wake(self, account: str, now: int) -> None:
-        await self._all_of(sql.WAKE, account=account, now=now)
+        """Wake some thousand, those first that were due first: nobody waits until a million are awake."""
+        for _ in range(_WOKEN):
+            if not await self.engine.delete(sql.WAKE, account=account, now=now):
+                return
 
     async def _all_of(self, statement: ClauseElement, **parameters: Any) -> bool:
         """Run what takes STEP rows at most until it finds none, others write in between; whether any was."""

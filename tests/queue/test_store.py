@@ -143,6 +143,19 @@ async def test_what_waits_for_long_sleeps_and_wakes_in_its_time(store, clock):
 
 
 @pytest.mark.asyncio
+async def test_of_a_great_many_some_wake_at_a_time(store):
+    """What is urgent does not wait until thousands of others are awake; no one is forgotten."""
+    many = 5000
+    await put_orders(store, *({"id": n, "due_at": START - many + n, "asleep": 1} for n in range(1, many)))
+    await put_orders(store, {"id": many, "due_at": START, "rank": -1})
+    asleep = select(schema.orders.c.id).where(schema.orders.c.asleep == 1)
+    assert [many, 1, 2] == ids(await waiting_due(store, "a", 3))
+    assert 0 < len(await store.engine.read(asleep)) < many - 1
+    assert [many, 1, 2] == ids(await waiting_due(store, "a", 3))
+    assert [] == await store.engine.read(asleep)
+
+
+@pytest.mark.asyncio
 async def test_forwards_sleep_and_wake(store):
     """What goes past the provider likewise."""
     await put(store, schema.orders, {"id": 1, "due_at": START + 5, "asleep": 1}, state="waiting")

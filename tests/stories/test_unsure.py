@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import Journey, StillClock, journey, settings
 from mortal import GIVE_UP, Mortal, Provider, Trap
 
+from relay.delivery import claims, leases
 from relay.model import HOUR
 from relay.queue import schema
 from relay.queue.engine import Change
+from relay.smsc.client import Sent
 from relay.smsc.sandbox import Sandbox
 
 MAIL = """\
@@ -246,3 +250,55 @@ async def test_a_group_is_closed_by_members_that_were_final_before_it(relay: Jou
     await relay.pass_time(3600)
 
     assert ["delivered", "delivered"] == [order.state for order in await relay.orders()]
+
+
+# -- leases -------------------------------------------------------------------------------
+
+
+def stand_still(relay: Journey, meanwhile: Callable[[], Awaitable[None]]) -> None:
+    """The next call stands still between its claim and its first byte; `meanwhile` this happens."""
+    client = relay.app.clients["main"]
+    real = client.send
+
+    async def late(**what: Any) -> Sent:
+        client.send = real  # type: ignore[method-assign]
+        await meanwhile()
+        return await real(**what)
+
+    client.send = late  # type: ignore[method-assign]
+
+
+@pytest.mark.both
+@pytest.mark.asyncio
+async def test_no_byte_leaves_once_the_lease_has_run_out(relay: Journey, clock: StillClock) -> None:
+    """The call is not made; the order waits, and goes under a new lease."""
+
+    async def lapse() -> None:
+        clock.set(clock.now() + leases.length(relay.app.store))
+
+    stand_still(relay, lapse)
+    await relay.mail(MAIL, to("4567"))
+    await relay.rest()
+    order = await relay.order()
+    assert ([], "waiting", 1) == (relay.sends(), order.state, order.attempts)
+    await relay.pass_time(120)
+    assert (1, "delivered") == (len(relay.sends()), (await relay.order()).state)
+
+
+@pytest.mark.parametrize("kept_in", ["postgres"], indirect=True)
+@pytest.mark.asyncio
+async def test_no_byte_leaves_once_another_node_has_taken_over(relay: Journey) -> None:
+    """The call is not made and settles nothing: it is asked about as that node has it, and repeated once."""
+
+    async def take_over() -> None:
+        app = relay.app
+        await claims.reopen(app.store, app.settler, await relay.orders(), [], why="the node does not answer")
+
+    stand_still(relay, take_over)
+    await relay.mail(MAIL, to("4567"))
+    await relay.rest()
+    assert ([], "unsure") == (relay.sends(), (await relay.order()).state)
+    await relay.pass_time(120)
+    assert (1, "delivered") == (len(relay.sends()), (await relay.order()).state)
+    asked = [call for call in relay.sandbox.calls if call.path.endswith("status.php")]
+    assert 2 <= [each.path.endswith("send.php") for each in relay.sandbox.calls].index(True) <= len(asked)

@@ -68,7 +68,7 @@ coverage: $(VENV)/.test ## the tests, with branch coverage
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)' --omit='$(NOT_PURE)'
 
-interop: $(VENV)/.test ## swaks, msmtp, curl, nodemailer, Postfix and HAProxy send to the relay; as root it installs them
+interop: $(VENV)/.test ## swaks, msmtp, curl, nodemailer, Postfix and HAProxy send to the relay, PgBouncer stands behind it; as root it installs them
 	tools/interop $(BIN)/python
 
 soak: $(VENV)/.test ## kill the relay 1,000 times, walk it 1,000 times (SEED=n chooses which), two weeks of storms, crowds, long fuzzing

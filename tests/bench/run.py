@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import stage
@@ -57,7 +56,6 @@ TIMES = {  # seconds at most; on a machine without other work they take half of 
     "accept": 200.0, "endtoend": 280.0, "deliver": 200.0, "latency": 90.0,
     "disk": 90.0, "memory": 120.0, "nodes": 240.0, "depth": 300.0,
 }  # fmt: skip
-AIMED = {"3 nodes": "≥ 0.95 of one", "depth, cost": "≤ 1.2 x", "depth, ready": "≤ 5 s"}
 WHOLE = 300.0 if stage.QUICK else 1170.0
 _PACKAGES = ("aiosmtpd", "aiohttp", "SQLAlchemy")
 
@@ -111,15 +109,8 @@ def measured(name: str, folder: Path, left: float) -> list[Row]:
     return rows
 
 
-def _aimed(row: Row) -> Row:
-    """The line with its target, where the bench itself names none."""
-    target = next((aim for what, aim in AIMED.items() if row.what.startswith(what)), "")
-    return row if row.target else replace(row, target=target)
-
-
 def table(rows: list[Row]) -> str:
     """The rows as a table in Markdown."""
-    rows = [_aimed(row) for row in rows]
     lines = ["| work | relay | target | reached | beside |", "|---|---|---|---|---|"]
     for row in rows:
         cells = (row.what, row.figure, row.target, row.reached, row.beside)

@@ -16,8 +16,11 @@ from sqlalchemy.dialects import postgresql
 
 VERSION = 5
 """The schema's version; a database of an older one is brought forward when it is opened."""
-OLDEST = 1
-"""The oldest program (by the schema version it knows) that may use a database of this version."""
+OLDEST = 3
+"""The oldest program (by the schema version it knows) that may use a database of this version.
+
+Those before 3 count priorities otherwise, and remember phones by account.
+"""
 
 metadata = MetaData()
 

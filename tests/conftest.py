@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from harness import Journey, Process, StillClock, journey
+from harness import STORE, Journey, Process, StillClock, journey
 from harness import settings as a_config
 from hypothesis import HealthCheck, settings
 from postgres import MISSING, Server
@@ -85,6 +85,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A story that is marked so is told on both databases."""
     if metafunc.definition.get_closest_marker("both"):
         metafunc.parametrize("kept_in", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def all_on_postgres(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With STORE=postgres every story that leaves it to us is told on PostgreSQL (`make soak`)."""
+    if os.environ.get("STORE") != "postgres" or request.path.parent.name != "stories":
+        yield
+        return
+    server: Server = request.getfixturevalue("postgres")
+    url = asyncio.run(server.database())
+    STORE["store"] = url
+    yield
+    STORE.clear()
+    server.leave(url)
 
 
 @pytest_asyncio.fixture

@@ -37,9 +37,9 @@ def _mail(arguments: Arguments) -> bool:
 
 
 def _called() -> bool:
-    """Whether this is done for a call to the handler: on a task of aiohttp's server."""
+    """Whether this is done for a call to the handler: on a task of its own."""
     task = asyncio.current_task()
-    return task is not None and "RequestHandler." in getattr(task.get_coro(), "__qualname__", "")
+    return task is not None and task.get_name().startswith("callback ")
 
 
 def _inserts(arguments: Arguments, table: str, **wanted: str) -> bool:

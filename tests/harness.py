@@ -62,6 +62,10 @@ class StillClock(Clock):
         event.clear()
 
 
+STORE: dict[str, str] = {}
+"""The setting of the store, where all stories are told on another one than a file."""
+
+
 def settings(folder: Path, **changes: Any) -> Config:
     """The demo's configuration on free ports, with changes: `reports={"gather": 0}` and the like."""
     base = default(folder)
@@ -70,6 +74,7 @@ def settings(folder: Path, **changes: Any) -> Config:
         "web": {"listen": ""},
         "listeners": (base.listeners[0].model_copy(update={"address": "127.0.0.1:0"}),),
         "hostname": "relay.example.com",
+        **STORE,
     } | changes
     update = {
         key: getattr(base, key).model_copy(update=value)

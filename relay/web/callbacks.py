@@ -94,7 +94,7 @@ class Callbacks:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._room.acquire()
-                task = asyncio.create_task(self._settled(account, found))
+                task = asyncio.create_task(self._settled(account, found), name=f"callback {account}")
                 self._under_way.add(task)
                 task.add_done_callback(self._ended)
                 return await asyncio.shield(task)

@@ -11,7 +11,7 @@ import pytest
 from postgres import Server
 from several import phone, several
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 MAILS = 60
 
 

@@ -21,7 +21,7 @@ from several import HURRIED, LONG, SKEWED, lost, phone, several
 
 from relay import model
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.mark.asyncio

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from several import LONG, phone, several
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 WORKERS = 2
 
 

@@ -89,7 +89,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def all_on_postgres(request: pytest.FixtureRequest) -> Iterator[None]:
-    """With STORE=postgres every story that leaves it to us is told on PostgreSQL (`make soak`)."""
+    """With STORE=postgres every story that leaves it to us is told on PostgreSQL."""
     if os.environ.get("STORE") != "postgres" or request.path.parent.name != "stories":
         yield
         return

@@ -219,6 +219,13 @@ def cut(text: str, *, max_parts: int, max_chars: int = 1000) -> tuple[str, bool]
     return (kept + end)[:max_chars], True
 
 
+def room(text: str, *, max_parts: int, max_chars: int = 1000) -> int:
+    """How many characters of a text stay at least, should it be cut so."""
+    narrow = fits(text) and not any(map(text.__contains__, _EXTENSION))
+    part = (_OCTETS - _HEADER) * 8 // (7 if narrow else 16)
+    return max(0, min(max_chars, max_parts * part) - _WORD - _CLUSTER)
+
+
 def _within(text: str, max_parts: int, max_chars: int) -> bool:
     if len(text) > max_chars:
         return False

@@ -65,7 +65,7 @@ def _words(work: Work) -> Content | Reply:
 
 def _said(work: Work, said: str, comment: str = "") -> Content | Reply:
     """A text on its way from what it says to what is sent."""
-    whole, said = len(said), said[:_AMPLE]
+    whole, said = len(said) + work.beyond, said[:_AMPLE]
     if work.files:
         said = places.everywhere(said, work.files)
     said = _in_alphabet(places.only(said, work.files), work)
@@ -183,12 +183,28 @@ def _filled(work: Work, body: str) -> str:
     subject = work.letter.subject
     said = (subject, body)
     if {"subject", "body"} <= templates.uses(source):
-        said = text.once(subject, body)
+        said = text.once(subject, body, _surely(work, body))
+    if templates.is_plain(source):
+        said = (said[0], _beginning(work, said[1]))
     try:
         return templates.fill(source, names(work.letter, *said), work.letter.header)
     except templates.TemplateFault as fault:
         work.note(f"the route's text template failed ({fault}): subject and text were sent plainly")
         return f"{subject}\n{body}"
+
+
+def _surely(work: Work, body: str) -> int:
+    """How many characters of the body get to the phone, however much of it is cut off."""
+    return gsm.room(body[:MAX_CHARS], max_parts=_most_parts(work), max_chars=MAX_CHARS)
+
+
+def _beginning(work: Work, body: str) -> str:
+    """So much of a long body that what is behind it could not get to a phone: the rest costs time alone."""
+    most = 4 * _AMPLE  # most of it may be empty lines
+    if len(body) <= most or places.some_in(body) or len(text.clean(body[:most])) < _AMPLE:
+        return body
+    work.beyond = len(body) - most
+    return body[:most]
 
 
 def _in_alphabet(said: str, work: Work) -> str:
@@ -209,14 +225,18 @@ def _cut(said: str, work: Work, whole: int) -> tuple[str, tuple[int, ...], bool]
     """
     order = places.order(said, work.files)
     room = MAX_CHARS - places.WIDTH * len(order)
-    most = 10_000
-    if work.channel.counts_parts:
-        most = min(work.route.max_parts, int(work.params.get("maxsms", most)))
-    short, was_cut = _short(said, most, room, work)
+    short, was_cut = _short(said, _most_parts(work), room, work)
     if not was_cut:
         return said, order, False
     work.note(f"the text was cut from {max(whole, len(said))} to {len(short)} characters")
     return places.everywhere(short, order), order, True
+
+
+def _most_parts(work: Work) -> int:
+    """The parts that a text may have; as many as it likes where nobody counts them."""
+    if not work.channel.counts_parts:
+        return 10_000
+    return min(work.route.max_parts, int(work.params.get("maxsms", 10_000)))
 
 
 def _short(said: str, parts: int, chars: int, work: Work) -> tuple[str, bool]:

@@ -18,6 +18,11 @@ WIDTH = len("\n<file 99>")
 """Characters that a file's place takes at most, its line end included."""
 
 
+def some_in(text: str) -> bool:
+    """Whether a file may have its place in a text."""
+    return _OPEN in text
+
+
 def without(text: str, numbers: Collection[int] | None = None) -> str:
     """The text without the marks of these files; of all files where none are named."""
     if _OPEN not in text:

@@ -66,6 +66,11 @@ def fill(source: str, names: Mapping[str, str], header: Callable[[str], str]) ->
         raise TemplateFault(f"{error}") from error
 
 
+def is_plain(source: str) -> bool:
+    """Whether a template puts names among words and does nothing with them."""
+    return _pieces(source) is not None
+
+
 @lru_cache(maxsize=1024)
 def uses(source: str) -> frozenset[str]:
     """The names that a template uses; none where it can't be read."""

@@ -109,19 +109,21 @@ _PREFIX = re.compile(
 )
 
 
-def once(subject: str, body: str) -> tuple[str, str]:
+def once(subject: str, body: str, seen: int) -> tuple[str, str]:
     """Subject and body with "" for the one that the other says as well.
 
-    A subject counts as said where the body begins with it or has it as a line, a body where
-    the subject begins or ends with it; case, spaces and ``Re:`` apart.
+    A subject counts as said where the body begins with it or has it as a line among its first `seen`
+    characters, which are those that nothing cuts off; a body where the subject begins or ends with it;
+    case, spaces and ``Re:`` apart.
     """
     short = _folded(_PREFIX.sub("", subject.strip()))
-    if not short or _apart(short, body):
+    top = body[:seen]
+    if not short or _apart(short, top):
         return subject, body
-    long = _folded(body)
-    if _begins(long, short) or _is_line(short, long, body):
+    long = _folded(top)
+    if _begins(long, short) or _is_line(short, long, top):
         return "", body
-    if _begins(short, long) or _ends(short, long):
+    if len(body) <= seen and (_begins(short, long) or _ends(short, long)):
         return subject, ""
     return subject, body
 

@@ -91,6 +91,7 @@ class Work:
     files: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
+    beyond: int = 0  # characters of the body that were left out as no phone could get them
 
     @property
     def letter(self) -> Letter:

@@ -425,6 +425,28 @@ def test_what_is_said_twice_is_said_once(subject, body, text):
     assert text == content(Letter(subject=subject, plain=body)).text
 
 
+@pytest.mark.parametrize("row", ["eth0: link is down, retrying ~ ", "eth0: сеть пропала "])
+@pytest.mark.parametrize("parts", [1, 3, 9])
+def test_a_subject_is_never_cut_off_with_the_line_that_says_it(row, parts):
+    """A log that ends in the alarm's words is cut before them: the subject is all that says them."""
+    letter = Letter(subject="Raid lost", plain=row * 40 + "\nRaid lost")
+    found = content(letter, max_parts=parts)
+    assert found.text.startswith("Raid lost\neth0")
+    assert parts >= found.parts
+
+
+@pytest.mark.parametrize("row", ["eth0: link is down ", "\n\n \n", "\t \n", "x\n", "\ufdd00\ufdd1 "])
+def test_of_a_long_text_the_beginning_is_enough(row):
+    """What comes out is what comes out of the whole, however little a text says, and the cut is told."""
+    letter = Letter(subject="Raid", plain=row * 9_000 + "\nlast line", files=(WAV,))
+    plainly = content(letter, trim=False)
+    slowly = content(letter, trim=False, text="{{ subject }}\n{{ body | string }}")
+    assert (slowly.text, slowly.parts) == (plainly.text, plainly.parts)
+    assert len(slowly.notes) == len(plainly.notes)
+    if "down" in row:
+        noted(plainly, "the text was cut from 171015 to ")
+
+
 def test_html_is_read_where_the_text_says_nothing():
     """A stub or nothing gives way to the HTML; a real text does not."""
     html = "<p>Disk <b>full</b></p>"

@@ -115,13 +115,19 @@ def test_the_last_mark_begins_the_comment(body, wanted):
 )
 def test_what_both_say_is_said_once(subject, body, wanted):
     """The one that the other contains is left out, whatever its case, spaces and Re:."""
-    assert wanted == text.once(subject, body)
+    assert wanted == text.once(subject, body, 1000)
+
+
+def test_what_may_be_cut_off_says_nothing():
+    """A subject that the body says only where nobody may read it is said, and so is a body that goes on."""
+    assert ("Disk full", "Host: db1\nDisk full") == text.once("Disk full", "Host: db1\nDisk full", 10)
+    assert ("Alarm one two", "one two three") == text.once("Alarm one two", "one two three", 7)
 
 
 @given(st.text(max_size=30), st.text(max_size=60))
 def test_saying_once_never_loses_the_longer(subject, body):
     """At most one of the two is left out, and never so that a word is lost."""
-    kept = text.once(subject, body)
+    kept = text.once(subject, body, 1000)
     assert kept in {(subject, body), ("", body), (subject, "")}
     assert text.clean("".join(kept)) or not text.clean(subject + body)
 

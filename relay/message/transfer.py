@@ -7,6 +7,7 @@ said in a sentence. Nothing here knows of characters.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import re
 from functools import lru_cache
 
@@ -72,6 +73,8 @@ def base64_text(text: bytes) -> bytes:
 
 
 _FOOTER = "words below a part in base64, such as a mailing list's footer, were left out"
+_PADDING = re.compile(rb"=")
+_PADDED = re.compile(rb"[=\s]*+")
 _LINE = re.compile(rb"[A-Za-z0-9+/=]{1,1000}[ \t]*\Z")
 
 
@@ -105,12 +108,10 @@ def _whole(body: memoryview) -> tuple[bytes, str]:
     junk = head.translate(None, _ALPHABET + b"=\r\n \t")
     if len(junk) * 10 > len(head):
         return bytes(body), "a part that was labelled base64 but is not was taken as it was"
-    try:
-        data = binascii.a2b_base64(body)  # passes over line ends and stops at the padding
-    except binascii.Error:
-        return _pieces(bytes(body)), ""
-    if len(data) * 4 // 3 + 4 >= len(body) * 3 // 4:
-        return data, ""  # about as much came out as went in: nothing stopped it half way
+    padding = _PADDING.search(body)  # in its middle it ends all, or nothing, by the version of Python
+    if padding is None or _PADDED.fullmatch(body, padding.end()):
+        with contextlib.suppress(binascii.Error):
+            return binascii.a2b_base64(body), ""  # passes over line ends
     return _pieces(bytes(body)), ""
 
 

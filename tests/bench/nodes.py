@@ -9,37 +9,54 @@ twice, and never more than 14 calls at once.
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import statistics
+import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
 import stage
-from stage import OverError, Row
+from stage import SLOTS, OverError, Row
 
 sys.path.append(str(Path(__file__).parent.parent))
-from postgres import MISSING, Server
+from postgres import BIN, MISSING, Server
 
 LATENCY = 0.05
 MAILS = 1500
-ROUNDS = 3
-SLOTS = 14
+COUNTS = (1, 3)
 _READY = 20.0  # seconds that nodes have to start and to divide the slots
 _SERVER = "-c max_connections=100 -c shared_buffers=64MB"
 
 
-def run(folder: Path) -> list[Row]:
-    """One node and three, in turns."""
+def version() -> str:
+    """What the database calls itself."""
+    if not BIN:
+        return "no PostgreSQL"
+    command = [str(BIN / "postgres"), "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
+    return f"PostgreSQL {said.partition(')')[2].split()[0]}"
+
+
+def run(folder: Path) -> Iterator[Row]:
+    """One node and three, in turns; where the time is over, or a round fails, what the others showed."""
     if MISSING:
-        return [Row(what="nodes", figure="-", beside=MISSING)]
+        yield Row(what="nodes", figure="-", beside=f"skipped: {MISSING}")
+        return
+    seen: dict[int, list[dict[str, float]]] = {count: [] for count in COUNTS}
+    try:
+        _rounds(folder, seen)
+    finally:
+        yield from rows(seen)
+
+
+def _rounds(folder: Path, seen: Mapping[int, list[dict[str, float]]]) -> None:
     server = Server(options=_SERVER).make().start()
     try:
-        seen: dict[int, list[dict[str, float]]] = {1: [], 3: []}
-        for turn in range(ROUNDS):
+        for turn in range(stage.ROUNDS):
             for count, found in seen.items():
                 place = folder / f"{turn}-{count}"
                 place.mkdir()
@@ -47,22 +64,24 @@ def run(folder: Path) -> list[Row]:
     finally:
         server.stop()
         shutil.rmtree(server.folder, ignore_errors=True)
-    rates = {count: statistics.median(each["rate"] for each in found) for count, found in seen.items()}
-    rows = []
-    for count, found in seen.items():
+
+
+def rows(seen: Mapping[int, list[dict[str, float]]]) -> Iterator[Row]:
+    """A line for each number of nodes, by the rounds that there were."""
+    rates = {
+        count: statistics.median(each["rate"] for each in found) for count, found in seen.items() if found
+    }
+    for count, rate in rates.items():
         several = count > 1
-        most = max(each["at_once"] for each in found)
-        spread = " ".join(f"{each['rate']:.0f}" for each in found)
-        rows.append(
-            Row(
-                what=f"{count} node{'s' if several else ''}, provider {LATENCY * 1000:.0f} ms, single",
-                figure=f"{rates[count]:.0f}/s",
-                target="≥ 0.95 of one node's" if several else "",
-                reached=f"{rates[count] / rates[1]:.2f}" if several else "",
-                beside=f"at most {most:.0f} calls at once · rounds {spread}",
-            )
+        most = max(each["at_once"] for each in seen[count])
+        spread = " ".join(f"{each['rate']:.0f}" for each in seen[count])
+        yield Row(
+            what=f"{count} node{'s' if several else ''}, provider {LATENCY * 1000:.0f} ms, single",
+            figure=f"{rate:.0f}/s",
+            target="≥ 0.95 of one node's" if several else "",
+            reached=f"{rate / rates[1]:.2f}" if several else "",
+            beside=f"at most {most:.0f} calls at once · rounds {spread}{stage.short_of(seen[count])}",
         )
-    return rows
 
 
 def _measure(folder: Path, store: str, count: int) -> dict[str, float]:
@@ -82,10 +101,7 @@ def _measure(folder: Path, store: str, count: int) -> dict[str, float]:
             time.sleep(0.1)
         if time.time() > begins:
             raise OverError("the nodes were not ready in time")
-        seen: dict[str, float] = json.loads(provider.line(_READY + 60))
-    if seen["texts"] != seen["messages"] or seen["at_once"] > SLOTS:
-        raise RuntimeError(f"the provider saw {seen}")
-    return seen
+        return stage.heard(provider, _READY + 60)
 
 
 def _ask(store: str, sql: str) -> object:

@@ -92,6 +92,11 @@ def _median(found: Sequence[Seen]) -> Seen:
     return Seen(rate=statistics.median(rates), cost=statistics.median(costs))
 
 
+def short_of(found: Sequence[object]) -> str:
+    """What a line says whose rounds are fewer than they should be."""
+    return f" · {len(found)} of {ROUNDS} rounds" if len(found) < ROUNDS else ""
+
+
 def against(what: str, seen: Mapping[str, Seen], peer: str, target: str = "") -> Row:
     """A line that compares the relay with a peer: mails a second, and what each costs of the processor."""
     ours, theirs = seen["relay"], seen[peer]

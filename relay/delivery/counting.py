@@ -2,17 +2,22 @@
 
 Amounts are added in the transaction in which an order comes or moves, so a crash loses and
 doubles nothing. Who judges and then writes does both under `lock`: of two mails at once, one
-sees the other. The lock is this process's. Between processes on one database versions tell: the
-change names the caps that it was judged by as they were read, and is stale where another process
-has judged by one of them since; then it is judged anew.
+sees the other. Mails that come while others are written are judged together, one after the other,
+and written in one transaction (`written`). The lock is this process's. Between processes on one
+database versions tell: the change names the caps that it was judged by as they were read, and is
+stale where another process has judged by one of them since; then it is judged anew.
+
+What can go wrong. A mail that was counted turns out to be a repeat, or can't be written: whoever
+was over a cap because of it is judged anew before anything is said of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relay.config import Cap
@@ -28,7 +33,18 @@ from relay.queue.states import Event, State
 from relay.queue.store import Store, tell
 
 _TRIES = 50  # of nodes that take mail towards the same cap one gets through each time
+TOGETHER = 100  # mails that are judged in one go
 Told = Callable[[Collection[Over]], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A mail that is to be judged and written."""
+
+    made: Callable[[], Intake]
+    taken: Intake
+    written: asyncio.Future[tuple[Intake, int | None]]
+    left: int = _TRIES
 
 
 class Counting:
@@ -39,6 +55,8 @@ class Counting:
         self._caps = rules
         self.told = told
         self.lock = asyncio.Lock()
+        self._entries: deque[_Entry] = deque()
+        self._judging: asyncio.Task[None] | None = None
 
     def adopt(self, rules: Sequence[Cap]) -> None:
         """Go on by a re-read configuration."""
@@ -47,9 +65,12 @@ class Counting:
     @contextlib.asynccontextmanager
     async def alone(self, orders: Sequence[Order]) -> AsyncIterator[None]:
         """Nobody else takes mail towards a cap meanwhile; mail that no cap touches waits for nobody."""
-        touched = self._caps and any(caps.touching(self._caps, caps.want(order)) for order in orders)
-        async with self.lock if touched else contextlib.nullcontext():
+        async with self.lock if self._touched(orders) else contextlib.nullcontext():
             yield
+
+    def _touched(self, orders: Sequence[Order]) -> bool:
+        """Whether any of these counts towards a cap."""
+        return bool(self._caps) and any(caps.touching(self._caps, caps.want(order)) for order in orders)
 
     # -- judging --------------------------------------------------------------------------
 
@@ -160,24 +181,75 @@ class Counting:
 
         The earlier mail's id, where it repeats one. Raises engine.Trouble.
         """
-        left = _TRIES
-        while True:
-            left -= 1
-            taken = made()
-            try:
-                async with self.alone(taken.orders):
-                    await self.hold_at_once(taken)
-                    return taken, await self._store.write(taken.change)
-            except Stale:
-                if not left:
-                    raise
+        taken = made()
+        if not self._touched(taken.orders):
+            return taken, await self._store.write(taken.change)
+        entry = _Entry(made, taken, asyncio.get_running_loop().create_future())
+        self._entries.append(entry)
+        if self._judging is None or self._judging.done():
+            self._judging = asyncio.create_task(self._judge(), name="caps")
+        return await entry.written
+
+    async def _judge(self) -> None:
+        """Judge and write what waits for it, as much at a time as has come meanwhile."""
+        while self._entries:
+            async with self.lock:
+                waiting = [self._entries.popleft() for _ in range(min(TOGETHER, len(self._entries)))]
+                entries = [each for each in waiting if not each.written.done()]  # its client has gone
+                try:
+                    await self._together(entries)
+                except Exception as error:  # noqa: BLE001 - each of them is told
+                    for each in entries:
+                        if not each.written.done():
+                            each.written.set_exception(error)
+
+    async def _together(self, entries: Sequence[_Entry]) -> None:
+        """Judge mails one after the other, and write them at once."""
+        orders = [order for each in entries for order in each.taken.orders]
+        before = await self.read(orders)
+        over = await self.over([caps.want(order) for order in orders])
+        sure, unsure, place = [], [], 0
+        rests: set[str] = set()  # caps that count what is not written yet
+        together = object()
+        for each in entries:
+            places = range(place, place := place + len(each.taken.orders))
+            found = {n: over[at] for n, at in enumerate(places) if at in over}
+            rests_on = {cap.name for cap in found.values()} & rests
+            rests |= self._numbered([order for n, order in enumerate(each.taken.orders) if n not in found])
+            if rests_on:
+                unsure.append(each)
+            else:
+                self._hold(each.taken, found, before)
+                each.taken.change.together = together
+                sure.append(each)
+        answers = await asyncio.gather(
+            *(self._store.write(each.taken.change) for each in sure), return_exceptions=True
+        )
+        self._entries.extendleft(reversed(unsure))
+        for each, answer in zip(sure, answers, strict=True):
+            self._answer(each, answer)
+
+    def _answer(self, entry: _Entry, answer: int | BaseException | None) -> None:
+        entry.left -= 1
+        if entry.written.done():
+            return
+        if isinstance(answer, Stale) and entry.left:
+            entry.taken = entry.made()
+            self._entries.append(entry)
+        elif isinstance(answer, BaseException):
+            entry.written.set_exception(answer)
+        else:
+            entry.written.set_result((entry.taken, answer))
 
     async def hold_at_once(self, taken: Intake) -> None:
         """Orders that come with this mail: those over a cap are held, all others count."""
         if not self._caps:
             return
         before = await self.read(taken.orders)
-        found = await self.over([caps.want(order) for order in taken.orders])
+        self._hold(taken, await self.over([caps.want(order) for order in taken.orders]), before)
+
+    def _hold(self, taken: Intake, found: Mapping[int, Over], before: Mapping[str, int]) -> None:
+        """Hold the orders that were found to be over a cap, by their places; the others count."""
         now = self._store.clock.now()
         rows = {values["id"]: values for table, values in taken.change.inserts if table is schema.orders}
         for place, over in found.items():

@@ -54,8 +54,9 @@ class Change:
     `once` is a key that may be written only once and the mail it stands for: where the key
     is there already nothing is written, and the earlier mail's id is the answer. `sums` are what
     is added to rows of `spent`, which needs no version: whoever else adds does no harm. `counts` are
-    caps that the change was decided upon, with the version that was read: where another process
+    caps that the change was decided upon, with the version that was read: where another
     decided upon one of them since, the change is stale. Only a store that is shared has them.
+    Changes that are `together` were decided upon one after the other, and none makes another stale.
     """
 
     inserts: list[tuple[Table, dict[str, Any]]] = field(default_factory=list)
@@ -63,6 +64,7 @@ class Change:
     once: tuple[str, int, int] | None = None
     sums: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    together: object = None
     _places: dict[tuple[str, tuple[Any, ...]], int] = field(default_factory=dict)
 
     def insert(self, table: Table, **values: Any) -> None:

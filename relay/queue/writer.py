@@ -200,12 +200,15 @@ class Writer:
     async def _outcounted(self, connection: Connection, jobs: Sequence[_Job]) -> set[_Job]:
         """The changes that rest on counts to which another, or one before them here, has added since."""
         found: dict[str, int] = {}
+        first: dict[str, Change] = {}
         late: set[_Job] = set()
         for job in jobs:
-            if any(name in found for name in job.change.counts):
-                late.add(job)
+            change = job.change
+            if all(_together(first.get(name, change), change) for name in change.counts):
+                found |= change.counts
+                first |= dict.fromkeys(change.counts, change)
             else:
-                found |= job.change.counts
+                late.add(job)
         if not found:
             return late
         rows = await connection.fetch(nodes.COUNT, *map(list, zip(*sorted(found.items()), strict=True)))
@@ -256,3 +259,8 @@ class Writer:
             arrays = columns_of(update_names(table, columns), many)
             if count(await connection.execute(self._compiled.update(table, columns), *arrays)) != len(many):
                 raise Stale("a row changed meanwhile")
+
+
+def _together(first: Change, other: Change) -> bool:
+    """Whether a change may rest on the same counts as the first one that does."""
+    return first is other or (first.together is not None and first.together is other.together)

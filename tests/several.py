@@ -45,8 +45,8 @@ class Several:
         self.url = ""
         self.both = store  # as the nodes are told of it
 
-    async def add(self, *, program: tuple[str, ...] = HURRIED, **changes: object) -> Process:
-        """Start another node."""
+    async def add(self, *options: str, program: tuple[str, ...] = HURRIED, **changes: object) -> Process:
+        """Start another node, with these options of `serve`."""
         self.url = self.url or await self.sandbox.start()
         folder = self.folder / f"node{len(self.nodes)}"
         folder.mkdir()
@@ -54,7 +54,7 @@ class Several:
         node = Process(folder, self.url, **({"store": self.both} | poll | changes))
         node.program = program
         self.nodes.append(node)
-        await node.start()
+        await node.start(*options)
         return node
 
     async def start(self, count: int, **changes: object) -> None:

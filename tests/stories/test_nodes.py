@@ -140,6 +140,25 @@ async def test_the_other_node_answers(tmp_path, database):
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("deaf", ["from the first", "again and again"])
+async def test_words_that_nobody_hears(tmp_path, database, deaf):
+    """What one node takes another sends, though it is told of none of it: it looks by itself."""
+    pooled = f"{database}&statement_cache_size=0"
+    lines = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+    async with several(tmp_path, database) as nodes:
+        door = await nodes.add("--only", "smtp", store=pooled)
+        await nodes.add("--only", "delivery", store=pooled if deaf == "from the first" else database)
+        for first in range(0, 12, 4):
+            await nodes.until(f"SELECT count(*) = {int(deaf != 'from the first')} {lines}")
+            await nodes.value(f"SELECT count(pg_terminate_backend(pid)) {lines}")
+            begun = time.monotonic()
+            await nodes.mail(door, range(first, first + 4))
+            await nodes.settled()
+            assert time.monotonic() - begun < 30
+        assert {phone(number): 1 for number in range(12)} == nodes.delivered()
+
+
+@pytest.mark.asyncio
 async def test_what_fails_at_one_node_escalates_at_the_other(tmp_path, database):
     """The node that leads calls at once whom another node learnt to be out of reach, and each once."""
     route = {"match": "*@sms.example.com", "channel": "sms", "escalate": [{"after": "2h", "channel": "call"}]}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults import all_slots_taken
 from harness import Journey, StillClock, journey, settings
 from mortal import GIVE_UP, Mortal, Provider, Trap
 
@@ -15,6 +16,7 @@ from relay.delivery import claims, leases
 from relay.model import HOUR
 from relay.queue import schema
 from relay.queue.engine import Change
+from relay.queue.nodes import PATIENCE
 from relay.smsc.client import Sent
 from relay.smsc.sandbox import Sandbox
 
@@ -302,3 +304,47 @@ async def test_no_byte_leaves_once_another_node_has_taken_over(relay: Journey) -
     assert (1, "delivered") == (len(relay.sends()), (await relay.order()).state)
     asked = [call for call in relay.sandbox.calls if call.path.endswith("status.php")]
     assert 2 <= [each.path.endswith("send.php") for each in relay.sandbox.calls].index(True) <= len(asked)
+
+
+@pytest.mark.parametrize("kept_in", ["postgres"], indirect=True)
+@pytest.mark.parametrize("answer", [None, 6, 7, "lost", 503])
+@pytest.mark.asyncio
+async def test_what_a_node_learns_too_late_counts_no_more(relay: Journey, answer: int | str | None) -> None:
+    """Whatever the call came to: the order is as the node has it that took it over, and goes out once."""
+    app, client = relay.app, relay.app.clients["main"]
+    real, left = client.send, []
+
+    async def slow(**what: Any) -> Sent:
+        client.send = real  # type: ignore[method-assign]
+        sent = await real(**what)
+        await claims.reopen(app.store, app.settler, await relay.orders(), [], why="the node does not answer")
+        left.extend(await relay.orders())
+        return sent
+
+    client.send = slow  # type: ignore[method-assign]
+    if answer is not None:
+        relay.sandbox.next_send_faults.append(answer)
+    await relay.mail(MAIL, to("4567"))
+    await relay.rest()
+    assert left == await relay.orders()
+    assert "unsure" == left[0].state
+    await relay.pass_time(120)
+    assert (1, "delivered") == (len(relay.sandbox.messages), (await relay.order()).state)
+    assert [] == relay.reports()
+
+
+@pytest.mark.parametrize("kept_in", ["postgres"], indirect=True)
+@pytest.mark.asyncio
+async def test_a_lapsed_lease_is_taken_over_when_its_call_has_ended(relay: Journey) -> None:
+    """Not with its end: a call that was begun in its last moment may go on until its answer is overdue."""
+    async with all_slots_taken(relay, free=0):
+        await relay.mail(MAIL, to("4567"))
+        order = await relay.order()
+        for lapsed, expected in ((PATIENCE - 1, "sending"), (PATIENCE, "unsure")):
+            change, until = Change(), relay.clock.now() - lapsed
+            change.update(schema.orders, order.id, order.version, state="sending", lease_until=until)
+            await relay.app.store.write(change)
+            assert relay.app.membership
+            await relay.app.membership._take_over()
+            order = await relay.order()
+            assert expected == order.state

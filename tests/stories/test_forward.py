@@ -18,8 +18,9 @@ from nexthop import ALL, NextHop, nexthop
 
 from relay import model
 from relay.config import Config, Route, Smarthost
-from relay.delivery import leases
+from relay.delivery import claims, leases
 from relay.delivery import nexthop as nexthop_
+from relay.delivery.nexthop import Handed
 from relay.model import DAY, HOUR, SECOND
 from relay.queue import statements as sql
 from relay.queue.engine import Change, Stale, Trouble
@@ -614,6 +615,34 @@ async def test_a_lease_that_lapsed_sends_nothing(
 
     assert ("waiting", "4.3.0") == (waiting.state, waiting.status)
     assert (["delivered"], 1) == (await states(relay), len(hop.taken))
+
+
+@pytest.mark.asyncio
+async def test_what_a_node_learns_too_late_counts_no_more(
+    relay: Journey, hop: NextHop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was refused to the node that stood still, while the one that took the mail over hands it on."""
+    real, app, calls = nexthop_.hand_over, relay.app, []
+
+    async def slow(*arguments: Any, **more: Any) -> Handed:
+        calls.append(arguments)
+        if len(calls) == 1:
+            handed = await real(*arguments, **more)
+            hop.answers.clear()
+            why = "the node does not answer"
+            await claims.reopen(app.store, app.settler, await relay.orders(), [], why=why)
+            app.forwarder.kick()
+            await relay.until(lambda: len(calls) == 2)
+            return handed
+        await relay.until(lambda: app.forwarder.in_flight == 1)
+        assert ["sending"] == await states(relay)
+        return await real(*arguments, **more)
+
+    monkeypatch.setattr(nexthop_, "hand_over", slow)
+    hop.answers["RCPT"] = "550 5.1.1 nobody"
+    await relay.mail(MAIL, BOB)
+    await relay.pass_time(30)
+    assert (["delivered"], 1, []) == (await states(relay), len(hop.taken), relay.reports())
 
 
 @pytest.mark.asyncio

@@ -23,6 +23,7 @@ from typing import BinaryIO
 from relay.smtp.room import Held, Room
 
 BLOCK = 64 * 1024  # octets read at once: a fraction of a millisecond's work
+_BUFFER = 8 * 1024  # of a file: there may be one for each connection, and newer Pythons take 128 kB
 
 _END = b"\r\n.\r\n"
 _PREFIX, _SUFFIX = "mail-", ".spool"
@@ -164,7 +165,7 @@ class Spool:
         try:
             if self._file is None:
                 number, self._path = tempfile.mkstemp(_SUFFIX, _PREFIX, self._directory)  # mode 0600
-                self._file = os.fdopen(number, "wb")
+                self._file = os.fdopen(number, "wb", buffering=_BUFFER)
             self._file.writelines(self._pieces)
             self._file.flush()
         except OSError:

@@ -53,21 +53,19 @@ async def test_smtplib_and_aiosmtplib(house, pki, mode):
     door = await house(tls=mode)
     host, _, port = door.listener.address.rpartition(":")
 
+    context = pki.client()
+    context.check_hostname = False  # these clients greet what they connect to
+
     def plain() -> None:
         if mode == "implicit":
-            client = smtplib.SMTP_SSL(None, int(port), context=pki.client())
-            client._host = "relay.example"
-            client.connect(host, int(port))
+            client = smtplib.SMTP_SSL(host, int(port), context=context)
         else:
             client = smtplib.SMTP(host, int(port))
-            client._host = "relay.example"
-            client.starttls(context=pki.client())
+            client.starttls(context=context)
         with client:
             client.sendmail("a@b.example", ["c@d.example"], "Subject: one\r\n\r\ntext")
 
     await asyncio.to_thread(plain)
-    context = pki.client()
-    context.check_hostname = False  # this client greets what it connects to
     await aiosmtplib.send(
         "Subject: two\r\n\r\ntext",
         sender="a@b.example",

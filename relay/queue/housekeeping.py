@@ -25,8 +25,18 @@ async def sweep(store: Store) -> None:
     await _all_of(store, sql.SILENT_PHONES, before=now - HEARD_KEPT)
     await store.engine.delete(sql.OLD_OPERATOR_NOTICES, before=now - 30 * REPEAT_KEPT)
     await _all_of(store, sql.SWEEP_SPENT, before=now - SPENT_KEPT)
-    rows = await store.engine.read(sql.ORPHANS, before=now - _SWEEP_AFTER)
-    await _drop_files(store, [row["id"] for row in rows])
+    await _drop_orphans(store, now - _SWEEP_AFTER)
+
+
+async def _drop_orphans(store: Store, before: int) -> None:
+    """Forget files of mails that never came."""
+    last: int | None = 0
+    while last is not None:
+        looked = {"above": last, "key": model.key_at(before + 1) - 1}
+        (row,) = await store.engine.read(sql.LAST_FILE, **looked)
+        if (last := next(iter(row.values()))) is not None:
+            rows = await store.engine.read(sql.ORPHANS, **looked | {"key": last})
+            await _drop_files(store, [each["id"] for each in rows])
 
 
 async def _all_of(store: Store, statement: ClauseElement, **parameters: Any) -> None:
@@ -36,10 +46,12 @@ async def _all_of(store: Store, statement: ClauseElement, **parameters: Any) -> 
 
 
 async def _drop_files(store: Store, ids: list[int]) -> None:
-    for each in ids:
-        await store.engine.delete(sql.SWEEP_CHUNKS, key=each)
-    if ids:
-        await store.engine.delete(sql.SWEEP_FILES, ids=ids)
+    for start in range(0, len(ids), sql.STEP):
+        some = ids[start : start + sql.STEP]
+        for each in some:
+            while await store.engine.delete(sql.SWEEP_CHUNKS, key=each) == sql.CHUNKS:
+                pass
+        await store.engine.delete(sql.SWEEP_FILES, ids=some)
 
 
 async def wipe_incoming(store: Store, before: int) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
@@ -38,7 +39,9 @@ STEP = 500
 RESTLESS_MOST = 1000
 """Orders of an account that wait for later and are passed over again and again, until they are asleep."""
 MAILS_LOOKED_AT = 2000
-"""Mails that one step of the purge looks at, whether or not any of them goes."""
+"""Mails, or files, that one step of the purge looks at, whether or not any of them goes."""
+CHUNKS = 16
+"""Chunks of a file that one step takes, which is 4 MB: they are overwritten."""
 
 _o, _r, _n, _c = schema.orders.c, schema.request.c, schema.notice.c, schema.content.c
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
@@ -141,10 +144,12 @@ SPENT = (
     )
     .group_by(schema.spent.c.cap)
 )
+_counted = (
+    schema.spent.c.cap,
+    schema.spent.c.at,
+)  # in one step of time a cap on each phone may count thousands
 SWEEP_SPENT = delete(schema.spent).where(
-    schema.spent.c.at.in_(
-        select(schema.spent.c.at).where(schema.spent.c.at <= bindparam("before")).limit(STEP)
-    )
+    tuple_(*_counted).in_(select(*_counted).where(schema.spent.c.at <= bindparam("before")).limit(STEP))
 )
 HELD_CAPS = select(_o.cap).where(_o.state == State.HELD, _o.cap > bindparam("cap")).order_by(_o.cap).limit(1)
 HELD_BY = (
@@ -345,13 +350,14 @@ SILENT_PHONES = delete(schema.phone).where(
         select(schema.phone.c.target).where(schema.phone.c.last_at <= bindparam("before")).limit(STEP)
     ),
 )
-ORPHANS = (
-    select(schema.file.c.id)
-    .where(
-        schema.file.c.created_at <= bindparam("before"),
-        ~exists().where(schema.mail.c.id == schema.file.c.mail_id),
-    )
-    .limit(STEP)
+_f, _k = schema.file.c, schema.chunk.c
+_files = select(_f.id).where(_f.id > bindparam("above"), _f.id <= bindparam("key"))
+LAST_FILE: Select[Any] = select(func.max(column("id"))).select_from(
+    _files.order_by(_f.id).limit(MAILS_LOOKED_AT).subquery()
 )
-SWEEP_CHUNKS = delete(schema.chunk).where(schema.chunk.c.file_id == bindparam("key"))
+ORPHANS = _files.where(~exists().where(_m.id == _f.mail_id))
+SWEEP_CHUNKS = delete(schema.chunk).where(
+    _k.file_id == bindparam("key"),
+    _k.n.in_(select(_k.n).where(_k.file_id == bindparam("key")).limit(CHUNKS)),
+)
 SWEEP_FILES = delete(schema.file).where(schema.file.c.id.in_(_ids))

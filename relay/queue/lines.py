@@ -21,6 +21,8 @@ _log = logging.getLogger("relay.queue")
 _AGAIN = ("40001", "40P01", "55P03")  # serialization failure, deadlock, a lock that was not to be had
 _LOST = ("08", "57P", "25006", "25P03", "53300")  # no connection, a shutdown, a standby, too many clients
 
+_POOLED = "behind a pooler the URL needs statement_cache_size=0"
+
 _FIRST = ("phone_pkey", "account_pkey", "heard_pkey", "incoming_mark")
 """What two may write for the first time at once: a phone was spoken to, a message was heard."""
 
@@ -95,7 +97,8 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     if isinstance(error, asyncpg.PostgresError) and error.args and not _state(error).startswith("22"):
-        return str(error.args[0])
+        said = str(error.args[0])
+        return f"{said}: {_POOLED}" if "startup parameter" in said else said
     if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError) and error.args:
         return str(error.args[0])
     return type(error).__name__

@@ -510,6 +510,24 @@ async def test_behind_a_pooler(pooled):
 
 
 @pytest.mark.asyncio
+async def test_a_pooler_that_nobody_spoke_of(tmp_path):
+    """A pooler refuses settings of a session: who starts, or checks, hears what to write."""
+
+    async def refuse(reader, writer):
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4)) - 4)
+        said = b"SFATAL\0C08P01\0Munsupported startup parameter: plan_cache_mode\0\0"
+        writer.write(b"E" + (len(said) + 4).to_bytes(4) + said)
+        writer.close()
+
+    server = await asyncio.start_unix_server(refuse, str(tmp_path / ".s.PGSQL.5432"))
+    url = f"postgresql://relay@/relay?host={tmp_path}"
+    for work in (Postgres(url).open(), tried(url)):
+        with pytest.raises(Trouble, match="plan_cache_mode: behind a pooler the URL needs statement_cache_"):
+            await work
+    server.close()
+
+
+@pytest.mark.asyncio
 async def test_tried(postgres, database):
     """`check` connects, says whether tables are to be made, and makes none."""
     empty = await asyncio.to_thread(postgres.empty)

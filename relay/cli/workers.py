@@ -104,7 +104,7 @@ class _Worker:
                     await stopping.wait()
                 return
             begun = asyncio.get_running_loop().time()
-            code = await self._once()
+            code = await self._once(stopping)
             if stopping.is_set():
                 return
             was_ready = was_ready or self.was_ready
@@ -113,13 +113,15 @@ class _Worker:
             tries = 0 if asyncio.get_running_loop().time() - begun > _WELL else tries + 1
             _log.error("a worker died and is started again", extra={"worker": self.number, "status": code})
 
-    async def _once(self) -> int:
+    async def _once(self, stopping: asyncio.Event) -> int:
         environment = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
         environment[_NAME] = self._told
         self._process = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment
         )
         assert self._process.stdout is not None  # noqa: S101 - asked for above
+        if stopping.is_set():  # who was told to end while it was made has not heard it
+            self.signal(signal.SIGTERM)
         self.was_ready = False
         while line := (await self._process.stdout.readline()).decode():
             if line.startswith("ready "):

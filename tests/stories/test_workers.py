@@ -21,7 +21,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.asyncio
 async def test_workers(tmp_path, database):
-    """Two workers share port, queue and slots; one that dies is started again; all re-read, all end."""
+    """Workers share port, queue and slots; who dies is started again; all re-read and end, and lose none."""
     async with several(tmp_path, database, latency=0.1) as nodes:
         await nodes.add(workers=WORKERS, web={"listen": "127.0.0.1:0"})
         (relay,) = nodes.nodes
@@ -49,6 +49,13 @@ async def test_workers(tmp_path, database):
         assert 0 == await relay.kill(signal.SIGTERM)
         assert [] == [each for each in left if Path(f"/proc/{each}").exists()]
         assert 0 == await nodes.value("SELECT count(*) FROM slot WHERE node <> 0")
+        await relay.start()
+        taken = await asyncio.gather(*(nodes.mail(relay, range(n, n + 10)) for n in range(100, 140, 10)))
+        assert 0 == await relay.kill(signal.SIGTERM)  # amid it: what was answered is sent by the next start
+        await relay.start()
+        await nodes.settled()
+        assert 40 == sum(map(len, taken))
+        assert {phone(number): 1 for number in range(140)} == nodes.delivered()
 
 
 @pytest.mark.asyncio

@@ -20,6 +20,7 @@ from postgres import MISSING, Server
 from several import HURRIED, LONG, SKEWED, lost, phone, several
 
 from relay import model
+from relay.queue import schema
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -78,6 +79,25 @@ async def test_one_stands_still(tmp_path, database):
         assert late + 20 == await nodes.value("SELECT sum(attempts) FROM orders")
         assert nodes.sandbox.max_in_flight <= 14
         assert "orders are taken over" in (second.folder / "log").read_text()
+
+
+@pytest.mark.asyncio
+async def test_a_newer_program_shuts_out_an_older_one(tmp_path, database):
+    """A node that works ends, and says why, when the schema names an oldest program that is newer."""
+    async with several(tmp_path, database) as nodes:
+        node = await nodes.add()
+        taken = await nodes.mail(node, range(5))
+        await nodes.settled()
+        try:
+            await nodes.value("UPDATE meta SET value = '99' WHERE key = 'oldest'")
+            async with asyncio.timeout(LONG):
+                await node.process.wait()
+        finally:
+            await nodes.value(f"UPDATE meta SET value = '{schema.OLDEST}' WHERE key = 'oldest'")
+        assert 1 == node.process.returncode
+        assert "use a newer smsc-relay" in (node.folder / "log").read_text()
+        assert {phone(number): 1 for number in taken} == nodes.delivered()
+        assert 0 == await nodes.value("SELECT count(*) FROM slot WHERE node <> 0")
 
 
 @pytest.mark.asyncio

@@ -307,6 +307,31 @@ async def test_no_byte_leaves_once_another_node_has_taken_over(relay: Journey) -
 
 
 @pytest.mark.parametrize("kept_in", ["postgres"], indirect=True)
+@pytest.mark.parametrize("call", ["send", "status"])
+@pytest.mark.asyncio
+async def test_no_byte_leaves_without_a_slot(relay: Journey, call: str) -> None:
+    """A node that stood still has its slots no more: nothing is sent or asked until they are its own."""
+    client, held = relay.app.clients["main"], relay.app.membership.held["main"]  # type: ignore[union-attr]
+    real, reading = getattr(client, call), held.reading
+
+    async def late(*arguments: Any, **what: Any) -> Any:
+        setattr(client, call, real)
+        held.reading = lambda: 1 << 60  # so late is it for this node
+        return await real(*arguments, **what)
+
+    setattr(client, call, late)
+    await relay.mail(MAIL, to("4567"))
+    await relay.pass_time(30)
+    expected = {"send": ([], "waiting"), "status": (["send"], "sent")}
+    calls = [each.path.rpartition("/")[2].removesuffix(".php") for each in relay.sandbox.calls]
+    assert expected[call] == (calls, (await relay.order()).state)
+    held.reading = reading
+    relay.app.workers["main"].kick()
+    await relay.pass_time(1200)
+    assert (1, "delivered") == (len(relay.sends()), (await relay.order()).state)
+
+
+@pytest.mark.parametrize("kept_in", ["postgres"], indirect=True)
 @pytest.mark.parametrize("answer", [None, 6, 7, "lost", 503])
 @pytest.mark.asyncio
 async def test_what_a_node_learns_too_late_counts_no_more(relay: Journey, answer: int | str | None) -> None:

@@ -6,7 +6,7 @@ written down, so a restart goes on where it was. What calls told already is know
 How often: every `inbox.poll` after a message went out, the longer ago the more seldom, once an
 hour at last. Where the last message was followed by a call to the handler, calls arrive: then once
 an hour too, for what may have been lost on the way. An account that rests for its login or a
-blocked address is not asked.
+blocked address is not asked. Of several nodes one asks, each time.
 
 What can go wrong. The process dies after an answer was stored and before its id is: it is
 fetched again, and known. The list can't be read: it is asked for again when its time comes.
@@ -63,8 +63,9 @@ class Fetching:
     def due_at(self) -> int | None:
         """When to ask next; None while that is under way, or never."""
         shortest = self._settings().poll
-        if not shortest or self._under_way:
-            return None
+        return None if not shortest or self._under_way else self._next(shortest)
+
+    def _next(self, shortest: int) -> int:
         now, heard_at = self._store.clock.now(), self._heard(self._account)
         every = plan.answers_every(now, self._sent_at, heard_at, shortest)
         tried_at = self._tried_at
@@ -86,7 +87,18 @@ class Fetching:
         finally:
             self._tried_at, self._under_way = self._store.clock.now(), False
 
+    async def _is_ours(self) -> bool:
+        """Whether this node asks now: of several that would, one does."""
+        if not self._store.shared:
+            return True
+        await self._standing.load()
+        now, shortest = self._store.clock.now(), max(1, self._settings().poll)
+        turn = self._standing.row.answers_at, now // shortest
+        return self._next(shortest) <= now and await self._store.claim("answers", self._account, *turn)
+
     async def _fetch(self) -> Outcome | None:
+        if not await self._is_ours():
+            return None
         now, row = self._store.clock.now(), self._standing.row
         # Back to two hours before the last question, the first one too: else the second would list what
         # is older than the first looked, and nobody could tell whether a call had told it.

@@ -201,6 +201,12 @@ class Store(Agenda):
         """What the provider told after a moment of messages that are none of ours, the last first."""
         return [dict(row) for row in await self.engine.read(sql.STRAYS, before=after, many=many)]
 
+    async def claim(self, *what: object) -> bool:
+        """Whether nobody has claimed it before, on this node or another; known for a day."""
+        now = self.clock.now()
+        key = stable_digest(*(str(each).encode() for each in ("claim", *what)))
+        return await self.write(Change(once=(key, self.ids.new(now), now))) is None
+
     async def last_to(self, target: str, after: int, many: int) -> list[Order]:
         """The last orders that a phone may have heard after a moment, the youngest first.
 

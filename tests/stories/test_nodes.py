@@ -179,6 +179,20 @@ async def test_words_that_nobody_hears(tmp_path, database, deaf):
 
 
 @pytest.mark.asyncio
+async def test_nodes_ask_for_replies_as_one_would(tmp_path, database):
+    """The provider takes the same question three times a minute: of three nodes one asks, each time."""
+    async with several(tmp_path, database) as nodes:
+        await nodes.start(3, inbox={"poll": "2s"})
+
+        def asked():
+            return [each.started_at for each in nodes.sandbox.calls if "get_answers" in each.params]
+
+        async with asyncio.timeout(LONG):
+            await nodes.sandbox.until(lambda: len(asked()) == 4)
+        assert asked()[-1] - asked()[0] > 4
+
+
+@pytest.mark.asyncio
 async def test_what_fails_at_one_node_escalates_at_the_other(tmp_path, database):
     """The node that leads calls at once whom another node learnt to be out of reach, and each once."""
     route = {"match": "*@sms.example.com", "channel": "sms", "escalate": [{"after": "2h", "channel": "call"}]}

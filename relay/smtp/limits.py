@@ -19,6 +19,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from relay import replies
 from relay.config import Limits, Sender, Share
@@ -75,6 +76,7 @@ def client(peer: str, rules: Rules, listener: str = "") -> Client:
     )
 
 
+@lru_cache(maxsize=1024)  # clients come again
 def network(peer: str) -> str:
     """The network that an address is counted in; what is no address is one of its own."""
     try:

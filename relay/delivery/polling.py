@@ -79,7 +79,7 @@ class Polling:
         # those that were not asked about since they were read
         rest = [fresh[order.id] for order in orders if fresh[order.id].poll_at == order.poll_at]
         if rest and not plan.askable(rest[0]):
-            return await self._group(rest[0])
+            return await self._group(rest[0]) if await self._is_ours(rest[:1]) else None
         told = [news_of(order.id, own) for order in rest if (own := told_already(order)) is not None]
         if told:
             await self._settler.surely(told)
@@ -89,7 +89,7 @@ class Polling:
         if later:
             await self._settler.surely(later)
         rest = [order for order in rest if early[order.id] <= now]
-        if not rest or (self._store.shared and not await left_alone(self._store, rest)):
+        if not rest or not await self._is_ours(rest):
             return None
         self._questions.note(map(_pair, rest), now)
         answers = await self._client.status([_pair(order) for order in rest])
@@ -106,6 +106,10 @@ class Polling:
         await self._settler.surely(news)
         money = [known for known in answers.each.values() if known.rest is not Rest.NONE]
         return money[0] if money else None
+
+    async def _is_ours(self, orders: Sequence[Order]) -> bool:
+        """Whether no other node asks about these meanwhile."""
+        return not self._store.shared or await left_alone(self._store, orders)
 
     async def _group(self, order: Order) -> Outcome | None:
         """A group whose members the answer did not tell, or a bot's user: the history may."""

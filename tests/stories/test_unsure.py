@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -252,6 +253,22 @@ async def test_a_group_is_closed_by_members_that_were_final_before_it(relay: Jou
     await relay.pass_time(3600)
 
     assert ["delivered", "delivered"] == [order.state for order in await relay.orders()]
+
+
+@pytest.mark.parametrize("kept_in", ["postgres"], indirect=True)
+@pytest.mark.asyncio
+async def test_a_group_is_looked_for_by_one_node_at_a_time(relay: Journey) -> None:
+    """Of two that find it due at once the second leaves it to the first."""
+    await relay.mail(MAIL, to("4567"))
+    await relay.pass_time(60)
+    sent, later = await relay.order(), Change()
+    due = {"poll_at": relay.clock.now() + HOUR}
+    later.update(schema.orders, sent.id, sent.version, target="g778", state="sent", finished_at=None, **due)
+    await relay.app.store.write(later)
+    group, polling = await relay.order(), relay.app.workers["main"]._polling
+    await asyncio.gather(polling.poll([group]), polling.poll([group]))
+    assert 1 == len([call for call in relay.sandbox.calls if "get_messages" in call.params])
+    assert ["g778", "+79991234567"] == [order.target for order in await relay.orders()]
 
 
 # -- leases -------------------------------------------------------------------------------

@@ -54,6 +54,18 @@ async def test_one_is_killed(tmp_path, database):
         assert 60 == len(taken)
         assert nodes.sandbox.max_in_flight <= 14
         await nodes.until("SELECT count(DISTINCT node) = 1 AND min(node) <> 0 FROM slot")
+        shown = (await _shown(second)).splitlines()
+        (dead,) = [line for line in shown if f":{first.process.pid} postgresql since " in line]
+        (lives,) = [line for line in shown if f":{second.process.pid} postgresql since " in line]
+        assert ", not heard of since " in dead
+        assert ", leads, " in lives
+
+
+async def _shown(node):
+    """What `smsc-relay nodes` says."""
+    program = (sys.executable, "-m", "relay", "nodes", "-c", str(node.config))
+    shown = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
+    return (await shown.communicate())[0].decode()
 
 
 @pytest.mark.asyncio
@@ -276,12 +288,9 @@ async def test_a_node_starts_again(tmp_path, database):
         await node.start()
         await nodes.settled()
         assert {phone(number): 1 for number in taken} == nodes.delivered()
-        shown = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "relay", "nodes", "-c", str(node.config), stdout=asyncio.subprocess.PIPE
-        )
-        said, _ = await shown.communicate()
-        assert 1 == said.decode().count("postgresql since")
-        assert b", leads, " in said
+        said = await _shown(node)
+        assert 1 == said.count("postgresql since")
+        assert ", leads, " in said
 
 
 def storm() -> list[tuple[str, str]]:

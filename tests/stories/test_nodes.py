@@ -69,6 +69,27 @@ async def _shown(node):
 
 
 @pytest.mark.asyncio
+async def test_what_a_dead_node_had_said_is_said_again_by_another(tmp_path, database):
+    """Nobody knows of its call, asked twice: the other node repeats it, by the same id, octet for octet."""
+    async with several(tmp_path, database) as nodes:
+        await nodes.start(2)
+        nodes.sandbox.next_send_faults.append("silence")
+        await nodes.mail(nodes.nodes[0], range(1))
+        async with asyncio.timeout(LONG):
+            await nodes.sandbox.until(lambda: bool(nodes.sandbox.calls))
+        caller = await nodes.value("SELECT name FROM node WHERE id = (SELECT (id >> 12) & 1023 FROM request)")
+        (node,) = [each for each in nodes.nodes if caller.endswith(f":{each.process.pid}")]
+        await node.kill()
+        await nodes.settled()
+        paths = ("/sys/send.php", "/sys/status.php")
+        first, *asked, again = (call for call in nodes.sandbox.calls if call.path in paths)
+        assert [paths[1]] * len(asked) == [call.path for call in asked]
+        assert len(asked) >= 2
+        assert (first.path, first.body) == (again.path, again.body)
+        assert {phone(0): 1} == nodes.delivered()
+
+
+@pytest.mark.asyncio
 async def test_one_stands_still(tmp_path, database):
     """A node stops past its leases, amid its calls, and goes on when others have taken these over."""
     async with several(tmp_path, database, latency=0.2) as nodes:

@@ -349,7 +349,7 @@ async def test_no_byte_leaves_without_a_slot(relay: Journey, call: str) -> None:
 
 
 @pytest.mark.parametrize("kept_in", ["postgres"], indirect=True)
-@pytest.mark.parametrize("answer", [None, 6, 7, "lost", 503])
+@pytest.mark.parametrize("answer", [None, 6, 7, "reset", "http500"])
 @pytest.mark.asyncio
 async def test_what_a_node_learns_too_late_counts_no_more(relay: Journey, answer: int | str | None) -> None:
     """Whatever the call came to: the order is as the node has it that took it over, and goes out once."""

@@ -150,8 +150,9 @@ class Membership:
         await self._lead()
         led = [node.id for node in living if node.leads]
         mine = shares.part([node.id for node in living], self._nodes.id, first=led)
-        self._store.part = (mine.of, mine.number)
         for account, most in self._slots.items():
+            own = shares.work(mine, most)
+            self._store.own[account] = own.of, own.number
             await self._hold(account, shares.slots(mine, most))
         await self._share_refusals()
         for worker in self._workers.values():

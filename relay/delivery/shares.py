@@ -35,6 +35,14 @@ def slots(mine: Part, most: int) -> set[int]:
     return set(range(mine.number, most, mine.of))
 
 
+def work(mine: Part, most: int) -> Part:
+    """The part of an account's work that a node should look at first: no node's that has none of its slots.
+
+    A part whose number none has is nobody's: who has no slot finds only what others leave lying.
+    """
+    return Part(min(mine.of, most), mine.number)
+
+
 def questions(held: Collection[int]) -> int:
     """How many questions may be under way at once with these slots."""
     return sum(number < plan.QUESTIONS for number in held)

@@ -23,11 +23,14 @@ _NOT_THERE = (State.WAITING, State.SENDING, State.UNSURE)  # on their way to the
 
 
 class Agenda:
-    """What is to be done, of a process's `part` of the work: of so many the one with this number."""
+    """What is to be done, of a process's own part of the work.
+
+    `own` has, by account, of how many parts which number is its own; all of it where none is named.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.part = (1, 0)
+        self.own: dict[str, tuple[int, int]] = {}
 
     async def _one(self, statement: ClauseElement, **parameters: Any) -> int | None:
         rows = await self.engine.read(statement, **parameters)
@@ -53,8 +56,9 @@ class Agenda:
         """
         due: dict[str, Any] = {"account": account, "now": now}
         asked = sql.DUE_REQUESTS, sql.DUE_POLLS, sql.DUE
-        if self.part[0] > 1:
-            due |= {"of": self.part[0], "number": self.part[1], "late": now - parts.LEFT}
+        own = self.own.get(account, (1, 0))
+        if own != (1, 0):
+            due |= {"of": own[0], "number": own[1], "late": now - parts.LEFT}
             asked = parts.DUE_REQUESTS, parts.DUE_POLLS, parts.DUE
         woken = False
         while True:
@@ -68,7 +72,7 @@ class Agenda:
                 break
             await self._wake(account, now)
             woken = True
-        if self.part[0] > 1 and (room := orders - len(found[2])) > 0:
+        if own != (1, 0) and (room := orders - len(found[2])) > 0:
             found[2] += await self.engine.read(parts.DUE_LEFT, **due, many=room, but=list(but))
             found[2].sort(key=lambda row: (row["rank"], row["id"]))
         return (

@@ -27,6 +27,14 @@ def test_all_slots_are_shared_out(living, most):
     assert sum(map(shares.questions, rows)) == min(most, plan.QUESTIONS)
 
 
+@given(NODES, st.integers(1, 14), st.integers(0, 2**31))
+def test_all_work_is_shared_out(living, most, hashed):
+    """Each order is exactly one node's, and that node has a slot to send it by, however few there are."""
+    parts = [shares.part(sorted(living), node) for node in living]
+    owners = [part for part in parts if hashed % shares.work(part, most).of == shares.work(part, most).number]
+    assert [True] == [bool(shares.slots(part, most)) for part in owners]
+
+
 @given(NODES, st.integers(1, 14))
 def test_who_leads_may_ask(living, most):
     """However many nodes there are, the one that leads has a slot that carries the right to ask."""

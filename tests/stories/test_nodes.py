@@ -212,6 +212,22 @@ async def test_words_that_nobody_hears(tmp_path, database, deaf):
 
 
 @pytest.mark.asyncio
+async def test_fewer_slots_than_nodes(tmp_path, database):
+    """No order waits for a node that has no slot to send it by: the one that has sends all at once."""
+    async with several(tmp_path, database) as nodes:
+        url = await nodes.sandbox.start()
+        nodes.url, accounts = url, {"main": {"url": url, "login": "l", "psw": "p", "slots": 1}}
+        for _ in range(2):
+            await nodes.add(accounts=accounts)
+        began = await nodes.value("SELECT max(started_at) FROM node")
+        await nodes.until(f"SELECT min(seen_at) > {began} + 500 FROM node")  # each knows of the other
+        await nodes.mail(nodes.nodes[0], range(8))
+        await nodes.settled()
+        waits = "max(at - created_at) FROM story JOIN orders ON orders.id = order_id WHERE event = 'claimed'"
+        assert await nodes.value(f"SELECT {waits}") < 4000  # what is left lying for 5 s is anybody's
+
+
+@pytest.mark.asyncio
 async def test_nodes_ask_for_replies_as_one_would(tmp_path, database):
     """The provider takes the same question three times a minute: of three nodes one asks, each time."""
     async with several(tmp_path, database) as nodes:

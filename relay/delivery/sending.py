@@ -88,8 +88,7 @@ class Sending:
             async with leases.kept(self._store, orders):
                 sent = await self._call(request, contents, partial(leases.still_ours, self._store, orders))
         except (leases.Lost, Trouble) as why:
-            _log.warning("a call was not begun", extra={"request": request.name, "why": str(why)})
-            sent = Sent(outcome=person(Kind.LATER, "4.4.1", "the call could not be begun"))
+            return await self.not_begun(request, orders, str(why))
         if sent.outcome.kind is Kind.ACCEPTED:
             taken()
         parts = {
@@ -98,6 +97,13 @@ class Sending:
             for phone in phones
         }
         await self._sent(request, orders, sent, parts)
+        return sent.outcome
+
+    async def not_begun(self, request: Request, orders: Sequence[Order], why: str) -> Outcome:
+        """Nothing of a claimed request has left: its orders wait for their next try."""
+        _log.warning("a call was not begun", extra={"request": request.name, "why": why})
+        sent = Sent(outcome=person(Kind.LATER, "4.4.1", "the call could not be begun"))
+        await self._sent(request, orders, sent, {})
         return sent.outcome
 
     async def _contents(self, request: Request, known: Mapping[int, Content]) -> Mapping[int, Content]:

@@ -2,8 +2,8 @@
 
 Read aloud: until told to stop: read what is due;
 judge it by the storm rules; merge what was heard, make digests; plan the calls; claim their orders under a
-lease; start the calls, each on a slot of its own; sleep until a call ends, something new is
-put into the queue, or the next thing falls due.
+lease; start the calls, each on a slot of its own, or `ahead` of the next slot; sleep until a call ends,
+something new is put into the queue, or the next thing falls due.
 
 What can go wrong is met in `rounds`. A store that can't be written: nothing is claimed. A call
 that raises is a fault of ours: the worker stops, and with it the process, rather than go on
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from relay import metrics
 from relay.config import Delivery, Storm
 from relay.delivery import joining, plan
+from relay.delivery.ahead import Ahead, claimable
 from relay.delivery.asking import Asking
 from relay.delivery.claims import Claims
 from relay.delivery.fetching import Fetching
@@ -77,6 +78,7 @@ class Worker(Rounds[bool]):
         self._gate = gate
         self._fetching = fetching
         self._taken: set[asyncio.Task[None]] = set()  # those that the provider has answered: it took them
+        self._ahead = Ahead(self._slots)
         self._busy: set[int] = set()  # orders and requests whose call is under way
         self._longest = 0  # orders in the last round's longest list: there is likely to be another
         self.refusals = Refusals()
@@ -115,6 +117,7 @@ class Worker(Rounds[bool]):
     async def round(self) -> int | None:
         """Start every call that may start now; when to look again at the latest."""
         now = self._store.clock.now()
+        self._ahead.let_in()  # there may be more slots than before
         while not self._stopping:
             self._look()
             made = await self._plan(now)
@@ -146,13 +149,16 @@ class Worker(Rounds[bool]):
         """A send that was taken has left its slot, unless too many of these are still to be written down."""
         return Slots(
             most=self._permits.most,
-            taken=len(self._tasks) - min(len(self._taken), SETTLING),
+            taken=len(self._tasks) - len(self._ahead) - min(len(self._taken), SETTLING),
             questions=sum(self._tasks.values()),
             most_questions=self._permits.questions,
         )
 
     async def _plan(self, now: int) -> Plan:
         slots = self._slots()
+        ahead = not slots.free
+        if ahead:
+            slots = self._ahead.room
         if not slots.free:
             return Plan()
         many = min(DUE, FEW + max(2, self._longest) * slots.free)
@@ -162,7 +168,7 @@ class Worker(Rounds[bool]):
             requests, polls, due = await self._store.everything_due(
                 self.name,
                 now,
-                requests=REQUESTS,
+                requests=0 if ahead else REQUESTS,
                 polls=self._polls_to_read(slots, now),
                 orders=many,
                 but=slowed,
@@ -177,6 +183,8 @@ class Worker(Rounds[bool]):
                 many = min(DUE, 2 * many)
                 continue  # what was read has changed, and others may be behind it
             orders = judged.send
+            if ahead and not all(claimable(order) and self._gate.joins(order) for order in orders):
+                return Plan()
             made = plan.make(
                 now=now,
                 slots=slots,
@@ -277,6 +285,7 @@ class Worker(Rounds[bool]):
 
         def ended(task: asyncio.Task[None]) -> None:
             self._taken.discard(task)
+            self._ahead.let_in()
             self._busy.difference_update(busy)
 
         self._begin(call, question, ended)
@@ -288,9 +297,15 @@ class Worker(Rounds[bool]):
         def taken() -> None:
             if all(self._gate.joins(order) for order in orders):
                 self._taken.add(task)
+                self._ahead.let_in()
                 self._kick.set()
 
+        if await self._ahead.turn() and self.resting.why is not Rest.NONE:
+            await self._sending.not_begun(request, orders, "the account rests")
+            return
+        started = asyncio.get_running_loop().time()
         outcome = await self._timed("send", self._sending.send(request, orders, known, taken))
+        self._ahead.took(asyncio.get_running_loop().time() - started)
         self.refusals.heed(outcome, (order.sender for order in orders), self._store.clock.now())
         if outcome.kind is Kind.ACCEPTED:
             self._fetching.sent()

@@ -8,10 +8,12 @@ is no server to be had the tests that need one are skipped, and the summary says
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Coroutine
@@ -91,6 +93,14 @@ class Server:
         """Take writes from now on, as a standby whose primary is gone."""
         self.run("pg_ctl", "-D", self.data, "-w", "-s", "promote")
 
+    def signal(self, which: signal.Signals) -> None:
+        """Send all of its processes a signal, first the one that would notice what becomes of others."""
+        first = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(first, which)
+        for child in Path(f"/proc/{first}/task/{first}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), which)
+
     def stop(self, how: str = "immediate") -> None:
         """Stop; immediately is as a crash of the server is."""
         self.run("pg_ctl", "-D", self.data, "-w", "-s", "-m", how, "stop")
@@ -98,7 +108,8 @@ class Server:
     def remove(self) -> None:
         """Stop, and leave nothing behind."""
         try:
-            self.stop()
+            if (self.data / "postmaster.pid").exists():
+                self.stop()
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -20,6 +20,7 @@ from harness import PATIENCE, Process
 from relay.smsc.sandbox import Sandbox
 
 HURRIED = (str(Path(__file__).parent / "hurried.py"),)
+IMPATIENT = (str(Path(__file__).parent / "impatient.py"),)
 SKEWED = (str(Path(__file__).parent / "skewed.py"),)
 LONG = 150.0  # seconds for anything on a busy machine; a call that nobody knows of is asked about for 60
 

@@ -7,9 +7,11 @@ program that may use it; an older one does not start.
 
 from __future__ import annotations
 
+import os
 import secrets
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -46,6 +48,9 @@ class Url:
 
     `statement_cache_size=0`, a parameter of ours as others write it, says that a pooler stands
     between, so that nothing of a session outlives a transaction.
+
+    `dsns` are what the driver is given, one for each host, in the order in which they are tried; `writes` is
+    the one that takes writes as far as any line knows, or "".
     """
 
     def __init__(self, text: str) -> None:
@@ -54,21 +59,77 @@ class Url:
         self.pooled = query.pop("statement_cache_size", "") == "0"
         self.listen = query.pop("listen", "")
         query.setdefault("target_session_attrs", "read-write")
-        self.dsn = urlunsplit(parts._replace(query=urlencode(query)))
+        self.dsns = _each(parts, query)
+        self.writes = ""
         user, _, hosts = parts.netloc.rpartition("@")
         name = user.partition(":")[0]
         netloc = f"{name}@{hosts}" if name else hosts
         self.shown = urlunsplit(parts._replace(netloc=netloc, query="", scheme="postgresql"))
 
+    def found(self, dsn: str) -> None:
+        """It takes writes: it is asked first, and all lines go there."""
+        self.writes = dsn
+        self.dsns.sort(key=lambda each: each != dsn)
 
-async def connected(url: Url) -> Connection:
-    """A connection that may write; raises what asyncpg or the system raises."""
-    settings = {} if url.pooled else {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+    def silent(self, dsn: str) -> None:
+        """It did not answer in time: others are asked first, in case that one of them has taken over."""
+        self.writes = "" if self.writes == dsn else self.writes
+        self.dsns.sort(key=lambda each: each == dsn)
+
+
+def _each(parts: SplitResult, query: Mapping[str, str]) -> list[str]:
+    """For each host a DSN of its own: the driver has one time for all that stand in one."""
+    user, at, named = parts.netloc.rpartition("@")
+    hosts = query.get("host", "").split(",")
+    ports = (query.get("port") or os.environ.get("PGPORT", "")).split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    if named:
+        each = [(f"{user}{at}{host}", query) for host in named.split(",")]
+    elif len(hosts) == len(ports):
+        places = ({"host": host, "port": port} for host, port in zip(hosts, ports, strict=True))
+        each = [(parts.netloc, {**query, **place}) for place in places]
+    else:  # the driver says what is wrong
+        each = [(parts.netloc, query)]
+    return [
+        urlunsplit(parts._replace(netloc=netloc, query=urlencode({k: v for k, v in said.items() if v})))
+        for netloc, said in each
+    ]
+
+
+async def connected(url: Url) -> tuple[Connection, str]:
+    """A connection that may write, and to which of the hosts; raises what asyncpg or the system raises.
+
+    Each host has its own time: one that takes connections and says nothing keeps nobody from the next. Who
+    found another meanwhile is right: a server that wakes after its standby took over takes writes, too.
+    """
+    failures: list[Exception] = []
+    for dsn in list(url.dsns):
+        try:
+            connection = await _connected(dsn, pooled=url.pooled)
+        except (
+            OSError,  # no answer in time, too
+            asyncpg.CannotConnectNowError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.TargetServerAttributeNotMatched,
+        ) as error:
+            failures.append(error)
+            url.writes = "" if url.writes == dsn else url.writes
+        else:
+            if url.writes in ("", dsn):
+                url.found(dsn)
+                return connection, dsn
+            connection.terminate()
+            return await connected(url)
+    raise failures[-1]
+
+
+async def _connected(dsn: str, *, pooled: bool) -> Connection:
+    settings = {} if pooled else {"plan_cache_mode": "force_custom_plan", "jit": "off"}
     return await asyncpg.connect(
-        url.dsn,
+        dsn,
         timeout=CONNECT,
         command_timeout=ANSWER,
-        statement_cache_size=0 if url.pooled else 256,
+        statement_cache_size=0 if pooled else 256,
         server_settings={"application_name": "smsc-relay", **settings},
     )
 

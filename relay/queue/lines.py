@@ -28,27 +28,36 @@ _FIRST = ("phone_pkey", "account_pkey", "heard_pkey", "incoming_mark")
 
 
 class Line:
-    """One connection, made when it is needed and anew when it broke."""
+    """One connection, made when it is needed and anew when it broke.
+
+    It is made anew, too, where another line to the same database has found that another host takes writes.
+    """
 
     def __init__(self, url: Url) -> None:
         self._url = url
+        self._host = ""
         self._connection: Connection = None
 
     async def ready(self) -> Connection:
+        if self._url.writes not in ("", self._host):
+            self.drop()
         if self._connection is None or self._connection.is_closed():
             making = asyncio.ensure_future(joining.connected(self._url))
             try:
-                self._connection = await asyncio.shield(making)
+                self._connection, self._host = await asyncio.shield(making)
             except asyncio.CancelledError:  # the driver lets go of none that it has half made
                 with contextlib.suppress(Exception):
-                    (await making).terminate()
+                    (await making)[0].terminate()
                 raise
         return self._connection
 
-    def drop(self) -> None:
+    def drop(self, error: Exception | None = None) -> None:
+        """Let go of it, because of an error where there was one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+            if isinstance(error, TimeoutError):
+                self._url.silent(self._host)
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

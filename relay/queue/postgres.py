@@ -167,7 +167,7 @@ class Postgres:
                     if not passes(error):
                         raise translated(error) from error
                     if is_lost(error):
-                        line.drop()
+                        line.drop(error)
                     if asyncio.get_running_loop().time() >= until:
                         raise Trouble(f"the database can't be reached: {reason(error)}") from error
                 await asyncio.sleep(PAUSE)

@@ -118,14 +118,14 @@ class Writer:
                 return answers  # noqa: TRY300 - the answers of what has just been committed
             except Exception as error:  # noqa: BLE001 - found out below
                 if asked:
-                    self.line.drop()
+                    self.line.drop(error)
                     try:
                         if await self._landed(self._number):
                             return answers
                     except Trouble as trouble:
                         return [(job, None, trouble) for job in jobs]
                 elif is_lost(error):
-                    self.line.drop()
+                    self.line.drop(error)
                 else:
                     await self._rollback()
                 if asked or is_lost(error):
@@ -167,7 +167,7 @@ class Writer:
                 sql = f"SELECT n FROM batch WHERE node = {self._node} FOR UPDATE"
                 found = await alone(self._url, connection, "fetchval", sql)
             except Exception as error:
-                self.line.drop()
+                self.line.drop(error)
                 if asyncio.get_running_loop().time() >= until:
                     said = "the database was lost during a commit, and whether that landed is not known"
                     raise Trouble(f"{said}: {reason(error)}") from error

@@ -46,7 +46,7 @@ async def stopped(engine):
 @contextlib.asynccontextmanager
 async def held_up(engine):
     """PostgreSQL's writer waits for a row that another has."""
-    other = await asyncpg.connect(engine.url.dsn)
+    other = await asyncpg.connect(engine.url.dsns[0])
     async with other.transaction():
         await other.execute("SELECT * FROM batch FOR UPDATE")
         first = asyncio.create_task(engine.write(Change()))

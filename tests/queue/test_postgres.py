@@ -399,18 +399,6 @@ async def test_nothing_there(tmp_path):
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.asyncio
-async def test_the_first_host_is_dead(database, tmp_path):
-    """Of several hosts the one that answers is used."""
-    name, _, rest = database.partition("?host=")
-    folder, _, port = rest.partition("&port=")
-    engine = Postgres(f"{name}?host={tmp_path},{folder}&port={port},{port}&target_session_attrs=read-write")
-    await engine.open()
-    await engine.write(line(1))
-    assert [1] == await written(engine)
-    await engine.close()
-
-
 class Pooler:
     """Hands a client two sessions of the database in turns, another one after each transaction.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import email.policy
 import hashlib
 import random
-import shutil
 import signal
 import sys
 import time
@@ -17,7 +17,7 @@ import aiosmtplib
 import pytest
 from harness import Process
 from postgres import MISSING, Server
-from several import HURRIED, LONG, SKEWED, lost, phone, several
+from several import HURRIED, IMPATIENT, LONG, SKEWED, lost, phone, several
 
 from relay import model
 from relay.queue import schema
@@ -283,33 +283,51 @@ async def test_what_a_callback_ends_at_a_web_part_alone_escalates_at_once(tmp_pa
             await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) == 2)
 
 
-@pytest.mark.asyncio
-async def test_failover(tmp_path):
-    """The database's server dies and its standby takes over: what was answered is sent, once."""
+@contextlib.asynccontextmanager
+async def replicated():
+    """A server, and a standby without which it commits nothing."""
     if MISSING:
         pytest.skip(MISSING)
     server = await asyncio.to_thread(lambda: Server().make().start().with_template())
     standby = await asyncio.to_thread(server.standby)
     try:
-        name = "template"
+        yield server, standby
+    finally:
+        for each in (server, standby):
+            await asyncio.to_thread(each.remove)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("dies", [True, False], ids=["dies", "stands still"])
+async def test_failover(tmp_path, dies):
+    """The database's server dies or falls silent, its standby takes over: what was answered is sent, once.
+
+    The one that was silent wakes, takes itself for the first still, and is used by nobody.
+    """
+    name = "template"
+    async with replicated() as (server, standby), several(tmp_path, server.url(name)) as nodes:
         hosts = f"host={server.folder},{standby.folder}&port={server.port},{standby.port}"
-        async with several(tmp_path, server.url(name), latency=0.05) as nodes:
-            nodes.both = f"postgresql://relay@/{name}?{hosts}"
-            await nodes.start(1)
-            clients = asyncio.create_task(nodes.insist(range(80)))
-            async with asyncio.timeout(LONG):
-                await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) > 20)
+        nodes.both = f"postgresql://relay@/{name}?{hosts}"
+        await nodes.add(program=IMPATIENT)
+        await nodes.until("SELECT count(*) > 0 FROM slot WHERE node <> 0")
+        clients = asyncio.create_task(nodes.insist(range(80)))
+        async with asyncio.timeout(LONG):
+            await nodes.sandbox.until(lambda: len(nodes.sandbox.messages) > 20)
+        if dies:
             await asyncio.to_thread(server.stop)
             await asyncio.sleep(0.5)  # in which the relay finds nobody to write to
-            await asyncio.to_thread(standby.promote)
-            nodes.store = standby.url(name)
-            await clients
-            await nodes.settled()
-            assert {phone(number): 1 for number in range(80)} == nodes.delivered()
-            assert nodes.nodes[0].process.returncode is None
-    finally:
-        await asyncio.to_thread(standby.remove)
-        await asyncio.to_thread(shutil.rmtree, server.folder)
+        else:
+            server.signal(signal.SIGSTOP)
+        await asyncio.to_thread(standby.promote)
+        nodes.store = standby.url(name)
+        await clients
+        if not dies:
+            server.signal(signal.SIGCONT)
+        more = await nodes.mail(nodes.nodes[0], range(100, 110))
+        await nodes.settled()
+        assert {phone(number): 1 for number in [*range(80), *more]} == nodes.delivered()
+        assert 10 == len(more)
+        assert nodes.nodes[0].process.returncode is None
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,132 @@
+"""The PostgreSQL engine and a database on several hosts: who is asked, and where writes go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from changes import line, written
+
+from relay.queue import joining
+from relay.queue.joining import Url
+from relay.queue.lines import Line
+from relay.queue.postgres import Postgres
+
+
+def behind(first: Path, database: str) -> str:
+    """The URL of a database whose first host is this folder."""
+    name, _, rest = database.partition("?host=")
+    folder, _, port = rest.partition("&port=")
+    return f"{name}?host={first},{folder}&port={port}&target_session_attrs=read-write"
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://u:p@a:1,b/d", ["postgresql://u:p@a:1/d", "postgresql://u:p@b/d"]),
+        ("postgresql://u@[::1]:1,a:2/d", ["postgresql://u@[::1]:1/d", "postgresql://u@a:2/d"]),
+        ("postgresql://u@/d?host=a,b&port=1,2", ["postgresql://u@/d?host=a&port=1", "postgresql://u@/d?host=b&port=2"]),
+        ("postgresql://u@/d?host=a,b&port=7", ["postgresql://u@/d?host=a&port=7", "postgresql://u@/d?host=b&port=7"]),
+        ("postgresql://u@/d?host=a,b", ["postgresql://u@/d?host=a", "postgresql://u@/d?host=b"]),
+        ("postgresql://u@/d?host=a,b&port=1,2,3", ["postgresql://u@/d?host=a%2Cb&port=1%2C2%2C3"]),
+    ],
+)  # fmt: skip
+def test_each_host_of_a_url(url, hosts, monkeypatch):
+    """A URL of several hosts becomes one for each, with its own port; what can't be paired is left whole."""
+    monkeypatch.delenv("PGPORT", raising=False)
+    asked = "target_session_attrs=read-write"
+    assert [f"{each}{'&' if '?' in each else '?'}{asked}" for each in hosts] == Url(url).dsns
+
+
+@pytest.mark.asyncio
+async def test_the_first_host_is_dead(database, tmp_path):
+    """Of several hosts the one that answers is used."""
+    engine = Postgres(behind(tmp_path, database))
+    await engine.open()
+    await engine.write(line(1))
+    assert [1] == await written(engine)
+    await engine.close()
+
+
+class Silent:
+    """A host that takes connections, and says nothing until it wakes."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self.path = str(folder / ".s.PGSQL.5432")
+        self.target = database.partition("?host=")[2].partition("&port=")[0] + "/.s.PGSQL.5432"
+        self.wakes = asyncio.Event()
+        self.asked = asyncio.Event()
+        self.times = 0
+        self.lines: set[asyncio.Task[None]] = set()
+
+    async def line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one."""
+        self.lines.add(asyncio.current_task())
+        self.times += 1
+        self.asked.set()
+        try:
+            await self.wakes.wait()
+            from_, to = await asyncio.open_unix_connection(self.target)
+            try:
+                await asyncio.gather(_carried(reader, to), _carried(from_, writer))
+            finally:
+                to.close()
+        finally:
+            writer.close()
+
+
+async def _carried(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while octets := await reader.read(65536):
+            writer.write(octets)
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def silent(folder: Path, database: str) -> AsyncIterator[Silent]:
+    """One for as long as the block."""
+    host = Silent(folder, database)
+    server = await asyncio.start_unix_server(host.line, host.path)
+    yield host
+    server.close()
+    for each in host.lines:
+        each.cancel()
+    await asyncio.gather(*host.lines, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+async def test_the_first_host_says_nothing(database, tmp_path, monkeypatch):
+    """A host that stands still costs its own time only, and none once another has taken writes."""
+    monkeypatch.setattr(joining, "CONNECT", 0.5)
+    engine = Postgres(behind(tmp_path, database))
+    async with silent(tmp_path, database) as host:
+        await engine.open()
+        await engine.write(line(1))
+        assert [1] == await written(engine)
+        assert 1 == host.times
+        await engine.close()
+
+
+@pytest.mark.asyncio
+async def test_a_host_that_wakes_is_late(database, tmp_path):
+    """Who waited for a host while another was found to take writes goes there, though the first wakes."""
+    url = Url(behind(tmp_path, database))
+    first, second = url.dsns
+    async with silent(tmp_path, database) as host:
+        line = Line(url)
+        waiting = asyncio.create_task(line.ready())
+        await host.asked.wait()
+        url.found(second)
+        host.wakes.set()
+        there = await waiting
+        assert [second, first] == url.dsns
+        assert there is await line.ready()
+        url.found(first)
+        assert there is not await line.ready()
+        assert there.is_closed()
+        url.silent(first)
+        assert [second, first] == url.dsns
+        line.drop()

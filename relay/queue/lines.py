@@ -76,12 +76,32 @@ async def alone(url: Url, connection: Connection, how: str, sql: str, *values: A
         return await getattr(connection, how)(sql, *values)
 
 
+async def committed(connection: Connection) -> None:
+    """Commit; raises Trouble where the server says that it is done, and warns of it.
+
+    So it does where it was told to wait no longer for a standby that is to have all that is answered.
+    """
+    warned: list[str] = []
+
+    def hear(_connection: Connection, message: Any) -> None:
+        if not _state(message).startswith("00"):
+            warned.append(str(message.message))
+
+    connection.add_log_listener(hear)
+    try:
+        await connection.execute("COMMIT")
+    finally:
+        connection.remove_log_listener(hear)
+    if warned:
+        raise Trouble(warned[0])
+
+
 def count(status: str) -> int:
     """How many rows a statement met, by what the server says of it: `UPDATE 3`."""
     return int(status.rpartition(" ")[2])
 
 
-def _state(error: Exception) -> str:
+def _state(error: object) -> str:
     return getattr(error, "sqlstate", None) or ""
 
 
@@ -103,6 +123,8 @@ def passes(error: Exception) -> bool:
 
 def reason(error: Exception) -> str:
     """What went wrong, without any value that was to be stored."""
+    if isinstance(error, Trouble):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     if isinstance(error, asyncpg.PostgresError) and error.args and not _state(error).startswith("22"):

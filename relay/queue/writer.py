@@ -27,7 +27,7 @@ from relay.queue import nodes, schema
 from relay.queue.dialect import Compiled, columns_of, update_names
 from relay.queue.engine import Change, Stale, Trouble
 from relay.queue.joining import Connection, Url
-from relay.queue.lines import Line, alone, count, is_lost, passes, reason, translated
+from relay.queue.lines import Line, committed, count, is_lost, passes, reason, translated
 
 BATCH = 500
 """Changes in one transaction: bounds what a replay costs."""
@@ -37,6 +37,10 @@ _TRIES = 5
 PAUSE = 0.1
 """Seconds between tries to find a server that was lost."""
 _REPEAT = ("key", "mail_id", "at")
+_BEGIN = (
+    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 10000; "
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +56,6 @@ class Writer:
     """Writes changes. `line` is its connection."""
 
     def __init__(self, url: Url, compiled: Compiled, *, patience: float, doubt: float) -> None:
-        self._url = url
         self._compiled = compiled
         self._patience = patience
         self._doubt = doubt
@@ -114,7 +117,7 @@ class Writer:
                 await self._begin(connection)
                 answers = await (self._replayed if alone else self._at_once)(connection, jobs)
                 asked = True
-                await connection.execute("COMMIT")
+                await committed(connection)
                 return answers  # noqa: TRY300 - the answers of what has just been committed
             except Exception as error:  # noqa: BLE001 - found out below
                 if asked:
@@ -145,10 +148,7 @@ class Writer:
     async def _begin(self, connection: Connection) -> None:
         """Begin, and leave the transaction's number; one that nobody speaks to any more ends by itself."""
         await connection.execute(
-            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 10000; "
-            "SELECT set_config('synchronous_commit', 'on', true) "
-            "WHERE current_setting('synchronous_commit') = 'off'; "
-            f"INSERT INTO batch (node, n) VALUES ({self._node}, {self._number}) "
+            f"{_BEGIN}; INSERT INTO batch (node, n) VALUES ({self._node}, {self._number}) "
             f"ON CONFLICT (node) DO UPDATE SET n = {self._number}"
         )
 
@@ -164,8 +164,10 @@ class Writer:
         while True:
             try:
                 connection = await self.line.ready()
-                sql = f"SELECT n FROM batch WHERE node = {self._node} FOR UPDATE"
-                found = await alone(self._url, connection, "fetchval", sql)
+                await connection.execute(_BEGIN)
+                sql = f"UPDATE batch SET n = n WHERE node = {self._node} RETURNING n"
+                found = await connection.fetchval(sql)
+                await committed(connection)  # a standby that has this has all before it
             except Exception as error:
                 self.line.drop(error)
                 if asyncio.get_running_loop().time() >= until:

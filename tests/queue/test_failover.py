@@ -1,4 +1,4 @@
-"""The PostgreSQL engine and a database on several hosts: who is asked, and where writes go."""
+"""The PostgreSQL engine and several hosts: who is asked, and what a commit is worth that no standby has."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from changes import line, written
+from postgres import MISSING, Server
 
 from relay.queue import joining
+from relay.queue.engine import Trouble
 from relay.queue.joining import Url
 from relay.queue.lines import Line
 from relay.queue.postgres import Postgres
+
+_NAMES = "SELECT current_setting('synchronous_standby_names') AS names"
 
 
 def behind(first: Path, database: str) -> str:
@@ -130,3 +135,57 @@ async def test_a_host_that_wakes_is_late(database, tmp_path):
         url.silent(first)
         assert [second, first] == url.dsns
         line.drop()
+
+
+async def waits_for(server: Server, engine: Postgres, names: str) -> None:
+    """Have commits wait for these standbys."""
+    server.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+    server.execute("SELECT pg_reload_conf()")
+    async with asyncio.timeout(20):
+        while [names] != [each["names"] for each in await engine.rows(_NAMES)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def cancelled(url: str) -> None:
+    """Cancel whatever waits for a standby, as people do who find it hanging."""
+    connection = await asyncpg.connect(url)
+    try:
+        while True:
+            await connection.execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            )
+            await asyncio.sleep(0.02)
+    finally:
+        connection.terminate()
+
+
+@pytest.mark.asyncio
+async def test_commit_that_no_standby_has(monkeypatch):
+    """A commit that ceased to wait for the standby is none yet: who asked is told so, and comes again.
+
+    To the server it is done: a warning is all that it says, and it says the same to whoever asks.
+    """
+    if MISSING:
+        pytest.skip(MISSING)
+    server = await asyncio.to_thread(lambda: Server().make().start().with_template())
+    engine = Postgres(server.url("template"), patience=1.0, doubt=1.0)
+    try:
+        await engine.open()
+        await waits_for(server, engine, "nobody")
+        cancelling = asyncio.create_task(cancelled(server.url("postgres")))
+        with pytest.raises(Trouble, match="is not known"):
+            await engine.write(line(1, once=("key", 11, 1000)))
+        cancelling.cancel()
+        await asyncio.gather(cancelling, return_exceptions=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(joining, "ANSWER", 0.3)
+            engine._writer.line.drop()  # the next one has this time for an answer
+            with pytest.raises(Trouble, match="is not known"):
+                await engine.write(line(2, once=("other", 12, 1000)))
+        await waits_for(server, engine, "")
+        assert 11 == await engine.write(line(3, once=("key", 13, 2000)))
+        assert 12 == await engine.write(line(4, once=("other", 14, 2000)))
+        assert [1, 2] == await written(engine)
+    finally:
+        await engine.close()
+        await asyncio.to_thread(server.remove)

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from harness import STORE, Journey, Process, StillClock, journey
-from harness import settings as a_config
+from harness import STORES, Journey, Process, StillClock, journey
 from hypothesis import HealthCheck, settings
-from postgres import MISSING, Server
+from postgres import MISSING, Server, apart
 
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -81,40 +80,51 @@ def clock() -> StillClock:
     return StillClock()
 
 
+ALL_ON_POSTGRES = os.environ.get("STORE") == "postgres"
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A story that is marked so is told on both databases."""
     if metafunc.definition.get_closest_marker("both"):
-        metafunc.parametrize("kept_in", ["sqlite", "postgres"], indirect=True)
+        known = ["postgres"] if ALL_ON_POSTGRES else ["sqlite", "postgres"]
+        metafunc.parametrize("kept_in", known, indirect=True)
 
 
 @pytest.fixture(autouse=True)
-def all_on_postgres(request: pytest.FixtureRequest) -> Iterator[None]:
-    """With STORE=postgres every story that leaves it to us is told on PostgreSQL."""
-    if os.environ.get("STORE") != "postgres" or request.path.parent.name != "stories":
+def kept_in(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where relays keep their queues: in a file of their folder, or in a database for each folder.
+
+    With STORE=postgres every story that leaves it to us is told there.
+    """
+    asked = ALL_ON_POSTGRES and request.path.parent.name == "stories"
+    if not asked and getattr(request, "param", "sqlite") == "sqlite":
         yield
         return
+    if alone := request.node.get_closest_marker("sqlite"):
+        pytest.skip(f"SQLite's alone: {alone.args[0]}")
     server: Server = request.getfixturevalue("postgres")
-    url = asyncio.run(server.database())
-    STORE["store"] = url
+    lent: dict[Path, str] = {}
+
+    def of(folder: Path) -> str:
+        for gone in [each for each in lent if not each.exists()]:
+            server.leave(lent.pop(gone))
+        if folder not in lent:
+            apart(_lend(server, folder, lent))
+        return lent[folder]
+
+    STORES.append(of)
     yield
-    STORE.clear()
-    server.leave(url)
+    STORES.clear()
+    for url in lent.values():
+        server.leave(url)
+
+
+async def _lend(server: Server, folder: Path, lent: dict[Path, str]) -> None:
+    lent[folder] = await server.database()
 
 
 @pytest_asyncio.fixture
-async def kept_in(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, str]]:
-    """The setting of the store: a file, where nothing else is asked for."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        yield {}
-        return
-    server: Server = request.getfixturevalue("postgres")
-    url = await server.database()
-    yield {"store": url}
-    server.leave(url)
-
-
-@pytest_asyncio.fixture
-async def relay(tmp_path: Path, clock: StillClock, kept_in: dict[str, str]) -> AsyncIterator[Journey]:
+async def relay(tmp_path: Path, clock: StillClock) -> AsyncIterator[Journey]:
     """A running relay on a still clock."""
-    async with journey(tmp_path, clock=clock, config=a_config(tmp_path, **kept_in)) as running:
+    async with journey(tmp_path, clock=clock) as running:
         yield running

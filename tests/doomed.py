@@ -12,13 +12,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from relay import cli
 from relay.cli import serve as _imported  # noqa: F401 - so that a life begins at once
 from relay.delivery.claims import Claims
+from relay.queue.postgres import Postgres
 from relay.queue.rows import DIGEST
 from relay.queue.sqlite import SQLite
 from relay.report import transport
@@ -64,11 +65,13 @@ def _to(path: str) -> Callable[[Arguments], bool]:
     return lambda arguments: arguments[1] == path
 
 
+ENGINES = (SQLite, Postgres)
+
 STEPS: dict[str, tuple[Any, str, bool, Callable[[Arguments], bool]]] = {
     "before DATA": (Handler, "on_rcpt", False, _any),
     "after the dot": (Handler, "on_data", True, _any),
-    "before the commit": (SQLite, "write", True, _mail),
-    "between commit and 250": (SQLite, "write", False, _mail),
+    "before the commit": (ENGINES, "write", True, _mail),
+    "between commit and 250": (ENGINES, "write", False, _mail),
     "after the claim": (Claims, "claim", False, _any),
     "before the call": (Exchange, "post", True, _to("send.php")),
     "after the answer": (Exchange, "post", False, _to("send.php")),
@@ -76,13 +79,13 @@ STEPS: dict[str, tuple[Any, str, bool, Callable[[Arguments], bool]]] = {
     "after a question": (Exchange, "post", False, _to("status.php")),
     "before a report": (transport, "deliver", True, _any),
     "after a report": (transport, "deliver", False, _any),
-    "after a write": (SQLite, "write", False, _any),
-    "before a status's commit": (SQLite, "write", True, _of_status),
-    "after a status's commit": (SQLite, "write", False, _of_status),
-    "before a reply's commit": (SQLite, "write", True, _of_reply),
-    "after a reply's commit": (SQLite, "write", False, _of_reply),
-    "before a digest's commit": (SQLite, "write", True, _of_digest),
-    "after a digest's commit": (SQLite, "write", False, _of_digest),
+    "after a write": (ENGINES, "write", False, _any),
+    "before a status's commit": (ENGINES, "write", True, _of_status),
+    "after a status's commit": (ENGINES, "write", False, _of_status),
+    "before a reply's commit": (ENGINES, "write", True, _of_reply),
+    "after a reply's commit": (ENGINES, "write", False, _of_reply),
+    "before a digest's commit": (ENGINES, "write", True, _of_digest),
+    "after a digest's commit": (ENGINES, "write", False, _of_digest),
 }
 """What is watched, whether the end comes before it or after, and which of its calls count."""
 
@@ -94,8 +97,8 @@ def _runs_a_step(arguments: Arguments) -> bool:
 
 
 MORE: dict[str, tuple[Any, str, bool, Callable[[Arguments], bool]]] = {
-    "before a step's commit": (SQLite, "write", True, _runs_a_step),
-    "after a step's commit": (SQLite, "write", False, _runs_a_step),
+    "before a step's commit": (ENGINES, "write", True, _runs_a_step),
+    "after a step's commit": (ENGINES, "write", False, _runs_a_step),
     "before a call of a step": (Exchange, "post", True, _to("send.php")),
     "after a call of a step": (Exchange, "post", False, _to("send.php")),
 }
@@ -104,8 +107,8 @@ MORE: dict[str, tuple[Any, str, bool, Callable[[Arguments], bool]]] = {
 
 def doom(step: str, times: int, later: int) -> None:
     """Let this process die there."""
-    owner, name, before, counts = (STEPS | MORE)[step]
-    real, left = getattr(owner, name), times
+    owners, name, before, counts = (STEPS | MORE)[step]
+    left = times
 
     def here(arguments: Arguments) -> None:
         nonlocal left
@@ -116,15 +119,19 @@ def doom(step: str, times: int, later: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         asyncio.get_running_loop().call_later(later / 1000, os.kill, os.getpid(), signal.SIGKILL)
 
-    async def watched(*arguments: Any, **named: Any) -> Any:
-        if before:
+    def watch(real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def watched(*arguments: Any, **named: Any) -> Any:
+            if before:
+                here(arguments)
+                return await real(*arguments, **named)
+            value = await real(*arguments, **named)
             here(arguments)
-            return await real(*arguments, **named)
-        value = await real(*arguments, **named)
-        here(arguments)
-        return value
+            return value
 
-    setattr(owner, name, watched)
+        return watched
+
+    for owner in owners if isinstance(owners, tuple) else (owners,):
+        setattr(owner, name, watch(getattr(owner, name)))
 
 
 def live(config: str, step: str, times: int, later: int) -> None:

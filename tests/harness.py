@@ -13,6 +13,7 @@ import email
 import email.policy
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from email.message import EmailMessage
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import aiosmtplib
+import asyncpg
 import yaml
 
 from relay.app import App
@@ -62,8 +64,13 @@ class StillClock(Clock):
         event.clear()
 
 
-STORE: dict[str, str] = {}
-"""The setting of the store, where all stories are told on another one than a file."""
+STORES: list[Callable[[Path], str]] = []
+"""Who has a store for each folder, where stories are told on another one than a file in it."""
+
+
+def stored(folder: Path) -> dict[str, str]:
+    """The setting of the store, where it is not a file in that folder."""
+    return {"store": STORES[0](folder)} if STORES else {}
 
 
 def settings(folder: Path, **changes: Any) -> Config:
@@ -74,7 +81,7 @@ def settings(folder: Path, **changes: Any) -> Config:
         "web": {"listen": ""},
         "listeners": (base.listeners[0].model_copy(update={"address": "127.0.0.1:0"}),),
         "hostname": "relay.example.com",
-        **STORE,
+        **stored(folder),
     } | changes
     update = {
         key: getattr(base, key).model_copy(update=value)
@@ -241,6 +248,7 @@ class Process:
         self.config = folder / "config.yaml"
         self.process: asyncio.subprocess.Process | None = None
         self.port = 0
+        self.changes = stored(folder) | changes
         self.config.write_text(
             yaml.safe_dump(
                 {
@@ -253,9 +261,23 @@ class Process:
                     "delivery": {"poll": ["1s"], "retry": ["1s"]},
                     "web": {"listen": ""},
                 }
-                | changes
+                | self.changes
             )
         )
+
+    async def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What its database says, to somebody who only looks."""
+        store = str(self.changes.get("store", ""))
+        if not store:
+            with contextlib.closing(
+                sqlite3.connect(f"file:{self.folder}/relay.db?mode=ro", uri=True)
+            ) as look:
+                return look.execute(sql).fetchall()
+        connection = await asyncpg.connect(store)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
 
     async def start(self, *options: str, under: tuple[str, ...] = ()) -> str:
         """Start it, `under` another program if need be, and wait for its ready line: the answer."""

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import sys
 from collections import Counter
 from pathlib import Path
@@ -170,8 +169,9 @@ async def messages(url: str) -> list[dict[str, Any]]:
 
 async def settled(relay: Process) -> bool:
     """Whether nothing is open any more: no order, no step, no report."""
-    with contextlib.closing(sqlite3.connect(f"file:{relay.folder / 'relay.db'}?mode=ro", uri=True)) as look:
-        orders = look.execute("SELECT count(*) FROM orders WHERE finished_at IS NULL").fetchone()[0]
-        steps = look.execute("SELECT count(*) FROM step WHERE due_at IS NOT NULL").fetchone()[0]
-        notices = look.execute("SELECT count(*) FROM notice WHERE state <> 'done'").fetchone()[0]
-    return not orders and not notices and not steps
+    open_ = await relay.rows(
+        "SELECT (SELECT count(*) FROM orders WHERE finished_at IS NULL)"
+        " + (SELECT count(*) FROM step WHERE due_at IS NOT NULL)"
+        " + (SELECT count(*) FROM notice WHERE state <> 'done')"
+    )
+    return open_ == [(0,)]

@@ -124,7 +124,8 @@ class Mortal:
         for runner in app.web._runners:
             runner._shutdown_timeout = 0  # its calls will never be answered
         calls = [task for worker in app.workers.values() for task in worker._tasks]
-        tasks = [*app._loops, *app.watch._tasks, *calls]
+        beats = [app._beats] if app._beats else []
+        tasks = [*app._loops, *app.watch._tasks, *calls, *beats]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -400,6 +400,7 @@ async def test_a_relay_that_stops_answers_at_once(tmp_path: Path) -> None:
     assert asyncio.get_running_loop().time() - stopped < 10
 
 
+@pytest.mark.sqlite("another node may deliver, so a door alone waits")
 @pytest.mark.asyncio
 async def test_a_door_without_delivery_does_not_wait(tmp_path: Path) -> None:
     """`--only smtp`: nothing will move here."""

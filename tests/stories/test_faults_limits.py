@@ -8,7 +8,7 @@ import pytest
 from faults import Line, all_slots_taken, asked, bare, group, to, too_often, worker
 from harness import SENDER, START, Journey, StillClock, journey, settings
 
-from relay.model import SECOND
+from relay.model import SECOND, Kind, Outcome
 from relay.queue import schema
 from relay.queue.engine import Change
 
@@ -25,7 +25,9 @@ async def test_one_bad_number_among_thirty_delays_nobody_for_a_minute(relay: Jou
 @pytest.mark.asyncio
 async def test_a_slowed_sender_with_a_backlog_does_not_starve_others(relay: Journey) -> None:
     """Its orders, more than a round reads, do not hide those of others."""
-    worker(relay).refusals.hear([(relay.clock.now(), SENDER)] * 21)
+    refused = Outcome(kind=Kind.REFUSED, status="5.1.3", reason="wrong number", code="7")
+    for _ in range(21):
+        worker(relay).refusals.heed(refused, [SENDER], relay.clock.now())
     for n in range(410):
         await relay.mail(bare(f"text {n}"), to(f"{4000 + n}"))
     await relay.mail(bare("other"), to("9999"), sender="other@mon.example.com")

@@ -17,7 +17,6 @@ import email.policy
 import os
 import random
 import signal
-import sqlite3
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -158,13 +157,12 @@ async def lead(lives: Lives, clients: Clients, phones: Phones, chance: random.Ra
         lives.hit[step] += lives.by_itself
 
 
-def storms(folder: Path, found: list[dict[str, Any]]) -> list[str]:
+async def storms(relay: Process, found: list[dict[str, Any]]) -> list[str]:
     """Mails of storms that are not one message: their own, or that of the digest that speaks for them."""
-    with contextlib.closing(sqlite3.connect(f"file:{folder / 'relay.db'}?mode=ro", uri=True)) as look:
-        rows = look.execute(
-            "SELECT o.id, o.state, o.merged_into, o.request_id, o.alarm, m.envid"
-            " FROM orders o JOIN mail m ON m.id = o.mail_id"
-        ).fetchall()
+    rows = await relay.rows(
+        "SELECT o.id, o.state, o.merged_into, o.request_id, o.alarm, m.envid"
+        " FROM orders o JOIN mail m ON m.id = o.mail_id"
+    )
     orders = {row[0]: row for row in rows}
     spoken, wrong = Counter(str(message["id"]) for message in found), []
     speakers = set()
@@ -243,7 +241,7 @@ async def test_killed_at_every_step_nothing_is_lost_and_nothing_is_doubled(tmp_p
     assert len(clients.taken) > KILLS, about
     alone = {number for number in clients.taken if number < STORM}
     assert set() == {f"number {number}" for number in alone} - set(texts), about
-    assert [] == storms(tmp_path, found), about
+    assert [] == await storms(relay, found), about
     assert {} == {text: times for text, times in texts.items() if times > 1}, about
     assert set() == owed - set(sink.reports), about
     assert {} == {number: ids for number, ids in sink.reports.items() if len(ids) > 1}, about

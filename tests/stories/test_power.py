@@ -93,6 +93,7 @@ async def life(folder: Path, number: int, share: float) -> tuple[list[str], bool
         await world.end()
 
 
+@pytest.mark.sqlite("what a disk keeps of a log is the server's own business there")
 @pytest.mark.asyncio
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("share", [0, 0.5, 1], ids=["not there", "torn", "whole but unheard of"])

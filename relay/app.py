@@ -115,8 +115,10 @@ class App(Rooms):
             raise CannotStart(f"{error.filename or 'web'}: {in_words(error)}") from error
         if self.has("delivery"):
             await recover(self.store, self.settler, left_by=store.left_by)
+            await self.mailer.recover(store.left_by)
         if self.membership and store.shared:
             await self._join(self.membership, store.shared, store.left_by)
+        store.recovered()
         if self.has("delivery"):
             for worker in self.workers.values():
                 self._loop(worker.run(), worker.name)
@@ -126,11 +128,10 @@ class App(Rooms):
         if self.has("delivery") or (self.membership and self.has("web")):
             self._loop(self.chores.run(), "chores")  # of callbacks alone: the steps of what they end
 
-    async def _join(self, membership: Membership, shared: Postgres, left_by: int | None) -> None:
+    async def _join(self, membership: Membership, shared: Postgres, left_by: tuple[int, ...]) -> None:
         """Work with the nodes that share the store from now on."""
-        self.mailer.left_by = left_by
         membership.also = self._look
-        await membership.start(left_by)
+        await membership.start(left_by[-1] if left_by else None)
         shared.listen(membership.heard)
         for name, held in membership.held.items():
             self.clients[name].may = partial(getattr, held, "valid")

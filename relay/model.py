@@ -33,7 +33,7 @@ class Ids:
     """
 
     def __init__(self, node: int) -> None:
-        self._node = node & 0x3FF
+        self.node = node & 0x3FF
         self._last = 0
         self._count = 0
 
@@ -43,7 +43,7 @@ class Ids:
         if now > self._last:
             self._count = 0
         self._last = now
-        key = (now << 22) | (self._node << 12) | self._count
+        key = (now << 22) | (self.node << 12) | self._count
         self._count += 1
         if self._count == 1 << 12:
             self._last, self._count = now + 1, 0
@@ -58,6 +58,16 @@ def key_at(moment: int) -> int:
 def maker(key: int) -> int:
     """The node that made a key."""
     return key >> 12 & 0x3FF
+
+
+def marked(until: int, node: int) -> int:
+    """The end of a claim, two seconds late at most, that tells which node has the claim."""
+    return (until >> 10) + 1 << 10 | node
+
+
+def marker(until: int) -> int:
+    """The node that marked it."""
+    return until & 0x3FF
 
 
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)

@@ -20,6 +20,14 @@ def test_keys_grow_even_where_the_clock_jumps_back(moments):
     assert sorted(set(keys)) == keys
 
 
+@given(st.integers(min_value=0, max_value=1 << 62), st.integers(min_value=0, max_value=1023))
+def test_the_end_of_a_claim_tells_whose_it_is(until, node):
+    """It is never early, and two seconds late at most."""
+    marked = model.marked(until, node)
+    assert node == model.marker(marked)
+    assert 0 < marked - until < 2048
+
+
 def test_more_keys_than_a_millisecond_holds():
     """The next millisecond is borrowed; no key comes twice."""
     ids = Ids(1)

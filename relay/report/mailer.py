@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from relay import model
@@ -70,8 +70,6 @@ class Mailer:
         self._stopping = False
         self._trouble_told_at = -HOUR
         self._left_at = store.clock.now()  # when a mail left last
-        self.left_by: int | None = None
-        """The node that this process follows, where several share the store."""
         self.adopt(reports, delivery)
 
     def adopt(self, reports: Reports, delivery: Delivery) -> None:
@@ -90,7 +88,6 @@ class Mailer:
 
     async def run(self) -> None:
         """Send reports as they fall due, until stopped."""
-        await self.recover()
         while not self._stopping:
             try:
                 await self.round()
@@ -100,11 +97,14 @@ class Mailer:
                 until = self._store.clock.now() + SECOND
             await self._store.clock.wait(self._kick, until)
 
-    async def recover(self) -> None:
-        """What the last process had under way is due now, not when its claim ends."""
+    async def recover(self, left_by: Collection[int]) -> None:
+        """What the last process had under way is due now, not when its claim ends.
+
+        Where nodes share the queue it is only what those of `left_by` had claimed.
+        """
         now, change = self._store.clock.now(), Change()
         for n in await self._store.claimed_notices(now):
-            if self._store.shared and model.maker(n.report_id or 0) != self.left_by:
+            if self._store.shared and model.marker(n.due_at or 0) not in left_by:
                 continue  # another node has it under way
             change.update(schema.notice, n.id, n.version, due_at=now)
         if change:
@@ -163,8 +163,9 @@ class Mailer:
             row = [n for n in everything if n.state is NoticeState.WAITING and n.report_id == due.report_id]
         now, change = self._store.clock.now(), Change()
         report = due.report_id or self._store.ids.new(now)
+        until = model.marked(now + CLAIM, self._store.ids.node)
         for n in row:
-            change.update(schema.notice, n.id, n.version, report_id=report, due_at=now + CLAIM,
+            change.update(schema.notice, n.id, n.version, report_id=report, due_at=until,
                           attempts=n.attempts + 1)  # fmt: skip
         await self._store.write(change)
         return await self._store.notices({n.id for n in row})

@@ -8,6 +8,7 @@ import contextlib
 import pytest
 import pytest_asyncio
 
+from relay.queue import choice
 from relay.queue.nodes import LEASE, PATIENCE, Nodes
 from relay.queue.postgres import Postgres
 
@@ -68,3 +69,17 @@ async def test_a_slot_that_lapsed_is_another_s_when_calls_have_ended(nodes):
     assert set() == await first.take("main", SLOTS)
     await second.leave("main", [3])
     assert {3} == await first.take("main", SLOTS)
+
+
+@pytest.mark.asyncio
+async def test_who_was_here_before(database, tmp_path):
+    """A process finds the numbers of all those before it in its place, but for whom one has seen to."""
+    found = []
+    for seen_to in (False, False, True, False):
+        async with contextlib.AsyncExitStack() as stack:
+            store = await choice.opened(database, tmp_path, stack)
+            found.append((store.left_by, store.node))
+            if seen_to:
+                store.recovered()
+    first, second, third, _fourth = (node for _, node in found)
+    assert [(), (first,), (first, second), (third,)] == [before for before, _ in found]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP
-from harness import Journey, StillClock, journey, settings
+from harness import PATIENCE, Journey, StillClock, journey, settings
+from mortal import Mortal
 
 from relay.config import Smarthost
 from relay.delivery.news import news_of
 from relay.model import Kind, Outcome
+from relay.report import transport
 
 BAD = "79991232006@sms.example.com"
 GOOD = "79991234567@sms.example.com"
@@ -214,3 +217,36 @@ async def test_reports_go_to_a_smarthost_and_are_tried_again(tmp_path: Path) -> 
     assert ("<>", ["ops@mon.example.com"]) == (sender, recipients)
     assert 2 == content.count(b"Final-Recipient:")
     assert b"Auto-Submitted: auto-replied" in content
+
+
+@pytest.mark.both
+@pytest.mark.asyncio
+async def test_a_report_under_way_goes_out_after_any_number_of_deaths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever life had it under way, the next that lives sends it at once, not when its time is over."""
+    begun = asyncio.Event()
+
+    async def never(*_arguments: object, **_more: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    world = Mortal(tmp_path)
+    await world.begin()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(transport, "deliver", never)
+            await world.relay.mail(MAIL, "79991232006@sms.example.com")
+            for _life in range(3):
+                begun.clear()
+                async with asyncio.timeout(PATIENCE):
+                    while not begun.is_set():
+                        world.clock.set(world.clock.now() + 1000)
+                        await asyncio.sleep(0.01)
+                await world.die()
+                await world.start()
+        await world.relay.until(world.relay.reports, "the report")
+        await world.pass_time(3600)
+        assert 1 == len(world.relay.reports())
+    finally:
+        await world.end()

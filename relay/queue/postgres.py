@@ -159,10 +159,8 @@ class Postgres:
         until = asyncio.get_running_loop().time() + self._patience
         try:
             while True:
-                if self._closed:  # meanwhile, too: a line made now would be let go of by nobody
-                    raise Trouble("the store is closed")
                 try:
-                    return await do(await line.ready())
+                    return await do(await self._opened(line))
                 except Exception as error:
                     if not passes(error):
                         raise translated(error) from error
@@ -176,6 +174,14 @@ class Postgres:
             raise
         finally:
             self._idle.put_nowait(line)
+
+    async def _opened(self, line: Line) -> Connection:
+        """The line's connection. Raises Trouble where the store is closed, or was while it was made."""
+        connection = None if self._closed else await line.ready()
+        if self._closed:  # nobody else would let go of it
+            line.drop()
+            raise Trouble("the store is closed")
+        return connection
 
 
 def _dicts(records: Iterable[Mapping[str, Any]]) -> list[Row]:

@@ -137,6 +137,24 @@ async def test_a_host_that_wakes_is_late(database, tmp_path):
         line.drop()
 
 
+@pytest.mark.asyncio
+async def test_a_line_that_is_made_while_the_store_closes(database, tmp_path):
+    """Who asked is told that the store is closed, and the line is let go of."""
+    engine = Postgres(database)
+    await engine.open()
+    async with silent(tmp_path, database) as host:
+        engine.url.dsns[:] = Url(behind(tmp_path, database)).dsns[:1]
+        engine.url.writes = ""
+        reading = asyncio.create_task(written(engine))
+        await host.asked.wait()
+        await engine.close()
+        host.wakes.set()
+        with pytest.raises(Trouble, match="the store is closed"):
+            await reading
+        done, _ = await asyncio.wait(host.lines, timeout=20)
+        assert host.lines == done
+
+
 async def waits_for(server: Server, engine: Postgres, names: str) -> None:
     """Have commits wait for these standbys."""
     server.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")

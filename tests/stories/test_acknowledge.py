@@ -35,6 +35,7 @@ async def tellings(relay: Journey) -> list[Any]:
     return [order for order in await relay.orders() if order.source == TOOK]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_everybody_who_was_told_is_told_who_took_it(relay: Journey) -> None:
     """Two phones of an alias and one of the same mail: two are told, the sender by mail."""
@@ -98,6 +99,7 @@ async def test_a_call_back_takes_it(relay: Journey) -> None:
     assert "********4567 called to confirm the number.\n\nivan has taken the alarm" in body(mail)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_digest_is_answered_to_all_its_senders(relay: Journey) -> None:
     """Each sender whose alarm was in it reads the reply, in the thread of his own mail, and it is taken."""

@@ -137,6 +137,7 @@ async def test_where_callbacks_stop_questions_are_asked(relay: Journey) -> None:
     assert 2 == len(asked(relay))  # an hour of silence: asked after the first step of `poll` again
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_restart_knows_that_callbacks_arrive(tmp_path: Path) -> None:
     """The last callback's time stands in a row."""
@@ -174,6 +175,7 @@ async def test_a_callback_before_the_answer_counts(relay: Journey, status: int, 
     assert (await relay.order()).state == ("delivered" if state == "sent" else state)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_callback_before_an_answer_that_is_lost(relay: Journey) -> None:
     """The call breaks off after the provider told of the message: it is never repeated."""
@@ -229,6 +231,7 @@ async def test_one_phone_of_a_request_that_is_to_be_repeated(relay: Journey) -> 
 # -- twice, late, out of order ------------------------------------------------------------
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_the_same_said_again_is_written_once(relay: Journey) -> None:
     """Fifty repeats answer 200 and leave one line in the story."""
@@ -251,6 +254,7 @@ async def test_out_of_order(relay: Journey) -> None:
     assert ["delivered", "heard", "heard"] == (await story(relay, order.id))[-3:]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_delivered_after_it_failed_is_told_once(relay: Journey) -> None:
     """Expired, reported so; then it arrived after all: one correction, however often that is said."""
@@ -286,6 +290,7 @@ async def test_whoever_was_spoken_for_hears_that_it_arrived_after_all(relay: Jou
     assert [False, False, True, True] == corrected
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_all_at_once(relay: Journey) -> None:
     """Twenty phones of one alias, all told at the same moment, twice: nobody is lost, all is told once."""
@@ -393,6 +398,7 @@ async def test_without_a_secret_nobody_is_believed(tmp_path: Path) -> None:
         assert "sent" == (await relay.order()).state
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_is_not_known_is_answered_counted_and_kept(relay: Journey) -> None:
     """Another program's id, one of ours that never was, a phone that the request did not have: once each."""

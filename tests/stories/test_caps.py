@@ -54,6 +54,7 @@ def told(relay: Journey, to_: str) -> list[str]:
     return [str(report["Subject"]) for report in relay.reports() if report["To"] == to_]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.parametrize("whose", WHOSE)
 async def test_over_a_cap_that_refuses_the_client_hears_4xx(tmp_path: Path, whose: str) -> None:
@@ -78,6 +79,7 @@ async def test_over_a_cap_that_refuses_the_client_hears_4xx(tmp_path: Path, whos
     assert 1 == len(operator)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.parametrize("whose", WHOSE)
 async def test_over_a_cap_that_holds_the_order_waits_for_room(tmp_path: Path, whose: str) -> None:
@@ -161,6 +163,7 @@ async def test_what_was_taken_is_held_when_money_runs_out_before_it_goes(
     assert ["delivered"] * 8 == last
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_cap_outlives_a_restart_and_a_crash(tmp_path: Path, clock: StillClock) -> None:
     """What was counted before counts in the middle of the window, and leaves it in its time."""
@@ -350,6 +353,7 @@ async def test_the_api_is_refused_too(tmp_path: Path) -> None:
     assert ["waiting", "held"] == [first[1][0]["state"], second[1][0]["state"]]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_is_never_sent_gives_its_place_back(tmp_path: Path) -> None:
     """A dropped and a refused message leave room; so does one that another speaks for."""
@@ -366,6 +370,7 @@ async def test_what_is_never_sent_gives_its_place_back(tmp_path: Path) -> None:
     assert ["250", "250", "452"] == last
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_two_mails_at_once_do_not_pass_a_cap_together(tmp_path: Path) -> None:
     """Of thirty at the same moment as many are taken as there is room for; none more, none less."""

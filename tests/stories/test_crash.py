@@ -23,6 +23,7 @@ async def send(port: int, number: int, taken: set[int]) -> None:
             taken.add(number)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.timeout(120)
 async def test_kill_between_the_call_and_its_answer(tmp_path: Path) -> None:
@@ -46,6 +47,7 @@ async def test_kill_between_the_call_and_its_answer(tmp_path: Path) -> None:
     assert len(sends) <= 1
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.timeout(120)
 async def test_a_drain_lets_calls_under_way_come_home(tmp_path: Path) -> None:

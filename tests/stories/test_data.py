@@ -78,6 +78,7 @@ async def cells(engine: Engine) -> dict[str, str]:
     return found
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_texts_are_where_the_page_says_and_then_nowhere(tmp_path: Path) -> None:
     """Columns that last until *texts* hold them; afterwards no octet of the file does."""

@@ -76,6 +76,7 @@ async def test_what_was_delivered_calls_nobody(relay: Journey) -> None:
     assert [StepState.OVER] == await states(relay)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_was_not_delivered_in_time_is_tried_by_another_channel(relay: Journey) -> None:
     """Five minutes after the message, not before; the same words."""
@@ -92,6 +93,7 @@ async def test_what_was_not_delivered_in_time_is_tried_by_another_channel(relay:
     assert 2 == len(heard(relay, PHONE))
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_failed_need_not_wait(relay: Journey) -> None:
     """The call goes out as soon as the message has failed, the next step when that has failed too."""
@@ -104,6 +106,7 @@ async def test_what_failed_need_not_wait(relay: Journey) -> None:
     assert [("sms", "alarm\ndoor open")] == heard(relay, BOSS)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_an_acknowledgement_stops_every_step(relay: Journey) -> None:
     """One of the team takes it: nobody is called, the other is told, both steps are over."""
@@ -157,6 +160,7 @@ async def test_nobody_answers_and_everybody_is_called(relay: Journey) -> None:
     assert "boss has taken the alarm" in body(inbox(relay)[0])
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_recovery_ends_it(relay: Journey) -> None:
     """Nobody is woken for what is over; a recovery itself escalates nowhere."""
@@ -222,6 +226,7 @@ async def test_a_late_step_keeps_its_distance(tmp_path: Path) -> None:
         assert 1 == len(heard(relay, BOSS))
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_step_that_another_decider_ran_is_not_run_again(relay: Journey) -> None:
     """Two that decide upon the same rows at once: the row of the step is changed by one."""
@@ -237,6 +242,7 @@ async def test_a_step_that_another_decider_ran_is_not_run_again(relay: Journey) 
     assert ["sms", "call"] == [kind for kind, _text in heard(relay, PHONE)]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_failed_before_a_crash_need_not_wait_after_it(tmp_path: Path) -> None:
     """A step whose message failed and that nobody remembers is found at the start."""
@@ -276,6 +282,7 @@ async def test_a_group_is_called_member_by_member(relay: Journey) -> None:
     )
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_caps_and_countries_hold_for_steps(tmp_path: Path) -> None:
     """Over a cap the call is held; where the country is not allowed it is over, and the operator is told."""
@@ -411,6 +418,7 @@ async def test_a_recovery_ends_a_step_s_message_that_waits(relay: Journey) -> No
     assert (first.topic, "problem") == (second.topic, second.alarm)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_digest_that_did_not_arrive_is_one_call(relay: Journey) -> None:
     """Twenty alarms: as many calls as there were messages, not as there were mails."""

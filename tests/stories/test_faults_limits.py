@@ -22,6 +22,7 @@ async def test_one_bad_number_among_thirty_delays_nobody_for_a_minute(relay: Jou
     assert 29 == len(relay.sandbox.messages)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_slowed_sender_with_a_backlog_does_not_starve_others(relay: Journey) -> None:
     """Its orders, more than a round reads, do not hide those of others."""

@@ -32,6 +32,7 @@ async def test_a_late_repeat_counts_for_the_repeat_window(relay: Journey) -> Non
     assert ["delivered", "merged"] == [order.state for order in await relay.orders()]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_is_merged_into_an_order_that_then_merges_hears_of_it(relay: Journey) -> None:
     """B waits for A's connection, Z goes first, A is merged into Z: all three are answered."""
@@ -48,6 +49,7 @@ async def test_what_is_merged_into_an_order_that_then_merges_hears_of_it(relay: 
     assert {A, B, Z} == set(told(relay))
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_merged_while_its_speaker_ends(relay: Journey) -> None:
     """B is merged into A at the very moment at which A is refused: B's sender hears too."""

@@ -19,6 +19,7 @@ def dead(relay: Journey) -> list[str]:
     return [task.get_name() for task in relay.app._loops if task.done()]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_one_read_that_fails_during_a_call_ends_nobody(relay: Journey) -> None:
     """Trouble with the text of a claimed order: tried again, and sent once."""
@@ -41,6 +42,7 @@ async def test_one_read_that_fails_during_a_call_ends_nobody(relay: Journey) -> 
     assert "delivered" == (await relay.order()).state
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_full_disk_in_the_middle_of_everything_ends_nobody(relay: Journey) -> None:
     """Full from the claim on until it is cleared: mail is put off; one message, one report."""

@@ -161,6 +161,7 @@ async def test_recipients_of_one_mail_go_their_own_ways(relay: Journey, hop: Nex
     assert "SMSC" not in text.replace("X-SMSC", "")
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.parametrize("at", ["CONNECT", "MAIL", "RCPT", "DATA", "END"])
 @pytest.mark.parametrize("answer", ["451 4.3.0 not now", "421 4.3.2 going down", ""])
@@ -558,6 +559,7 @@ async def test_a_long_queue_for_one_server_is_looked_past(tmp_path: Path, hop: N
 # -- trouble of our own -----------------------------------------------------------------------------------
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("trouble", "seconds"), [(Stale, 0), (Trouble, 1)])
 async def test_a_claim_that_fails_is_made_again(
@@ -601,6 +603,7 @@ async def test_a_mail_that_is_gone_is_never_sent_in_part(relay: Journey, hop: Ne
     assert (["failed"], []) == (await states(relay), hop.taken)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_lease_that_lapsed_sends_nothing(
     relay: Journey, hop: NextHop, monkeypatch: pytest.MonkeyPatch
@@ -618,6 +621,7 @@ async def test_a_lease_that_lapsed_sends_nothing(
     assert (["delivered"], 1) == (await states(relay), len(hop.taken))
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_a_node_learns_too_late_counts_no_more(
     relay: Journey, hop: NextHop, monkeypatch: pytest.MonkeyPatch

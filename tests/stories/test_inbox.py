@@ -69,6 +69,7 @@ async def test_the_sandbox_passes_replies_on(relay: Journey) -> None:
     assert {"ops@mon.example.com"} == {str(mail["To"]) for mail in inbox(relay)}
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_answers_nobody_goes_to_the_default(relay: Journey) -> None:
     """A phone that nobody wrote to, or not within the window, and a sender that can't be written to."""
@@ -146,6 +147,7 @@ async def test_without_a_default_it_is_stored_and_said(tmp_path: Path) -> None:
         assert [] == relay.reports()
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_parts_are_one_mail_and_repeats_none(relay: Journey) -> None:
     """Two parts and each of them twice, at once: one mail; the same words later are another."""

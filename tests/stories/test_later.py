@@ -134,6 +134,7 @@ async def test_an_answer_that_was_lost_makes_no_second_message(relay: Journey) -
 # -- a storm for later --------------------------------------------------------------------
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_two_held_alarms_are_heard_once(relay: Journey) -> None:
     """The same text for the same moment, minutes or seconds apart; another text is heard as well."""
@@ -229,6 +230,7 @@ async def test_where_something_else_says_when_it_waits_here(
     assert waiting.reason.startswith("its client asked to hold the mail until 2027-01-15 10:00:00")
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_waits_here_outlives_a_restart(tmp_path: Path) -> None:
     """It waits on disk, not in memory."""

@@ -42,6 +42,7 @@ def heard(relay: Journey) -> list[tuple[str, str]]:
 # -- together ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_waited_for_a_slot_leaves_in_one_request(relay: Journey) -> None:
     """One id, a line for each, the new lines and the letters exact, and each phone its own status."""
@@ -143,6 +144,7 @@ async def test_what_the_answer_says_of_each_phone_settles_it(relay: Journey) -> 
     assert 2 == len(relay.reports())
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.parametrize("code", ["1", "5", "6", "7", "8"])
 async def test_a_refused_list_is_halved_until_the_culprit_stands_alone(relay: Journey, code: str) -> None:
@@ -206,6 +208,7 @@ async def test_a_list_that_was_accepted_is_never_repeated(relay: Journey, fault:
     assert [] == relay.reports()
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", ["reset", "http500", 9])
 async def test_a_list_that_was_lost_goes_again_with_the_same_bytes(relay: Journey, fault: str | int) -> None:
@@ -279,6 +282,7 @@ async def test_a_list_without_one_of_its_own_has_a_new_id(relay: Journey) -> Non
     )
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.parametrize("where", ["before a call", "after a call"])
 async def test_a_list_in_flight_when_the_relay_died_is_asked_about(tmp_path: Path, where: str) -> None:

@@ -106,6 +106,7 @@ async def test_what_comes_after_the_first_was_delivered_is_told_at_once(relay: J
     assert "Delivered" in report["Subject"]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_an_order_that_waits_for_one_that_is_dropped_stands_up(relay: Journey) -> None:
     """The order that spoke for it was never sent: the merged one goes out itself."""

@@ -92,6 +92,7 @@ async def test_notify_beats_the_configuration(relay: Journey, notify: str, to: s
         assert "Bob" in report.as_string()
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_ret_full_returns_the_whole_mail_with_a_failure(relay: Journey) -> None:
     """And the header alone otherwise."""
@@ -134,6 +135,7 @@ async def test_a_sender_that_anybody_could_write_gets_no_report(tmp_path: Path) 
         assert [] == relay.reports()
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("number", "expire", "subjects"),
@@ -158,6 +160,7 @@ async def test_a_delay_ends_in_a_report_of_its_own(
         assert ["Delayed"] == [report["Subject"].split(":")[0] for report in late]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_arrives_after_it_had_failed_is_told(relay: Journey) -> None:
     """The provider changes its mind: one more report, of a delivery, that says so; and no third."""
@@ -189,6 +192,7 @@ class Sink:
         return "250 2.0.0 taken"
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_reports_go_to_a_smarthost_and_are_tried_again(tmp_path: Path) -> None:
     """A null return path, one mail however often it was tried, one report for two failures."""

@@ -251,6 +251,7 @@ async def test_senders_are_told_of_the_digest(tmp_path: Path, language: str, wor
         assert "house" not in bodies[B]
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_digest_that_does_not_arrive_fails_for_all(relay: Journey) -> None:
     """The phone is off: each sender hears of the own message."""
@@ -293,6 +294,7 @@ async def test_no_connection_for_a_digest(relay: Journey) -> None:
     assert all(order.finished_at for order in await relay.orders())
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_expires_in_a_digest_has_failed(relay: Journey) -> None:
     """The digest never leaves; a message of a route that waits a minute and a half fails, the others go."""
@@ -311,6 +313,7 @@ async def test_what_expires_in_a_digest_has_failed(relay: Journey) -> None:
     assert "digest" not in report.get_body(("plain",)).get_content()
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_held_and_released_in_a_storm(relay: Journey) -> None:
     """What a person held is in no digest; released, it goes."""
@@ -370,6 +373,7 @@ async def test_calls_wait_for_room(relay: Journey) -> None:
     assert [] == digests(relay)
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_crash_with_a_digest_under_way(tmp_path: Path, clock: StillClock) -> None:
     """The next start finds the digest and those in it, asks, and sends it once more only if it must."""

@@ -139,6 +139,7 @@ async def test_a_group_that_broke_off_is_looked_for_and_never_repeated(relay: Jo
     assert {"delivered"} == {order.state for order in await relay.orders()}
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_what_nobody_can_answer_is_unknown_and_said_so(tmp_path: Path) -> None:
     """A group lost before acceptance stays open until give_up, then the sender hears the truth."""
@@ -238,6 +239,7 @@ async def test_a_member_refused_at_once_stays_refused_over_a_kill(tmp_path: Path
         assert orders.get("g777") in ("failed", "unknown", None), f"died before write {left}"
 
 
+@pytest.mark.both
 @pytest.mark.asyncio
 async def test_a_group_is_closed_by_members_that_were_final_before_it(relay: Journey) -> None:
     """The relay stopped between the group's acceptance and the look at its members: the next one looks."""

@@ -160,11 +160,12 @@ async def lead(lives: Lives, clients: Clients, phones: Phones, chance: random.Ra
 async def storms(relay: Process, found: list[dict[str, Any]]) -> list[str]:
     """Mails of storms that are not one message: their own, or that of the digest that speaks for them."""
     rows = await relay.rows(
-        "SELECT o.id, o.state, o.merged_into, o.request_id, o.alarm, m.envid"
+        "SELECT o.id, o.state, o.merged_into, o.request_id, o.alarm, m.envid, o.target"
         " FROM orders o JOIN mail m ON m.id = o.mail_id"
     )
     orders = {row[0]: row for row in rows}
-    spoken, wrong = Counter(str(message["id"]) for message in found), []
+    spoken = Counter(f"{message['id']} +{message['phone']}" for message in found)  # a list has one id for all
+    wrong = []
     speakers = set()
     for order in rows:
         speaker = order
@@ -173,8 +174,9 @@ async def storms(relay: Process, found: list[dict[str, Any]]) -> list[str]:
         if order[4] != DIGEST and (not order[5] or int(order[5]) < STORM):
             continue
         speakers.add(speaker[0])
-        if speaker[1] != "delivered" or spoken[model.show(speaker[3])] != 1:
-            wrong.append(f"{order} is told by {speaker}, {spoken[model.show(speaker[3] or 0)]} times")
+        times = spoken[f"{model.show(speaker[3] or 0)} {speaker[6]}"]
+        if speaker[1] != "delivered" or times != 1:
+            wrong.append(f"{order} is told by {speaker}, {times} times")
     heard = [message for message in found if str(message["phone"]).startswith("7998")]
     return wrong if len(heard) == len(speakers) else [*wrong, f"{len(heard)} heard, {len(speakers)} speak"]
 

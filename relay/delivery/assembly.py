@@ -6,10 +6,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import version
 from urllib.parse import urlsplit
 
-from relay import metrics
+from relay import __version__, metrics
 from relay.config import Config
 from relay.delivery.acknowledging import Acknowledging
 from relay.delivery.asking import Asking
@@ -125,7 +124,7 @@ def membership(
     """This node among those that share the store."""
     name = f"{config.hostname} {socket.gethostname()}:{os.getpid()}"
     made = Membership(
-        Nodes(shared, name=name, part=part, version=version("smsc-relay")),
+        Nodes(shared, name=name, part=part, version=__version__),
         store=store,
         settler=settler,
         workers=workers,

@@ -146,7 +146,7 @@ class Taking:
     def _tell(self, user: str, envelope: Envelope, taken: Intake, body: Body) -> None:
         metrics.MAILS.inc()
         for order in taken.orders:
-            metrics.ORDERS.labels(order.channel).inc()
+            metrics.labelled(metrics.ORDERS, order.channel).inc()
         _log.info(
             "queued",
             extra={

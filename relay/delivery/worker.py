@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from relay import metrics
 from relay.config import Delivery, Storm
-from relay.delivery import joining, plan
+from relay.delivery import joining, leases, plan
 from relay.delivery.ahead import Ahead, claimable
 from relay.delivery.asking import Asking
 from relay.delivery.claims import Claims
@@ -92,6 +92,11 @@ class Worker(Rounds[bool]):
         self._asking.adopt(delivery)
         self._polling.adopt(delivery)
 
+    def kick(self) -> None:
+        """There is something new to do, or there are more slots: those who wait for one have it first."""
+        self._ahead.let_in()
+        super().kick()
+
     def look_at_balance(self, heard: Callable[[Balance], None]) -> None:
         """Ask for the balance when a slot for questions is free; not at rest, when it is asked anyway."""
         self._heard = heard
@@ -117,7 +122,6 @@ class Worker(Rounds[bool]):
     async def round(self) -> int | None:
         """Start every call that may start now; when to look again at the latest."""
         now = self._store.clock.now()
-        self._ahead.let_in()  # there may be more slots than before
         while not self._stopping:
             self._look()
             made = await self._plan(now)
@@ -168,7 +172,7 @@ class Worker(Rounds[bool]):
             requests, polls, due = await self._store.everything_due(
                 self.name,
                 now,
-                requests=0 if ahead else REQUESTS,
+                requests=REQUESTS,
                 polls=self._polls_to_read(slots, now),
                 orders=many,
                 but=slowed,
@@ -183,7 +187,7 @@ class Worker(Rounds[bool]):
                 many = min(DUE, 2 * many)
                 continue  # what was read has changed, and others may be behind it
             orders = judged.send
-            if ahead and not all(claimable(order) and self._gate.joins(order) for order in orders):
+            if ahead and not self._may_wait(requests, orders):
                 return Plan()
             made = plan.make(
                 now=now,
@@ -201,6 +205,12 @@ class Worker(Rounds[bool]):
                 self._longest = made.longest
                 return made
             many = min(DUE, max(4 * many, joining.LIST * slots.free + FEW))
+
+    def _may_wait(self, requests: Sequence[Request], orders: Sequence[Order]) -> bool:
+        """Whether these may be claimed ahead: not where a question, or a probe, has to have the next slot."""
+        if requests or self._heard is not None or self.resting.why is not Rest.NONE:
+            return False
+        return all(claimable(order) and self._gate.joins(order) for order in orders)
 
     def _polls_to_read(self, slots: Slots, now: int) -> int:
         """As many as a mass question takes where one may go, else enough for the free slots."""
@@ -300,7 +310,9 @@ class Worker(Rounds[bool]):
                 self._ahead.let_in()
                 self._kick.set()
 
-        if await self._ahead.turn() and self.resting.why is not Rest.NONE:
+        async with leases.kept(self._store, orders):
+            waited = await self._ahead.turn()
+        if waited and self.resting.why is not Rest.NONE:
             await self._sending.not_begun(request, orders, "the account rests")
             return
         started = asyncio.get_running_loop().time()

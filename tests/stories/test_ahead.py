@@ -9,11 +9,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from faults import bare, change_route, to, worker
+from faults import asked, bare, change_route, to, worker
 from harness import Journey, StillClock
 
-from relay.delivery import ahead
+from relay.delivery import ahead, leases
+from relay.delivery.news import person
 from relay.delivery.permits import All
+from relay.model import SECOND, Kind
 from relay.smsc import outcomes
 from relay.smsc.client import Sent
 
@@ -41,7 +43,7 @@ class TwoSlots:
 
     def open(self) -> None:
         """All calls from now on are answered."""
-        for _ in FATES:
+        for _ in range(20):
             self.answers.put_nowait(None)
 
     async def answered(self, instead: Sent | None = None) -> None:
@@ -55,11 +57,11 @@ async def states(relay: Journey) -> list[str]:
     return [order.state.value for order in await relay.orders()]
 
 
-async def looked(relay: Journey) -> bool:
-    """All mails have come, and the worker has nothing that it could start."""
+async def looked(relay: Journey, many: int = len(FATES)) -> bool:
+    """So many mails have come, and the worker has nothing that it could start."""
     kick, clock = worker(relay)._kick, relay.clock
     assert isinstance(clock, StillClock)
-    return len(await relay.orders()) > len(FATES) and kick in clock.sleepers and not kick.is_set()
+    return len(await relay.orders()) > many and kick in clock.sleepers and not kick.is_set()
 
 
 @pytest.fixture(autouse=True)
@@ -68,15 +70,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "QUICK", 60.0)
 
 
-async def crowd(relay: Journey, channel: str = "flash") -> TwoSlots:
+async def crowd(relay: Journey, channel: str = "flash", many: int = len(FATES)) -> TwoSlots:
     """One mail has been sent quickly; of five more two are on their way, two are claimed, one waits."""
     change_route(relay, channel=channel)
     await relay.mail(bare("quick"), to("4566"))
     await relay.rest()
     line = TwoSlots(relay)
-    for number, fate in enumerate(FATES, start=1):
+    for number, fate in enumerate(FATES[:many], start=1):
         await relay.mail(bare(f"text {number}"), to(fate))
-    await relay.until(lambda: looked(relay), "the look at the last mail")
+        if number <= 2:  # each by itself, on a slot of its own
+            await relay.until(lambda calls=number: line.under_way == calls, "the call")
+    await relay.until(lambda: looked(relay, many), "the look at the last mail")
     return line
 
 
@@ -134,3 +138,70 @@ async def test_nothing_leaves_once_the_account_rests(relay: Journey) -> None:
     assert 0 == calls
     assert 6 == len(relay.sandbox.messages) == len({each.text for each in relay.sandbox.messages})
     assert ["delivered"] * 6 == await states(relay)
+
+
+@pytest.mark.asyncio
+async def test_a_question_has_the_next_slot(relay: Journey) -> None:
+    """A call that broke off is asked about once those claimed before have left, however many more come."""
+    line = await crowd(relay)
+    await line.answered(Sent(outcome=person(Kind.UNSURE, "4.4.1", "the call broke off")))
+    for number in range(6, 14):
+        await relay.mail(bare(f"text {number}"), to(f"45{number + 70}"))
+    await relay.until(lambda: looked(relay, 13), "the look at the last mail")
+    clock = relay.clock
+    assert isinstance(clock, StillClock)
+    clock.set(clock.now() + 2 * SECOND)
+    for _ in range(4):
+        await relay.until(lambda: line.under_way == 2 and looked(relay), "two calls")
+        await line.answered()
+    await relay.until(lambda: asked(relay), "the question")
+    left = await states(relay)
+    line.open()
+    await relay.pass_time(120)
+
+    assert "waiting" in left
+    assert 14 == len(relay.sandbox.messages) == len({each.text for each in relay.sandbox.messages})
+    assert ["delivered"] * 14 == await states(relay)
+
+
+@pytest.mark.asyncio
+async def test_a_probe_waits_for_a_slot(relay: Journey) -> None:
+    """While all are taken an account that came to rest is not asked whether it works again."""
+    line = await crowd(relay, many=2)
+    await worker(relay).standing.remember(rest="money", probe_at=relay.clock.now())
+    worker(relay).kick()
+    await relay.until(lambda: looked(relay, 2), "a look")
+    probes = [call for call in relay.sandbox.calls if call.path.endswith("balance.php")]
+    line.open()
+
+    assert [] == probes
+
+
+@pytest.mark.asyncio
+async def test_who_waits_keeps_its_lease(relay: Journey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls may take longer than a lease, and nobody takes over what is claimed meanwhile."""
+    monkeypatch.setattr(leases, "LEASE", 300)
+    line, clock = await crowd(relay), relay.clock
+    assert isinstance(clock, StillClock)
+    clock.set(clock.now() + 10 * SECOND)
+
+    async def kept() -> bool:
+        sending = [order for order in await relay.orders() if order.state == "sending"]
+        return len(sending) == 4 and all((order.lease_until or 0) > clock.now() for order in sending)
+
+    await relay.until(kept, "the lease of all that are claimed")
+    line.open()
+
+
+@pytest.mark.asyncio
+async def test_slots_that_come_while_the_worker_ends(relay: Journey) -> None:
+    """What is claimed leaves by them, though nothing more is begun."""
+    line = await crowd(relay)
+    worker(relay).stop()
+    worker(relay)._permits = All(3)
+    worker(relay).kick()
+    await relay.until(lambda: line.under_way == 3, "the third call")
+    line.open()
+    await relay.until(lambda: not worker(relay).in_flight, "the end of the calls")
+
+    assert "waiting" == (await states(relay))[-1]

@@ -223,7 +223,8 @@ def room(text: str, *, max_parts: int, max_chars: int = 1000) -> int:
     """How many characters of a text stay at least, should it be cut so."""
     narrow = fits(text) and not any(map(text.__contains__, _EXTENSION))
     part = (_OCTETS - _HEADER) * 8 // (7 if narrow else 16)
-    return max(0, min(max_chars, max_parts * part) - _WORD - _CLUSTER)
+    wide = 2 if _ASTRAL.search(text) else 1  # places that a character takes at most
+    return max(0, min(max_chars, max_parts * part) // wide - _WORD - _CLUSTER)
 
 
 def _within(text: str, max_parts: int, max_chars: int) -> bool:

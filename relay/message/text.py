@@ -117,13 +117,13 @@ def once(subject: str, body: str, seen: int) -> tuple[str, str]:
     case, spaces and ``Re:`` apart.
     """
     short = _folded(_PREFIX.sub("", subject.strip()))
-    top = body[:seen]
+    top = body[: max(seen, 2 * len(subject))]  # a cut leaves as much of what begins with it as of itself
     if not short or _apart(short, top):
         return subject, body
     long = _folded(top)
-    if _begins(long, short) or _is_line(short, long, top):
+    if _begins(long, short) or _is_line(short, long, body[:seen]):
         return "", body
-    if len(body) <= seen and (_begins(short, long) or _ends(short, long)):
+    if top == body and (_begins(short, long) or _ends(short, long)):
         return subject, ""
     return subject, body
 

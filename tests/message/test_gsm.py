@@ -143,6 +143,17 @@ def test_a_cut_text_never_exceeds_its_limits(text, max_parts, max_chars):
     assert text.startswith(short.removesuffix("…").rstrip("."))
 
 
+@given(
+    TEXTS | st.text(alphabet="я🙂", min_size=60, max_size=400),
+    st.integers(1, 4),
+    st.sampled_from([90, 300, 1000]),
+)
+def test_what_is_said_to_stay_stays(text, max_parts, max_chars):
+    """Whatever letters take two places, and wherever the last word ends."""
+    limits = {"max_parts": max_parts, "max_chars": max_chars}
+    assert gsm.cut(text, **limits)[0].startswith(text[: gsm.room(text, **limits)].rstrip())
+
+
 @given(st.text(alphabet="aя€🙂 ", max_size=700))
 def test_parts_rejoin_to_the_text(text):
     """Filling parts by the published sizes by hand gives the number that is counted."""

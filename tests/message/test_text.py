@@ -121,7 +121,13 @@ def test_what_both_say_is_said_once(subject, body, wanted):
 def test_what_may_be_cut_off_says_nothing():
     """A subject that the body says only where nobody may read it is said, and so is a body that goes on."""
     assert ("Disk full", "Host: db1\nDisk full") == text.once("Disk full", "Host: db1\nDisk full", 10)
-    assert ("Alarm one two", "one two three") == text.once("Alarm one two", "one two three", 7)
+    assert ("one two", "Alarm: one two three") == text.once("one two", "Alarm: one two three", 7)
+
+
+def test_what_both_begin_with_is_said_once_however_little_is_left():
+    """A cut leaves as much of the one as of the other, and said twice it would leave less."""
+    assert ("", "Disk full on db1\nroot") == text.once("Disk full on db1", "Disk full on db1\nroot", 0)
+    assert ("Disk full on db1", "") == text.once("Disk full on db1", "Disk full", 0)
 
 
 @given(st.text(max_size=30), st.text(max_size=60))

@@ -166,9 +166,12 @@ class Counting:
         return await self._store.decided_upon(self._numbered(orders)) if self._store.shared else {}
 
     def decide(self, change: Change, before: Mapping[str, int], orders: Sequence[Order]) -> None:
-        """The change lets these count towards caps that were read; Stale where others did meanwhile."""
+        """The change lets these count towards caps that were read; Stale where others did meanwhile.
+
+        A cap that a re-read configuration brought meanwhile was not read, and nobody was judged by it.
+        """
         if before:
-            change.counts |= {counted: before[counted] for counted in self._numbered(orders)}
+            change.counts |= {each: before[each] for each in self._numbered(orders) & before.keys()}
 
     def _numbered(self, orders: Sequence[Order]) -> set[str]:
         touched = [each for order in orders for each in caps.touching(self._caps, caps.want(order))]

@@ -13,7 +13,7 @@ from relay.delivery.counting import Counting
 from relay.message.drafts import Composed, Draft
 from relay.model import HOUR, Content, Envelope, Ids, Letter, Recipient
 from relay.queue import intake
-from relay.queue.engine import Trouble
+from relay.queue.engine import Change, Trouble
 from relay.queue.postgres import Postgres
 from relay.queue.sqlite import SQLite
 from relay.queue.states import State
@@ -158,6 +158,15 @@ async def test_where_the_store_fails_everybody_hears(store):
     counts = Counting(store, [TEN])
     await store.engine.close()
     assert [Trouble] * 3 == await states(*(counts.written(mail(store, to)) for to in NUMBERS[:3]))
+
+
+@pytest.mark.asyncio
+async def test_a_cap_that_comes_while_mails_are_judged(store):
+    """The configuration is read again between reading and writing: nobody was judged by what is new."""
+    counts, orders = Counting(store, [TEN]), mail(store, NUMBERS[0])().orders
+    counts.adopt([TEN, Cap.model_validate({"phone": "*", "messages": 2, **DAY})])
+    counts.decide(change := Change(), {"day sender mon": 3}, orders)
+    assert {"day sender mon": 3} == change.counts
 
 
 @pytest.mark.asyncio

@@ -128,10 +128,10 @@ class App(Rooms):
         if self.has("delivery") or (self.membership and self.has("web")):
             self._loop(self.chores.run(), "chores")  # of callbacks alone: the steps of what they end
 
-    async def _join(self, membership: Membership, shared: Postgres, left_by: tuple[int, ...]) -> None:
+    async def _join(self, membership: Membership, shared: Postgres, left_by: int | None) -> None:
         """Work with the nodes that share the store from now on."""
         membership.also = self._look
-        await membership.start(left_by[-1] if left_by else None)
+        await membership.start(left_by)
         shared.listen(membership.heard)
         for name, held in membership.held.items():
             self.clients[name].may = partial(getattr, held, "valid")

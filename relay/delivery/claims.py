@@ -7,7 +7,7 @@ is there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -34,16 +34,16 @@ FRESH = 10 * SECOND
 Claimed = tuple[Request, list[Order]]
 
 
-async def recover(store: Store, settler: Settler, *, left_by: Collection[int]) -> None:
+async def recover(store: Store, settler: Settler, *, left_by: int | None) -> None:
     """What was under way when the last process ended may have been heard: it is asked about.
 
     Of all accounts, those that the configuration no longer names too: their orders end as unknown.
-    Where nodes share the queue it is only what those of `left_by` had begun.
+    Where nodes share the queue it is only what the node `left_by` had begun.
     """
     orders = await store.in_state(State.SENDING)
     calling = await store.calling()
     if store.shared:
-        calling = [request for request in calling if model.maker(request.id) in left_by]
+        calling = [request for request in calling if model.maker(request.id) == left_by]
         begun = {request.id for request in calling}
         orders = [order for order in orders if order.request_id in begun]
     await reopen(store, settler, orders, calling, why="the relay stopped while the call was under way")

@@ -17,19 +17,16 @@ from relay.queue.sqlite import SQLite
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """An engine, and the number of this process on a shared database.
-
-    `left_by` are the numbers of those before it, the last one last, whose work nobody has seen to yet.
-    """
+    """An engine, and the number of this process on a shared database; `left_by` worked here last."""
 
     engine: Engine
     node: int
-    left_by: tuple[int, ...] = ()
+    left_by: int | None = None
     shared: Postgres | None = None
     file: Path | None = None
 
     def recovered(self) -> None:
-        """What those before this process left under way is seen to."""
+        """What `left_by` left under way is seen to, and this process begins to work."""
         if self.file is not None:
             self.file.write_text(str(self.node))
 
@@ -39,7 +36,7 @@ async def opened(url: str, folder: Path, stack: AsyncExitStack) -> Opened:
 
     Of a shared database this process's number is kept in a file in `folder`, which is its own: the
     next process there knows by it what this one left under way. Who dies before it has seen to that
-    leaves the numbers that it found, too.
+    has begun nothing of its own, and leaves the number that it found.
     """
     if not url.startswith("postgresql:"):
         engine = await asyncio.to_thread(SQLite, url.removeprefix("sqlite:///"))
@@ -50,7 +47,6 @@ async def opened(url: str, folder: Path, stack: AsyncExitStack) -> Opened:
     shared = Postgres(url)
     await shared.open()
     stack.push_async_callback(shared.close)
-    before = file.read_text().split() if file.exists() else []
-    left_by = tuple(int(each) for each in before if each.isdecimal())
-    file.write_text(" ".join(map(str, (*left_by, shared.node))))
+    before = file.read_text() if file.exists() else ""
+    left_by = int(before) if before.isdecimal() else None
     return Opened(engine=shared, node=shared.node, left_by=left_by, shared=shared, file=file)

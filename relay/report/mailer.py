@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from relay import model
@@ -97,14 +97,14 @@ class Mailer:
                 until = self._store.clock.now() + SECOND
             await self._store.clock.wait(self._kick, until)
 
-    async def recover(self, left_by: Collection[int]) -> None:
+    async def recover(self, left_by: int | None) -> None:
         """What the last process had under way is due now, not when its claim ends.
 
-        Where nodes share the queue it is only what those of `left_by` had claimed.
+        Where nodes share the queue it is only what the node `left_by` had claimed.
         """
         now, change = self._store.clock.now(), Change()
         for n in await self._store.claimed_notices(now):
-            if self._store.shared and model.marker(n.due_at or 0) not in left_by:
+            if self._store.shared and model.marker(n.due_at or 0) != left_by:
                 continue  # another node has it under way
             change.update(schema.notice, n.id, n.version, due_at=now)
         if change:

@@ -73,13 +73,13 @@ async def test_a_slot_that_lapsed_is_another_s_when_calls_have_ended(nodes):
 
 @pytest.mark.asyncio
 async def test_who_was_here_before(database, tmp_path):
-    """A process finds the numbers of all those before it in its place, but for whom one has seen to."""
+    """A process finds the number of the last one in its place that began to work, however many died since."""
     found = []
-    for seen_to in (False, False, True, False):
+    for seen_to in (True, False, False, True, False):
         async with contextlib.AsyncExitStack() as stack:
             store = await choice.opened(database, tmp_path, stack)
             found.append((store.left_by, store.node))
             if seen_to:
                 store.recovered()
-    first, second, third, _fourth = (node for _, node in found)
-    assert [(), (first,), (first, second), (third,)] == [before for before, _ in found]
+    first, _second, _third, fourth, _fifth = (node for _, node in found)
+    assert [None, first, first, first, fourth] == [before for before, _ in found]

@@ -170,10 +170,11 @@ class Membership:
     async def _hold(self, account: str, wanted: Collection[int]) -> None:
         """Keep this node's slots of an account, take what should be its own, give up what should not."""
         held, worker = self.held[account], self._workers[account]
-        gone = shares.given_up(held.numbers, wanted, calls=worker.in_flight, asking=worker.asking)
+        gone = shares.given_up(held.numbers, wanted, calls=worker.calls, asking=worker.asking)
         held.numbers -= gone  # before anything is awaited: no call begins on them
         before, had = self._store.clock.reading(), held.most
         held.numbers = await self._nodes.take(account, held.numbers.union(wanted))
+        held.owed = held.numbers.difference(wanted)
         held.until = before + rows.LEASE - _MARGIN
         if gone:
             await self._nodes.leave(account, gone)

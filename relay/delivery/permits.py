@@ -37,11 +37,16 @@ class All:
 
 @dataclass(slots=True)
 class Held:
-    """The slots that this node holds, until a reading of its own steady clock."""
+    """The slots that this node holds, until a reading of its own steady clock.
+
+    Those that are `owed` to another node get no new call, so that they can be given up; the last one does,
+    for it is the only one.
+    """
 
     reading: Callable[[], int]
     numbers: set[int] = field(default_factory=set)
     until: int = 0
+    owed: set[int] = field(default_factory=set)
 
     @property
     def valid(self) -> bool:
@@ -50,8 +55,12 @@ class Held:
 
     @property
     def most(self) -> int:
-        return len(self.numbers) if self.valid else 0
+        return len(self._kept) if self.valid else 0
 
     @property
     def questions(self) -> int:
-        return shares.questions(self.numbers) if self.valid else 0
+        return shares.questions(self._kept) if self.valid else 0
+
+    @property
+    def _kept(self) -> set[int]:
+        return self.numbers - self.owed or set(sorted(self.numbers)[:1])

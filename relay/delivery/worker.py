@@ -103,6 +103,11 @@ class Worker(Rounds[bool]):
         self.kick()
 
     @property
+    def calls(self) -> int:
+        """How many slots are in use; what is claimed waits for one at least."""
+        return max(self._slots().taken, bool(self._ahead))
+
+    @property
     def asking(self) -> int:
         """How many of the calls under way are questions."""
         return sum(self._tasks.values())

@@ -69,6 +69,10 @@ def test_held_slots_lapse():
     now = 0
     held = Held(lambda: now, {0, 3, 4, 9}, until=10)
     assert (True, 4, 2) == (held.valid, held.most, held.questions)
+    held.owed = {0, 9}
+    assert (2, 1) == (held.most, held.questions)  # another node should have these
+    held.owed = {0, 3, 4, 9}
+    assert (1, 1) == (held.most, held.questions)  # what was claimed already needs one to leave by
     now = 10
     assert (False, 0, 0) == (held.valid, held.most, held.questions)
     assert (14, 4) == (All(14).most, All(14).questions)

@@ -142,7 +142,7 @@ class Membership:
     # -- a beat ---------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        in_flight = sum(worker.in_flight for worker in self._workers.values())
+        in_flight = sum(worker.calls for worker in self._workers.values())
         living = [node for node in await self._nodes.beat(in_flight) if node.delivers]
         await self._store.moment()
         if not self._delivers:

@@ -237,7 +237,7 @@ class Api:
         """The nodes that share the queue: an SQLite store is one process's own."""
         relay = self._relay
         if relay.membership is None:
-            calls = sum(worker.in_flight for worker in relay.workers.values())
+            calls = sum(worker.calls for worker in relay.workers.values())
             return _answer(
                 [{"node": relay.config.hostname, "store": "sqlite", "since": self._since, "calls": calls}]
             )

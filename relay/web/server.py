@@ -180,7 +180,7 @@ class Web:
         metrics.OLDEST.set(max(0, now - oldest) / 1000 if oldest is not None else 0)
         metrics.CONNECTIONS.set(self._relay.connections)
         for name, worker in self._relay.workers.items():
-            metrics.IN_FLIGHT.labels(account=name).set(worker.in_flight)
+            metrics.IN_FLIGHT.labels(account=name).set(worker.calls)
         return web.Response(
             body=generate_latest(metrics.REGISTRY),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},

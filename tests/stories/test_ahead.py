@@ -86,16 +86,16 @@ async def crowd(relay: Journey, channel: str = "flash", many: int = len(FATES)) 
 
 @pytest.mark.asyncio
 async def test_a_few_are_claimed_and_leave_in_their_order(relay: Journey) -> None:
-    """No call more than there are slots, and each text once."""
+    """No call more than there are slots, none is told of, and each text once."""
     line = await crowd(relay)
-    before = await states(relay)
+    before, calls = await states(relay), worker(relay).calls
     for _ in FATES:
         await relay.until(lambda: line.under_way, "the next call")
         await line.answered()
     await relay.pass_time(60)
 
     assert ["sending", "sending", "sending", "sending", "waiting"] == before[1:]
-    assert 2 == line.most
+    assert 2 == line.most == calls
     assert [f"alarm\ntext {n}" for n in (1, 2, 3, 4, 5)] == [each.text for each in relay.sandbox.messages[1:]]
     assert ["delivered"] * 6 == await states(relay)
 

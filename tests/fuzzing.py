@@ -211,6 +211,7 @@ class Wire(asyncio.Protocol):
         self.spoilt = False  # a handshake or record was
         self.lost = asyncio.Event()
         self.left = False  # we went first
+        self._over = False  # we say no more
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
 
     def connection_made(self, transport: Any) -> None:
@@ -290,7 +291,7 @@ class Wire(asyncio.Protocol):
         return flight
 
     def _send(self, octets: bytes) -> None:
-        if octets and not self._transport.is_closing():
+        if octets and not (self._over or self._transport.is_closing()):
             self._transport.write(self._header + octets)
             self._header = b""
 
@@ -352,6 +353,7 @@ class Wire(asyncio.Protocol):
         if not self.shaken or self.spoilt:
             with contextlib.suppress(OSError):  # it may have been closed by then
                 if not self._transport.is_closing():
+                    self._over = True
                     self._transport.write_eof()
             return
         async with asyncio.timeout(PATIENCE):

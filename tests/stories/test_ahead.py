@@ -30,12 +30,14 @@ class TwoSlots:
         self._client = relay.app.clients["main"]
         self._real = self._client.send
         self.under_way = self.most = 0
+        self.begun: list[str] = []  # the texts of all calls
         self.answers: asyncio.Queue[Sent | None] = asyncio.Queue()
         worker(relay)._permits = All(2)
         self._client.send = self._send  # type: ignore[method-assign]
 
     async def _send(self, **what: Any) -> Sent:
         self.under_way += 1
+        self.begun.append(what["text"])
         self.most = max(self.most, self.under_way)
         instead = await self.answers.get()
         self.under_way -= 1
@@ -96,7 +98,9 @@ async def test_a_few_are_claimed_and_leave_in_their_order(relay: Journey) -> Non
 
     assert ["sending", "sending", "sending", "sending", "waiting"] == before[1:]
     assert 2 == line.most == calls
-    assert [f"alarm\ntext {n}" for n in (1, 2, 3, 4, 5)] == [each.text for each in relay.sandbox.messages[1:]]
+    texts = [f"alarm\ntext {n}" for n in (1, 2, 3, 4, 5)]
+    assert texts == line.begun
+    assert texts == sorted(each.text for each in relay.sandbox.messages[1:])
     assert ["delivered"] * 6 == await states(relay)
 
 

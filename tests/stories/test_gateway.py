@@ -200,7 +200,7 @@ async def test_a_list_may_come_with_files(gate: Journey) -> None:
     await gate.pass_time(5)
 
     assert replies[-1].startswith("250")
-    assert ["One\n<file 1>", "Two\n<file 1>"] == [sent["mes"] for sent in gate.sends()]
+    assert ["One\n<file 1>", "Two\n<file 1>"] == sorted(sent["mes"] for sent in gate.sends())
 
 
 @pytest.mark.asyncio

@@ -226,7 +226,7 @@ class Worker(Rounds[bool]):
         return plan.MASS if mass else 3 * plan.QUESTIONS  # those under way are due as well
 
     async def _start(self, made: Plan, now: int) -> None:
-        if made.probe:
+        if made.probe and self._slots().free:
             self.standing.probing = True
             if await self.standing.may_probe(now):
                 self._call(self._probe(), question=True)
@@ -235,6 +235,8 @@ class Worker(Rounds[bool]):
         for request in made.defer:
             await self._claims.defer(request, now)
         for request in made.asks:
+            if not self._slots().free:
+                break  # another node has it meanwhile
             if plan.wants_mass(request) and not await self.standing.remember(mass_at=now):
                 continue  # another node asks its mass question in this minute
             self._call(self._ask(request), question=True, busy=(request.id,))
@@ -243,6 +245,8 @@ class Worker(Rounds[bool]):
         if made.sends:
             await self._claim(made.sends, now)
         for orders in made.polls:
+            if not self._slots().free:
+                break
             if len(orders) > 1 and not await self.standing.remember(mass_at=now):
                 continue
             self._call(self._poll(orders), question=True, busy=[order.id for order in orders])

@@ -209,3 +209,29 @@ async def test_slots_that_come_while_the_worker_ends(relay: Journey) -> None:
     await relay.until(lambda: not worker(relay).in_flight, "the end of the calls")
 
     assert "waiting" == (await states(relay))[-1]
+
+
+@pytest.mark.asyncio
+async def test_slots_that_go_while_calls_are_planned(relay: Journey) -> None:
+    """Another node has them by then: nothing is asked without one."""
+    change_route(relay, channel="flash")
+    await relay.mail(bare("one"), to("4566"))
+    await relay.until(lambda: relay.sandbox.messages, "the message")
+    await relay.rest()
+    gate = worker(relay)._gate
+    passed = gate.passed
+
+    async def gone(*what: Any) -> Any:
+        worker(relay)._permits = All(0)
+        return await passed(*what)
+
+    gate.passed = gone  # type: ignore[method-assign]
+    await relay.pass_time(600)
+    before = len(asked(relay))
+    gate.passed = passed  # type: ignore[method-assign]
+    worker(relay)._permits = All(14)
+    worker(relay).kick()
+    await relay.pass_time(600)
+
+    assert 0 == before
+    assert ["delivered"] == await states(relay)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from relay import metrics
 from relay.config import Delivery, Storm
 from relay.delivery import joining, leases, plan
 from relay.delivery.ahead import Ahead, claimable
 from relay.delivery.asking import Asking
+from relay.delivery.calls import Calls
 from relay.delivery.claims import Claims
 from relay.delivery.fetching import Fetching
 from relay.delivery.gate import Gate
@@ -32,12 +32,10 @@ from relay.delivery.refusals import Refusals
 from relay.delivery.rounds import Rounds
 from relay.delivery.sending import Sending
 from relay.delivery.standing import Standing
-from relay.model import MINUTE, SECOND, Kind, Outcome, Rest
+from relay.model import MINUTE, SECOND, Kind, Rest
 from relay.queue.rows import Content, Order, Request
 from relay.queue.store import Store
 from relay.smsc.wire import Balance
-
-Result = TypeVar("Result")
 
 DUE = 400
 """Orders read in a round at most: enough to fill all slots with requests of several phones."""
@@ -77,6 +75,7 @@ class Worker(Rounds[bool]):
         self.standing = standing
         self._gate = gate
         self._fetching = fetching
+        self._calls = Calls(name, asking=asking, polling=polling, fetching=fetching, standing=standing)
         self._taken: set[asyncio.Task[None]] = set()  # those that the provider has answered: it took them
         self._ahead = Ahead(self._slots)
         self._busy: set[int] = set()  # orders and requests whose call is under way
@@ -141,13 +140,13 @@ class Worker(Rounds[bool]):
         if self._heard is not None and self._slots().free_questions:
             heard, self._heard = self._heard, None
             if self.resting.why is Rest.NONE:
-                self._call(self._balance(heard), question=True)
+                self._call(self._calls.balance(heard), question=True)
 
     def _look_for_answers(self) -> None:
         due = self._fetching.due_at()
         if due is not None and due <= self._store.clock.now() and self._may_ask():
             self._fetching.begin()
-            self._call(self._fetch(), question=True)
+            self._call(self._calls.fetch(), question=True)
 
     def _may_ask(self) -> bool:
         """Whether a question that has time may go now: others have none, so one slot stays for them."""
@@ -229,7 +228,7 @@ class Worker(Rounds[bool]):
         if made.probe and self._slots().free:
             self.standing.probing = True
             if await self.standing.may_probe(now):
-                self._call(self._probe(), question=True)
+                self._call(self._calls.probe(), question=True)
             else:
                 self.standing.probing = False
         for request in made.defer:
@@ -239,7 +238,7 @@ class Worker(Rounds[bool]):
                 break  # another node has it meanwhile
             if plan.wants_mass(request) and not await self.standing.remember(mass_at=now):
                 continue  # another node asks its mass question in this minute
-            self._call(self._ask(request), question=True, busy=(request.id,))
+            self._call(self._calls.ask(request), question=True, busy=(request.id,))
         for request in made.repeats:
             await self._repeat(request, now)
         if made.sends:
@@ -249,7 +248,7 @@ class Worker(Rounds[bool]):
                 break
             if len(orders) > 1 and not await self.standing.remember(mass_at=now):
                 continue
-            self._call(self._poll(orders), question=True, busy=[order.id for order in orders])
+            self._call(self._calls.poll(orders), question=True, busy=[order.id for order in orders])
 
     async def _next(self, now: int) -> int | None:
         """When something will fall due; None where only a call that ends will tell."""
@@ -325,43 +324,12 @@ class Worker(Rounds[bool]):
             await self._sending.not_begun(request, orders, "the account rests")
             return
         started = asyncio.get_running_loop().time()
-        outcome = await self._timed("send", self._sending.send(request, orders, known, taken))
+        outcome = await self._calls.timed("send", self._sending.send(request, orders, known, taken))
         self._ahead.took(asyncio.get_running_loop().time() - started)
         self.refusals.heed(outcome, (order.sender for order in orders), self._store.clock.now())
         if outcome.kind is Kind.ACCEPTED:
             self._fetching.sent()
         await self.standing.heed(outcome)
-
-    async def _fetch(self) -> None:
-        await self.standing.heed(await self._timed("answers", self._fetching.fetch()))
-
-    async def _ask(self, request: Request) -> None:
-        await self.standing.heed(await self._timed("ask", self._asking.ask(request)))
-
-    async def _poll(self, orders: Sequence[Order]) -> None:
-        await self.standing.heed(await self._timed("poll", self._polling.poll(orders)))
-
-    async def _balance(self, heard: Callable[[Balance], None]) -> None:
-        found = await self._timed("balance", self._asking.balance())
-        if isinstance(found, Outcome):
-            await self.standing.heed(found)
-        else:
-            heard(found)
-
-    async def _timed(self, kind: str, call: Coroutine[Any, Any, Result]) -> Result:
-        """Count a call and how long it took; its result is what it meant, or "well"."""
-        with metrics.labelled(metrics.CALL_SECONDS, self.name, kind).time():
-            outcome = await call
-        result = outcome.kind.value if isinstance(outcome, Outcome) else "well"
-        metrics.labelled(metrics.CALLS, self.name, kind, result).inc()
-        return outcome
-
-    async def _probe(self) -> None:
-        try:
-            outcome = await self._timed("probe", self._asking.probe())
-        finally:
-            self.standing.probing = False
-        await self.standing.probed(outcome)
 
 
 def _keys(request: Request, orders: Sequence[Order]) -> list[int]:

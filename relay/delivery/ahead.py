@@ -34,9 +34,14 @@ class Ahead:
         self._slots = slots
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._took = QUICK + 1
+        self._fits = False
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def fits(self, said: bool) -> None:
+        """Whether the last orders that were read may be claimed: until then others are not read for it."""
+        self._fits = said
 
     def took(self, seconds: float) -> None:
         """How long the last call took."""
@@ -46,7 +51,7 @@ class Ahead:
     def room(self) -> Slots:
         """How many more may be claimed, as slots that no question may have; none rather than one of many."""
         slots = self._slots()
-        most = min(MOST, slots.most) if self._took <= QUICK else 0
+        most = min(MOST, slots.most) if self._fits and self._took <= QUICK else 0
         taken = len(self) + max(0, slots.taken - slots.most)  # some were claimed, and have not begun to wait
         few = 2 * (most - taken) < most
         return Slots(most=most, taken=most if few else taken, questions=QUESTIONS)

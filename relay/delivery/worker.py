@@ -191,7 +191,9 @@ class Worker(Rounds[bool]):
                 many = min(DUE, 2 * many)
                 continue  # what was read has changed, and others may be behind it
             orders = judged.send
-            if ahead and not self._may_wait(requests, orders):
+            may = self._may_wait(requests, orders)
+            self._ahead.fits(may)
+            if ahead and not may:
                 return Plan()
             made = plan.make(
                 now=now,

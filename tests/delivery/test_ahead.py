@@ -16,6 +16,7 @@ class Calls:
     def __init__(self, most: int, taken: int) -> None:
         self.most, self.taken = most, taken
         self.ahead = Ahead(lambda: Slots(most=self.most, taken=self.taken - len(self.ahead), questions=0))
+        self.ahead.fits(True)
         self.begun: list[int] = []
 
     def start(self, number: int) -> asyncio.Task[bool]:
@@ -109,6 +110,16 @@ def test_how_many_may_be_claimed(most, took, room):
     if took is not None:
         calls.ahead.took(took)
     assert (room, 0) == (calls.ahead.room.free, calls.ahead.room.free_questions)
+
+
+def test_where_others_are_sent_nothing_is_read_for_it():
+    """As long as the last orders were not such as may be claimed there is no room."""
+    calls = Calls(most=14, taken=14)
+    calls.ahead.took(0.05)
+    calls.ahead.fits(False)
+    assert 0 == calls.ahead.room.free
+    calls.ahead.fits(True)
+    assert MOST == calls.ahead.room.free
 
 
 @pytest.mark.asyncio
